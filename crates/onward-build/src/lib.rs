@@ -1,0 +1,96 @@
+//! The face of Onward for `build.rs`: reads a folder of SQL scripts, checks it, and embeds what it checked.
+//!
+//! ```no_run
+//! onward_build::embed("sql");
+//! ```
+//!
+//! A folder that breaks a rule stops `cargo build` with every problem, its file, line and remedy. The
+//! rules are documented in `docs/rules.md`.
+
+mod emit;
+mod git;
+mod read;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+pub use onward_script::Dialect;
+use onward_script::{Checked, Known, Options, Severity};
+
+pub use read::read_folder;
+
+/// Checks the PostgreSQL scripts in `folder`, a path from the package's root, and embeds them.
+///
+/// Call it from `build.rs`; `onward::scripts!()` then holds exactly what was checked. Problems are reported
+/// to cargo, all at once: an error fails the build, a warning does not. The build script runs again when
+/// anything in the folder changes, and only then.
+///
+/// # Panics
+///
+/// Outside a build script, where cargo's variables are not set, and if `OUT_DIR` cannot be written.
+pub fn embed(folder: &str) {
+    configure().embed(folder);
+}
+
+/// Begins a configuration, for what [`embed`] leaves at its default.
+#[must_use]
+pub fn configure() -> Build {
+    Build { dialect: Dialect::Postgres }
+}
+
+/// How a folder is checked and embedded.
+#[derive(Debug, Clone)]
+pub struct Build {
+    dialect: Dialect,
+}
+
+impl Build {
+    /// The database that the scripts are written for; PostgreSQL by default.
+    #[must_use]
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// Checks and embeds, as [`embed`] does.
+    ///
+    /// # Panics
+    ///
+    /// As [`embed`] does.
+    pub fn embed(self, folder: &str) {
+        let root = PathBuf::from(cargo_variable("CARGO_MANIFEST_DIR"));
+        let out = Path::new(&cargo_variable("OUT_DIR")).join("onward");
+        let options = Options { dialect: self.dialect, release: cargo_variable("PROFILE") == "release" };
+
+        report::rerun_if_changed(folder);
+        let previous = emit::read(&out);
+        let known =
+            previous.as_ref().map_or_else(Known::default, |bundle| Known::from_bundle(bundle, self.dialect));
+        let checked = check_folder(&root, folder, options, &known);
+        report::findings(&checked);
+        if let Some(history) = &checked.history {
+            emit::write(&out, history);
+        }
+    }
+}
+
+/// Reads and checks a folder under `root`; a finding about a sealed script names the commit to restore.
+#[must_use]
+pub fn check_folder(root: &Path, folder: &str, options: Options, known: &Known<'_>) -> Checked {
+    match read_folder(root, folder) {
+        Ok(read) => {
+            let mut checked = onward_script::check(&read, options, known);
+            git::name_commits(root, &read, &mut checked.findings);
+            checked
+        }
+        Err(finding) => {
+            debug_assert_eq!(finding.severity, Severity::Error);
+            Checked { history: None, findings: vec![finding], sources: Default::default() }
+        }
+    }
+}
+
+fn cargo_variable(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: `onward_build::embed` is called from a build script"))
+}

@@ -1,0 +1,38 @@
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use onward_script::{Content, Entry, Finding, Folder, Rule};
+
+/// Reads everything in `root/folder` into memory.
+///
+/// # Errors
+///
+/// A finding, if the folder itself cannot be listed; what is wrong with one entry is part of the folder.
+pub fn read_folder(root: &Path, folder: &str) -> Result<Folder, Finding> {
+    let unlisted = |error: io::Error| {
+        let message = format!("the folder cannot be read: {error}");
+        let help = format!("create `{folder}` with a `Baseline.sql`, or correct the path in build.rs");
+        Finding::file(Rule::Baseline, folder, message, help)
+    };
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(root.join(folder)).map_err(unlisted)? {
+        let entry = entry.map_err(unlisted)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        entries.push(Entry { name, content: read_entry(&entry.path()) });
+    }
+    Ok(Folder { path: folder.to_owned(), entries })
+}
+
+fn read_entry(path: &Path) -> Content {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => match fs::read(path) {
+            Ok(bytes) => Content::File(bytes),
+            Err(error) => Content::Unreadable(error.to_string()),
+        },
+        Ok(metadata) if metadata.is_dir() => Content::Other("a directory"),
+        Ok(_) => Content::Other("a device, socket or pipe"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Content::Other("a link that leads nowhere"),
+        Err(error) => Content::Unreadable(error.to_string()),
+    }
+}

@@ -1,0 +1,29 @@
+//! What a build script says to cargo: <https://doc.rust-lang.org/cargo/reference/build-scripts.html>.
+
+use std::io::Write as _;
+
+use onward_script::{Checked, Severity, render};
+
+pub(crate) fn rerun_if_changed(folder: &str) {
+    say("rerun-if-changed", folder);
+}
+
+/// Reports each finding line by line. A build script that reported an error and exits with 0 fails the build
+/// without the dump of its output that a panic would bring.
+pub(crate) fn findings(checked: &Checked) {
+    for finding in &checked.findings {
+        let instruction = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let source = checked.sources.get(&finding.file).map(String::as_str);
+        for line in render::render(finding, source).lines() {
+            say(instruction, line);
+        }
+    }
+}
+
+fn say(instruction: &str, value: &str) {
+    writeln!(std::io::stdout(), "cargo::{instruction}={value}")
+        .expect("cargo reads what a build script says");
+}

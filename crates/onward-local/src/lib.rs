@@ -1,0 +1,14 @@
+//! What a developer's machine needs and production never has: a private PostgreSQL, an SQS-compatible queue in
+//! the process, and a stub that answers like an external HTTP service.
+
+mod echo;
+mod error;
+mod faithful;
+mod loopback;
+mod postgres;
+mod queue;
+
+pub use echo::Echo;
+pub use error::Error;
+pub use postgres::{PrivatePostgres, find_binaries};
+pub use queue::{LocalQueue, QUEUE_PORT};

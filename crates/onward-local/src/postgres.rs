@@ -1,0 +1,411 @@
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::error::Error;
+
+/// A PostgreSQL server of our own: the machine's binaries, a data folder, a loopback port.
+///
+/// Any number of processes may use the same folder at once. The first one starts the server, the last one stops
+/// it; one that a crash left running is found by its `postmaster.pid` and used. As the server refuses to run as
+/// root, it then runs as an unprivileged user.
+///
+/// It is made for development and tests: it does not wait for the disk (`fsync=off`), so that a power failure
+/// may cost its data.
+#[derive(Debug)]
+pub struct PrivatePostgres {
+    cluster: Cluster,
+    port: u16,
+    password: String,
+    /// Held shared by every user of the server; who can hold it alone is the last one.
+    users: File,
+}
+
+#[derive(Debug)]
+struct Cluster {
+    binaries: PathBuf,
+    home: PathBuf,
+    account: Option<Account>,
+}
+
+/// Whom the server runs as when we are root.
+#[derive(Debug, Clone, Copy)]
+struct Account {
+    uid: u32,
+    gid: u32,
+}
+
+const USER: &str = "app";
+
+impl PrivatePostgres {
+    /// Starts the server whose data lies in `home`, or joins it if it runs.
+    ///
+    /// # Errors
+    ///
+    /// If there are no PostgreSQL binaries, or they cannot work with the folder.
+    pub fn start(home: &Path) -> Result<Self, Error> {
+        let cluster = Cluster::find(home)?;
+        let home = &cluster.home;
+        let turn = lock_file(home, "start.lock")?;
+        turn.lock().map_err(|error| unusable(home, &error))?;
+        let users = lock_file(home, "users.lock")?;
+        users.lock_shared().map_err(|error| unusable(home, &error))?;
+
+        if !cluster.data().join("PG_VERSION").exists() {
+            cluster.create()?;
+        }
+        if !cluster.runs()? {
+            cluster.start()?;
+        }
+        let port = cluster.port()?;
+        let password = fs::read_to_string(home.join("password")).map_err(|error| unusable(home, &error))?;
+        Ok(Self { port, password: password.trim().to_owned(), cluster, users })
+    }
+
+    /// The address of a database in it; the database `app` exists from the start. It holds the password, which
+    /// is not for logs.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}:{}@127.0.0.1:{}/{database}?sslmode=disable", self.password, self.port)
+    }
+
+    /// A file with which `psql` finds the password: `PGPASSFILE=… psql …`.
+    #[must_use]
+    pub fn passfile(&self) -> PathBuf {
+        self.cluster.home.join("pgpass")
+    }
+}
+
+impl Drop for PrivatePostgres {
+    fn drop(&mut self) {
+        if let Err(error) = self.leave() {
+            tracing::warn!(%error, "the private PostgreSQL may still be running");
+        }
+    }
+}
+
+impl PrivatePostgres {
+    fn leave(&self) -> Result<(), Error> {
+        let home = &self.cluster.home;
+        let turn = lock_file(home, "start.lock")?;
+        turn.lock().map_err(|error| unusable(home, &error))?;
+        self.users.unlock().map_err(|error| unusable(home, &error))?;
+        match self.users.try_lock() {
+            Ok(()) => self.cluster.stop(),
+            Err(TryLockError::WouldBlock) => Ok(()),
+            Err(TryLockError::Error(error)) => Err(unusable(home, &error)),
+        }
+    }
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Error {
+    let message = format!("{} cannot be used: {error}", path.display());
+    Error::new(message, "correct its owner and permissions, or delete it: it is made anew")
+}
+
+fn lock_file(home: &Path, name: &str) -> Result<File, Error> {
+    let path = home.join(name);
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| unusable(&path, &error))
+}
+
+impl Cluster {
+    fn find(home: &Path) -> Result<Self, Error> {
+        let binaries = find_binaries()?;
+        fs::create_dir_all(home).map_err(|error| unusable(home, &error))?;
+        let home = fs::canonicalize(home).map_err(|error| unusable(home, &error))?;
+        let account = account()?;
+        let home = if account.is_some() { reachable(home)? } else { home };
+        Ok(Self { binaries, home, account })
+    }
+
+    fn data(&self) -> PathBuf {
+        self.home.join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.data().join("server.log")
+    }
+
+    /// A new cluster with a random password: loopback ports are open to every user of the machine.
+    fn create(&self) -> Result<(), Error> {
+        let data = self.data();
+        fs::create_dir_all(&data).map_err(|error| unusable(&data, &error))?;
+        self.give_away(&data)?;
+        let password = random_password().map_err(|error| unusable(&self.home, &error))?;
+        let password_file = self.home.join("password");
+        write_private(&password_file, &password)?;
+        let pgpass = format!("127.0.0.1:*:*:{USER}:{password}\n");
+        write_private(&self.home.join("pgpass"), &pgpass)?;
+
+        // initdb reads the password as the server's user, who may not read ours.
+        let handed_over = data.with_extension("pw");
+        write_private(&handed_over, &password)?;
+        self.give_away(&handed_over)?;
+        let mut initdb = self.command("initdb");
+        initdb.args(["--encoding=UTF8", "--locale=C", "--no-sync", "--auth=scram-sha-256"]);
+        initdb.arg("--username").arg(USER).arg("--pwfile").arg(&handed_over);
+        let created = run(initdb.arg("--pgdata").arg(&data));
+        fs::remove_file(&handed_over).map_err(|error| unusable(&handed_over, &error))?;
+        created.map_err(|reason| {
+            let message = format!("initdb failed: {reason}");
+            Error::new(message, "mend what it says, or set DATABASE_URL to a database of your own")
+        })?;
+        self.create_database()
+    }
+
+    /// The database of the app itself, made by the single-user server before the first start.
+    fn create_database(&self) -> Result<(), Error> {
+        let mut single = self.command("postgres");
+        single.arg("--single").args(["-c", "fsync=off"]).arg("-D").arg(self.data()).arg("postgres");
+        let failed =
+            |reason: String| Error::new(format!("the database was not created: {reason}"), "see the message");
+        single.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = single.spawn().map_err(|error| failed(error.to_string()))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            io::Write::write_all(&mut stdin, format!("CREATE DATABASE {USER};\n").as_bytes())
+                .map_err(|error| failed(error.to_string()))?;
+        }
+        let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+        said(output).map(|_| ()).map_err(failed)
+    }
+
+    fn runs(&self) -> Result<bool, Error> {
+        let mut status = self.command("pg_ctl");
+        status.arg("status").arg("-D").arg(self.data());
+        let output = status.output().map_err(|error| unusable(&self.binaries, &error))?;
+        // 0: it runs; 3: it does not; https://www.postgresql.org/docs/current/app-pg-ctl.html
+        match output.status.code() {
+            Some(0) => Ok(true),
+            Some(3) => Ok(false),
+            _ => Err(Error::new(
+                format!("pg_ctl cannot judge {}: {}", self.data().display(), text(&output)),
+                "delete the folder: it is made anew",
+            )),
+        }
+    }
+
+    /// Starts the server in a session of its own, where a Ctrl-C of the terminal does not reach it, and returns
+    /// when it accepts connections.
+    fn start(&self) -> Result<(), Error> {
+        let port = free_port().map_err(|error| unusable(&self.home, &error))?;
+        let options = format!(
+            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off \
+             -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
+        );
+        let mut start = self.command("pg_ctl");
+        start.args(["start", "-w", "-s", "-t", "60", "-D"]).arg(self.data());
+        start.arg("-l").arg(self.log()).arg("-o").arg(options);
+        // The server inherits what pg_ctl has, and a pipe that stays open would be waited for.
+        start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let status = start.status().map_err(|error| unusable(&self.binaries, &error))?;
+        if status.success() {
+            return Ok(());
+        }
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<_> = log.lines().rev().take(5).collect();
+        let tail: Vec<_> = lines.into_iter().rev().collect();
+        let message = format!("the private PostgreSQL did not start:\n    {}", tail.join("\n    "));
+        let help = format!("mend what it says, or delete {}: it is made anew", self.home.display());
+        Err(Error::new(message, help))
+    }
+
+    fn stop(&self) -> Result<(), Error> {
+        let mut stop = self.command("pg_ctl");
+        stop.args(["stop", "-w", "-s", "-m", "fast", "-D"]).arg(self.data());
+        run(&mut stop).map_err(|reason| {
+            let help = format!("end it with `pg_ctl stop -D {}`", self.data().display());
+            Error::new(format!("the private PostgreSQL did not stop: {reason}"), help)
+        })
+    }
+
+    /// The port of the running server: the fourth line of `postmaster.pid`.
+    /// <https://www.postgresql.org/docs/current/storage-file-layout.html>
+    fn port(&self) -> Result<u16, Error> {
+        let path = self.data().join("postmaster.pid");
+        let pid_file = fs::read_to_string(&path).map_err(|error| unusable(&path, &error))?;
+        let port = pid_file.lines().nth(3).and_then(|line| line.trim().parse().ok());
+        port.ok_or_else(|| unusable(&path, &io::ErrorKind::InvalidData.into()))
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.binaries.join(name));
+        // A folder that the server's user cannot enter would be an error of its own.
+        command.current_dir(&self.home).env("LC_ALL", "C");
+        for variable in ["PGDATA", "PGPORT", "PGHOST", "PGUSER", "PGDATABASE", "PGPASSWORD", "PGOPTIONS"] {
+            command.env_remove(variable);
+        }
+        #[cfg(unix)]
+        if let Some(Account { uid, gid }) = self.account {
+            use std::os::unix::process::CommandExt as _;
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+
+    fn give_away(&self, path: &Path) -> Result<(), Error> {
+        #[cfg(unix)]
+        if let Some(Account { uid, gid }) = self.account {
+            std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(|error| unusable(path, &error))?;
+        }
+        Ok(())
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    said(output).map(|_| ())
+}
+
+fn said(output: Output) -> Result<String, String> {
+    if output.status.success() { Ok(text(&output)) } else { Err(text(&output)) }
+}
+
+fn text(output: &Output) -> String {
+    let both = [&output.stdout[..], &output.stderr[..]].concat();
+    String::from_utf8_lossy(&both).trim().to_owned()
+}
+
+/// The folder with `initdb`, `postgres` and `pg_ctl`: on PATH, where `pg_config` says, or where the systems put it.
+///
+/// # Errors
+///
+/// If there is none, with the command that installs one.
+pub fn find_binaries() -> Result<PathBuf, Error> {
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
+    let said = Command::new("pg_config")
+        .arg("--bindir")
+        .output()
+        .ok()
+        .and_then(|output| output.status.success().then(|| PathBuf::from(text(&output))));
+    let candidates = std::env::split_paths(&on_path).chain(said).chain(usual_places());
+    let complete = |folder: &PathBuf| {
+        ["initdb", "postgres", "pg_ctl"]
+            .iter()
+            .all(|name| folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)).is_file())
+    };
+    candidates.into_iter().find(complete).ok_or_else(|| {
+        Error::new(
+            "no PostgreSQL binaries (initdb, postgres, pg_ctl) on this machine",
+            "install them (Debian: `apt-get install postgresql`, Red Hat: `dnf install postgresql-server`, \
+             macOS: `brew install postgresql@17`), or set DATABASE_URL to a database of your own",
+        )
+    })
+}
+
+/// Where distributions and installers put the binaries, the newest version first.
+fn usual_places() -> Vec<PathBuf> {
+    const VERSIONED: &[(&str, &str)] = &[
+        ("/usr/lib/postgresql", "bin"),
+        ("/usr/pgsql", "bin"),
+        ("/opt/homebrew/opt", "bin"),
+        ("/usr/local/opt", "bin"),
+        ("/Applications/Postgres.app/Contents/Versions", "bin"),
+        ("C:\\Program Files\\PostgreSQL", "bin"),
+    ];
+    let mut places = Vec::new();
+    for (parent, bin) in VERSIONED {
+        // Red Hat's folders are siblings called pgsql-17; the others have one folder a version.
+        let (folder, prefix) = match *parent {
+            "/usr/pgsql" => (Path::new("/usr"), "pgsql-"),
+            "/opt/homebrew/opt" | "/usr/local/opt" => (Path::new(*parent), "postgresql"),
+            parent => (Path::new(parent), ""),
+        };
+        let mut found: Vec<_> = fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+            .map(|entry| entry.path().join(bin))
+            .collect();
+        let version = |path: &PathBuf| -> u32 {
+            let digits: String = path.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+            digits.parse().unwrap_or(0)
+        };
+        found.sort_by_key(|path| std::cmp::Reverse(version(path)));
+        places.extend(found);
+    }
+    places
+}
+
+/// Whom to run the server as: nobody else, unless we are root.
+#[cfg(unix)]
+fn account() -> Result<Option<Account>, Error> {
+    use std::os::unix::fs::MetadataExt as _;
+    // A file that we have just made belongs to whom we are, which spares a call into libc.
+    let probe = std::env::temp_dir().join(format!("onward-{}", std::process::id()));
+    let owner = File::create(&probe).and_then(|file| file.metadata()).map(|metadata| metadata.uid());
+    let owner = owner.map_err(|error| unusable(&probe, &error))?;
+    fs::remove_file(&probe).map_err(|error| unusable(&probe, &error))?;
+    if owner != 0 {
+        return Ok(None);
+    }
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = |name: &str| {
+        passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find_map(|fields| match fields[..] {
+            [user, _, uid, gid, ..] if user == name => {
+                Some(Account { uid: uid.parse().ok()?, gid: gid.parse().ok()? })
+            }
+            _ => None,
+        })
+    };
+    named("postgres").or_else(|| named("nobody")).map(Some).ok_or_else(|| {
+        let help = "create the user `postgres`, or start the app as an ordinary user";
+        Error::new("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody`", help)
+    })
+}
+
+#[cfg(not(unix))]
+fn account() -> Result<Option<Account>, Error> {
+    Ok(None)
+}
+
+/// The folder itself, or one outside: a folder below `/root` cannot be entered by the server's user.
+#[cfg(unix)]
+fn reachable(home: PathBuf) -> Result<PathBuf, Error> {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    use std::os::unix::fs::PermissionsExt as _;
+    let enterable =
+        |folder: &Path| fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0);
+    if home.ancestors().all(enterable) {
+        return Ok(home);
+    }
+    let mut hasher = DefaultHasher::new();
+    home.hash(&mut hasher);
+    let outside = PathBuf::from(format!("/var/lib/onward/{:016x}", hasher.finish()));
+    fs::create_dir_all(&outside).map_err(|error| unusable(&outside, &error))?;
+    Ok(outside)
+}
+
+#[cfg(not(unix))]
+fn reachable(home: PathBuf) -> Result<PathBuf, Error> {
+    Ok(home)
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// 128 bits of the standard library's hash keys, which come from the system's random source.
+fn random_password() -> io::Result<String> {
+    use std::hash::{BuildHasher as _, RandomState};
+    Ok(format!("{:016x}{:016x}", RandomState::new().hash_one(1), RandomState::new().hash_one(2)))
+}
+
+fn write_private(path: &Path, content: &str) -> Result<(), Error> {
+    let mut options = File::options();
+    options.create(true).write(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let written = options.open(path).and_then(|mut file| io::Write::write_all(&mut file, content.as_bytes()));
+    written.map_err(|error| unusable(path, &error))
+}

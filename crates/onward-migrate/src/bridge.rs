@@ -1,0 +1,126 @@
+use std::fmt;
+
+use onward_script::Script;
+use refinery::traits::r#async::{AsyncQuery, AsyncTransaction};
+use refinery::{AsyncMigrate, Migration, Runner};
+
+use crate::engine::{Engine, Step, StepError};
+use crate::error::{Error, ErrorKind};
+use crate::journal::{JOURNAL, to_refinery};
+use crate::plan::Transaction;
+use crate::progress::Event;
+
+/// refinery's connection over one of our engines.
+///
+/// refinery's runner hands over each script with its own journal row. What runs is a [`Step`]: the same script
+/// with a journal row of more columns, which the engine commits together with it. The plan has been made
+/// under the lock, so nothing is read again.
+pub(crate) struct Bridge<'b, 'a, E> {
+    engine: &'b mut E,
+    steps: Vec<Step<'a>>,
+    alone: bool,
+    failure: Option<Failure<'a>>,
+    progress: &'b mut (dyn FnMut(Event) + Send),
+}
+
+/// Why a transaction of the plan ended early.
+pub(crate) enum Failure<'a> {
+    /// The script's own step failed.
+    Step(&'a Script, StepError),
+    /// Something else did.
+    Other(Error),
+}
+
+/// Runs one transaction of the plan through refinery.
+pub(crate) async fn run<'a, E: Engine>(
+    engine: &mut E,
+    transaction: &Transaction<'a>,
+    step: impl Fn(&'a Script, &Migration) -> Step<'a>,
+    progress: &mut (dyn FnMut(Event) + Send),
+) -> Result<(), Failure<'a>> {
+    let (scripts, alone) = match transaction {
+        Transaction::Together(scripts) => (scripts.as_slice(), false),
+        Transaction::None(script) => (std::slice::from_ref(script), true),
+    };
+    let migrations: Vec<_> =
+        scripts.iter().map(|script| to_refinery(script)).collect::<Result<_, _>>().map_err(refused)?;
+    let steps = scripts.iter().zip(&migrations).map(|(script, migration)| step(script, migration)).collect();
+    let mut runner = Runner::new(&migrations).set_grouped(scripts.len() > 1).set_abort_missing(false);
+    runner.set_migration_table_name(JOURNAL);
+    let mut bridge = Bridge { engine, steps, alone, failure: None, progress };
+    let outcome = runner.run_async(&mut bridge).await;
+    match (bridge.failure, outcome) {
+        (Some(failure), _) => Err(failure),
+        (None, Err(error)) => Err(refused(error)),
+        (None, Ok(_)) => Ok(()),
+    }
+}
+
+fn refused<'a>(error: refinery::Error) -> Failure<'a> {
+    let help = "this is a fault of the product; please report it";
+    Failure::Other(Error::new(ErrorKind::Database, format!("refinery refused the plan: {error}"), help))
+}
+
+/// Stops refinery's runner; the reason is in the bridge.
+#[derive(Debug)]
+pub(crate) struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("stopped")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+impl<'a, E: Engine> Bridge<'_, 'a, E> {
+    async fn apply(&mut self) -> Result<(), Failure<'a>> {
+        for Step { script, .. } in &self.steps {
+            let title = script.directives.title.clone();
+            (self.progress)(Event::Started { file: script.file_name(), title });
+        }
+        let outcome = match self.steps.as_slice() {
+            [step] if self.alone => {
+                self.engine.apply_alone(step).await.map(|took| vec![took]).map_err(|e| (0, e))
+            }
+            [step] => self.engine.apply(step).await.map(|took| vec![took]).map_err(|e| (0, e)),
+            steps => self.engine.apply_together(steps).await,
+        };
+        for text in self.engine.notices() {
+            (self.progress)(Event::Notice { text });
+        }
+        let took = outcome.map_err(|(index, error)| Failure::Step(self.steps[index].script, error))?;
+        for (step, duration) in self.steps.iter().zip(took) {
+            (self.progress)(Event::Applied { file: step.script.file_name(), duration });
+        }
+        Ok(())
+    }
+}
+
+impl<E: Engine> AsyncTransaction for Bridge<'_, '_, E> {
+    type Error = Stopped;
+
+    /// Called once for the journal's table and once for the scripts, each followed by refinery's row for it.
+    async fn execute<'q, T: Iterator<Item = &'q str> + Send + 'q>(
+        &'q mut self,
+        queries: T,
+    ) -> Result<usize, Stopped> {
+        let count = queries.count();
+        if count < 2 {
+            return Ok(0);
+        }
+        debug_assert_eq!(count, self.steps.len() * 2, "refinery runs what it was given");
+        self.apply().await.map(|()| count).map_err(|failure| {
+            self.failure = Some(failure);
+            Stopped
+        })
+    }
+}
+
+impl<E: Engine> AsyncQuery<Vec<Migration>> for Bridge<'_, '_, E> {
+    async fn query(&mut self, _: &str) -> Result<Vec<Migration>, Stopped> {
+        Ok(Vec::new())
+    }
+}
+
+impl<E: Engine> AsyncMigrate for Bridge<'_, '_, E> {}

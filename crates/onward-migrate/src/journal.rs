@@ -1,0 +1,85 @@
+use onward_script::{Digest, Kind, Script};
+
+/// The table that records what was applied.
+pub const JOURNAL: &str = "schema_journal";
+
+/// One row of the journal.
+///
+/// The first four columns are refinery's, so that its tools can read the table; the others are ours. The
+/// table's definition is frozen: it is what an old binary and a new one agree on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalRow {
+    /// The script's number; the baseline's is that of the last script it contains.
+    pub version: i32,
+    /// `Script_0007` or `Baseline`.
+    pub name: String,
+    /// When it was applied, RFC 3339, UTC.
+    pub applied_on: String,
+    /// SHA-256 of the normalised text.
+    pub digest: Option<Digest>,
+    /// How far it got.
+    pub state: RowState,
+    /// The oldest script number that a running binary must know from here on.
+    pub floor: i32,
+}
+
+/// How far a journalled script got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowState {
+    /// It ran to its end.
+    Applied,
+    /// It was recorded without running, because the database had its effect already.
+    Adopted,
+    /// A no-transaction script began, and its end was never recorded.
+    Started,
+}
+
+impl RowState {
+    /// The word in the journal.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Adopted => "adopted",
+            Self::Started => "started",
+        }
+    }
+
+    /// Reads the word in the journal; an unknown one counts as not finished.
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "applied" => Self::Applied,
+            "adopted" => Self::Adopted,
+            _ => Self::Started,
+        }
+    }
+}
+
+impl JournalRow {
+    /// Whether the row is a baseline's.
+    #[must_use]
+    pub fn is_baseline(&self) -> bool {
+        self.name.starts_with("Baseline")
+    }
+
+    /// The file that the row is about.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        format!("{}.sql", self.name.replace('_', "-"))
+    }
+}
+
+/// The name of a script in the journal: refinery allows letters, digits and underscores.
+#[must_use]
+pub(crate) fn journal_name(script: &Script) -> String {
+    let file = script.file_name();
+    file.trim_end_matches(".sql").replace('-', "_")
+}
+
+/// The same script as refinery knows it, `V7__Script_0007`.
+pub(crate) fn to_refinery(script: &Script) -> Result<refinery::Migration, refinery::Error> {
+    debug_assert!(script.kind == Kind::Script || script.number >= 0);
+    let name = format!("V{}__{}", script.number, journal_name(script));
+    refinery::Migration::unapplied(&name, script.text())
+}

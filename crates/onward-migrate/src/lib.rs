@@ -1,0 +1,27 @@
+//! Plans and applies an embedded history of SQL scripts: under a lock, with a journal, one script and its
+//! journal row at a time.
+//!
+//! [`migrate`] is the way in; its step order is in `runner.rs`. The plan is a pure function,
+//! [`Status::assess`], over what the database says ([`Observed`]) and what the binary holds
+//! ([`onward_script::History`]). What differs between databases stands behind [`Engine`].
+
+mod bridge;
+mod engine;
+mod error;
+mod journal;
+mod plan;
+mod postgres;
+mod progress;
+mod runner;
+mod state;
+mod tls;
+
+pub use engine::{Engine, Identity, Observed, ServerError, Step, StepError};
+pub use error::{Error, ErrorKind, ScriptFailure};
+pub use journal::{JOURNAL, JournalRow, RowState};
+pub use plan::{Plan, Transaction};
+pub use postgres::{Postgres, PostgresOptions};
+pub use progress::Event;
+pub use runner::{MigrateOptions, Migrated, migrate, status};
+pub use state::{Divergence, SchemaState, Status};
+pub use tls::{PostgresUrl, TlsMode, tls_connector};

@@ -1,0 +1,80 @@
+use onward_script::{History, Script};
+
+use crate::error::{Error, ErrorKind};
+use crate::state::{SchemaState, Status};
+
+/// What a migration would do: scripts in order, by transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan<'a> {
+    /// The transactions in order.
+    pub transactions: Vec<Transaction<'a>>,
+}
+
+/// Scripts that commit together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transaction<'a> {
+    /// One script or, with `--single-transaction`, several neighbours.
+    Together(Vec<&'a Script>),
+    /// A no-transaction script.
+    None(&'a Script),
+}
+
+impl<'a> Plan<'a> {
+    /// Decides what to run to bring a database from `status` to script `to` (the last one by default).
+    ///
+    /// # Errors
+    ///
+    /// If the state cannot be migrated from, or `to` names no script that is still to run.
+    pub fn make(
+        history: &'a History,
+        status: &Status,
+        to: Option<i32>,
+        single_transaction: bool,
+    ) -> Result<Self, Error> {
+        match status.state {
+            SchemaState::Diverged | SchemaState::Unversioned => return Err(Error::state(status)),
+            SchemaState::Current | SchemaState::Ahead => {}
+            SchemaState::Empty | SchemaState::Behind => {}
+        }
+        let to = target(history, status, to)?;
+        let pending = status.pending.iter().take_while(|number| **number <= to);
+        let mut transactions: Vec<Transaction<'a>> = Vec::new();
+        for script in pending.filter_map(|number| history.get(*number)) {
+            match transactions.last_mut() {
+                _ if script.directives.no_transaction => transactions.push(Transaction::None(script)),
+                Some(Transaction::Together(scripts)) if single_transaction => scripts.push(script),
+                _ => transactions.push(Transaction::Together(vec![script])),
+            }
+        }
+        Ok(Self { transactions })
+    }
+
+    /// The scripts in order.
+    pub fn scripts(&self) -> impl Iterator<Item = &'a Script> {
+        self.transactions
+            .iter()
+            .flat_map(|transaction| match transaction {
+                Transaction::Together(scripts) => scripts.as_slice(),
+                Transaction::None(script) => std::slice::from_ref(script),
+            })
+            .copied()
+    }
+}
+
+fn target(history: &History, status: &Status, to: Option<i32>) -> Result<i32, Error> {
+    let latest = history.latest();
+    let to = to.unwrap_or(latest);
+    let first = history.baseline.number;
+    if to < first || to > latest {
+        let message = format!("there is no script {to:04}: this binary embeds {first:04} to {latest:04}");
+        return Err(Error::new(ErrorKind::Usage, message, "choose `--to` among them"));
+    }
+    match status.applied {
+        Some(applied) if applied > to && status.state != SchemaState::Ahead => {
+            let message = format!("the database is at script {applied:04} already, beyond {to:04}");
+            let help = "scripts only go forward; write a new one that undoes what you want undone";
+            Err(Error::new(ErrorKind::Usage, message, help))
+        }
+        _ => Ok(to),
+    }
+}

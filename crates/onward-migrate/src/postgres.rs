@@ -1,0 +1,427 @@
+use std::ops::Range;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt as _;
+use futures_util::future::poll_fn;
+use onward_script::{Digest, Script, statements};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
+use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, SimpleQueryRow};
+
+use crate::engine::{Engine, Observed, ServerError, Step, StepError};
+use crate::error::{Error, ErrorKind};
+use crate::journal::{JOURNAL, JournalRow, RowState};
+use crate::tls::{PostgresUrl, tls_connector};
+
+/// How a session is opened.
+#[derive(Debug, Clone, Default)]
+pub struct PostgresOptions {
+    /// What `pg_stat_activity` shows of the session.
+    pub application_name: String,
+    /// How long a statement may wait for a lock of another session; for ever by default.
+    pub lock_timeout: Option<Duration>,
+}
+
+/// One direct session with a PostgreSQL server, without a pool in between.
+pub struct Postgres {
+    client: Client,
+    connection: JoinHandle<()>,
+    notices: mpsc::UnboundedReceiver<String>,
+    /// The schema that unqualified names are created in, quoted for SQL.
+    schema: String,
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+impl Postgres {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be reached, refuses the user, or has no such database.
+    pub async fn connect(url: &PostgresUrl, options: &PostgresOptions) -> Result<Self, Error> {
+        let mut config = url.driver_config();
+        config.application_name(&options.application_name);
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(10));
+        }
+        // As options of the session they are what `RESET ALL` after each script goes back to.
+        let lock_timeout = options.lock_timeout.map_or(0, |timeout| timeout.as_millis());
+        let settings = format!("-c client_min_messages=notice -c lock_timeout={lock_timeout}");
+        let own = config.get_options().map_or(settings.clone(), |own| format!("{settings} {own}"));
+        config.options(own);
+
+        let tls = tls_connector(url)?;
+        let (client, mut connection) = config.connect(tls).await.map_err(|error| refused(url, &error))?;
+        let (sender, notices) = mpsc::unbounded_channel();
+        let connection = tokio::spawn(async move {
+            while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+                match message {
+                    Ok(AsyncMessage::Notice(notice)) => {
+                        // Nobody listening any more is no reason to end the session.
+                        let _ = sender.send(format!("{}: {}", notice.severity(), notice.message()));
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::debug!(%error, "the database connection ended");
+                        break;
+                    }
+                }
+            }
+        });
+        let mut session = Self { client, connection, notices, schema: String::new() };
+        session.schema = session.current_schema().await?;
+        Ok(session)
+    }
+
+    async fn current_schema(&self) -> Result<String, Error> {
+        let rows = self.rows("SELECT quote_ident(current_schema())").await.map_err(unexpected)?;
+        let schema = rows.first().and_then(|row| row.get(0));
+        schema.map(str::to_owned).ok_or_else(|| {
+            let message = "no schema of the search path exists, so there is no place for the tables";
+            let help = "create it, or correct `search_path` of the role or of DATABASE_URL";
+            Error::new(ErrorKind::Configuration, message, help)
+        })
+    }
+
+    async fn rows(&self, query: &str) -> Result<Vec<SimpleQueryRow>, tokio_postgres::Error> {
+        let messages = self.client.simple_query(query).await?;
+        Ok(messages
+            .into_iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => Some(row),
+                _ => None,
+            })
+            .collect())
+    }
+
+    fn journal(&self) -> String {
+        format!("{}.{JOURNAL}", self.schema)
+    }
+
+    /// Both halves of the lock's key: the product, and the schema whose journal it guards. Advisory locks are
+    /// per database.
+    fn lock_key(&self) -> String {
+        format!("{}, hashtext({})", i32::from_be_bytes(*b"onwd"), literal(&self.journal()))
+    }
+
+    /// Runs a whole query and says after how many statements it failed.
+    async fn run(&self, query: &str) -> Result<(), (usize, tokio_postgres::Error)> {
+        let mut done = 0;
+        let stream = self.client.simple_query_raw(query).await.map_err(|error| (0, error))?;
+        let mut stream = pin!(stream);
+        while let Some(message) = stream.try_next().await.map_err(|error| (done, error))? {
+            done += usize::from(matches!(message, SimpleQueryMessage::CommandComplete(_)));
+        }
+        Ok(())
+    }
+
+    /// Ends the failed transaction, so that the session can go on.
+    async fn roll_back(&self) {
+        if let Err(error) = self.client.batch_execute("ROLLBACK").await {
+            tracing::debug!(%error, "the connection ended before the rollback; the server rolls back");
+        }
+    }
+
+    fn insert(&self, step: &Step<'_>, state: RowState, duration: &str) -> String {
+        format!(
+            "INSERT INTO {} (version, name, applied_on, checksum, sha256, state, floor, duration_ms, \
+             applied_by, host, app_version) VALUES ({}, {}, {}, '{}', '{}', '{}', {}, {duration}, \
+             session_user, {}, {});",
+            self.journal(),
+            step.script.number,
+            literal(&step.journal_name),
+            literal(&step.applied_on),
+            step.checksum,
+            step.script.digest,
+            state.as_str(),
+            step.floor,
+            literal(&step.identity.host),
+            literal(&step.identity.app_version),
+        )
+    }
+}
+
+/// What a script leaves behind in the session ends with it: settings, role and user are the next script's own.
+const RESET: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;";
+
+/// The first statement of the query that a script runs in.
+const BEGIN: &str = "BEGIN;\n";
+
+impl Engine for Postgres {
+    async fn observe(&mut self) -> Result<Observed, Error> {
+        let query = format!(
+            "SELECT version, name, applied_on, sha256, state, floor FROM {} ORDER BY version",
+            self.journal()
+        );
+        match self.rows(&query).await {
+            Ok(rows) if rows.is_empty() => {
+                Ok(Observed { journal: Some(Vec::new()), has_tables: self.has_tables().await? })
+            }
+            Ok(rows) => {
+                let journal = rows.iter().map(journal_row).collect::<Option<_>>().ok_or_else(foreign)?;
+                Ok(Observed { journal: Some(journal), has_tables: true })
+            }
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
+                Ok(Observed { journal: None, has_tables: self.has_tables().await? })
+            }
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => Err(foreign()),
+            Err(error) => Err(unexpected(error)),
+        }
+    }
+
+    async fn try_lock(&mut self) -> Result<Result<(), String>, Error> {
+        let query = format!("SELECT pg_try_advisory_lock({})", self.lock_key());
+        let rows = self.rows(&query).await.map_err(unexpected)?;
+        if rows.first().and_then(|row| row.get(0)) == Some("t") {
+            return Ok(Ok(()));
+        }
+        let query = format!(
+            "SELECT format('%s (pid %s, user %s, from %s, since %s)', a.application_name, a.pid, a.usename, \
+             coalesce(host(a.client_addr), 'this host'), date_trunc('second', a.backend_start)) \
+             FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted \
+             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+             AND (l.classid::bigint, l.objid::bigint) = ({}, hashtext({})::bigint & 4294967295)",
+            i32::from_be_bytes(*b"onwd"),
+            literal(&self.journal()),
+        );
+        let rows = self.rows(&query).await.map_err(unexpected)?;
+        let holder = rows.first().and_then(|row| row.get(0)).unwrap_or("a session that has just ended");
+        Ok(Err(holder.to_owned()))
+    }
+
+    async fn unlock(&mut self) -> Result<(), Error> {
+        let query = format!("SELECT pg_advisory_unlock({})", self.lock_key());
+        self.rows(&query).await.map(|_| ()).map_err(unexpected)
+    }
+
+    async fn create_journal(&mut self) -> Result<(), Error> {
+        let query = format!(
+            "CREATE TABLE IF NOT EXISTS {} (
+                version int4 PRIMARY KEY,
+                name varchar(255) NOT NULL,
+                applied_on varchar(255) NOT NULL,
+                checksum varchar(255) NOT NULL,
+                sha256 varchar(64) NOT NULL,
+                state varchar(16) NOT NULL,
+                floor int4 NOT NULL,
+                duration_ms int8,
+                applied_by varchar(255) NOT NULL,
+                host varchar(255) NOT NULL,
+                app_version varchar(255) NOT NULL
+            )",
+            self.journal()
+        );
+        self.client.batch_execute(&query).await.map_err(unexpected)
+    }
+
+    async fn apply(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {
+        let duration = "round(extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000)::int8";
+        let query = format!(
+            "{BEGIN}{}\n;{RESET}{}COMMIT",
+            step.script.text(),
+            self.insert(step, RowState::Applied, duration)
+        );
+        let begun = Instant::now();
+        match self.run(&query).await {
+            Ok(()) => Ok(begun.elapsed()),
+            Err((done, error)) => {
+                self.roll_back().await;
+                Err(step_error(step.script, BEGIN.len(), done.checked_sub(1), &error))
+            }
+        }
+    }
+
+    async fn apply_alone(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {
+        let started = self.insert(step, RowState::Started, "NULL");
+        self.run(&started).await.map_err(|(_, error)| journal_error(&error))?;
+        let begun = Instant::now();
+        let outcome = self.run(step.script.text()).await;
+        outcome.map_err(|(done, error)| step_error(step.script, 0, Some(done), &error))?;
+        let took = begun.elapsed();
+        let finished = format!(
+            "{RESET} UPDATE {} SET state = '{}', duration_ms = {} WHERE version = {}",
+            self.journal(),
+            RowState::Applied.as_str(),
+            took.as_millis(),
+            step.script.number
+        );
+        self.run(&finished).await.map_err(|(_, error)| journal_error(&error))?;
+        Ok(took)
+    }
+
+    async fn apply_together(&mut self, steps: &[Step<'_>]) -> Result<Vec<Duration>, (usize, StepError)> {
+        let mut took = Vec::with_capacity(steps.len());
+        for (index, step) in steps.iter().enumerate() {
+            let begin = if index == 0 { BEGIN } else { "" };
+            let duration = "NULL";
+            let query = format!(
+                "{begin}{}\n;{RESET}{}",
+                step.script.text(),
+                self.insert(step, RowState::Applied, duration)
+            );
+            let begun = Instant::now();
+            if let Err((done, error)) = self.run(&query).await {
+                self.roll_back().await;
+                let done = done.checked_sub(usize::from(index == 0));
+                return Err((index, step_error(step.script, begin.len(), done, &error)));
+            }
+            took.push(begun.elapsed());
+        }
+        let last = steps.len() - 1;
+        self.run("COMMIT").await.map_err(|(_, error)| (last, journal_error(&error)))?;
+        Ok(took)
+    }
+
+    fn notices(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.notices.try_recv().ok()).collect()
+    }
+}
+
+impl Postgres {
+    /// Whether the schema holds anything that a baseline would create; what extensions own does not count.
+    async fn has_tables(&self) -> Result<bool, Error> {
+        let query = format!(
+            "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE quote_ident(n.nspname) = {} AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') \
+             AND c.relname <> '{JOURNAL}' \
+             AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e'))",
+            literal(&self.schema)
+        );
+        let rows = self.rows(&query).await.map_err(unexpected)?;
+        Ok(rows.first().and_then(|row| row.get(0)) == Some("t"))
+    }
+}
+
+fn journal_row(row: &SimpleQueryRow) -> Option<JournalRow> {
+    Some(JournalRow {
+        version: row.get(0)?.parse().ok()?,
+        name: row.get(1)?.to_owned(),
+        applied_on: row.get(2)?.to_owned(),
+        digest: Digest::parse(row.get(3)?),
+        state: RowState::parse(row.get(4)?),
+        floor: row.get(5)?.parse().ok()?,
+    })
+}
+
+/// A text as an SQL literal; `standard_conforming_strings` is on, and no text here holds a NUL.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn foreign() -> Error {
+    let message = format!("the table {JOURNAL} is not the journal of this product, or was edited by hand");
+    let help = "restore it from a backup; if another tool made it, rename it and run `app adopt`";
+    Error::new(ErrorKind::Database, message, help)
+}
+
+/// What went wrong outside a script.
+fn unexpected(error: tokio_postgres::Error) -> Error {
+    let Some(db) = error.as_db_error() else {
+        let reason = chain(&error);
+        let help = "see whether the server runs, then run the command again";
+        return Error::new(ErrorKind::Unreachable, format!("the connection ended: {reason}"), help);
+    };
+    let message = format!("{} ({})", db.message(), db.code().code());
+    if *db.code() == SqlState::INSUFFICIENT_PRIVILEGE {
+        let help = format!(
+            "grant the role what it needs: SELECT on {JOURNAL} to serve, all of the schema to migrate"
+        );
+        return Error::new(ErrorKind::Permission, message, help);
+    }
+    let help = db.hint().unwrap_or("see the server's log").to_owned();
+    Error::new(ErrorKind::Database, message, help)
+}
+
+fn refused(url: &PostgresUrl, error: &tokio_postgres::Error) -> Error {
+    let Some(db) = error.as_db_error() else {
+        let message = format!("{url} cannot be reached: {}", chain(error));
+        let help = "see whether the server runs and DATABASE_URL names it; without DATABASE_URL a private one is \
+                    started in development";
+        return Error::new(ErrorKind::Unreachable, message, help);
+    };
+    let message = format!("{url} refuses the connection: {}", db.message());
+    let (kind, help) = match db.code() {
+        code if *code == SqlState::INVALID_PASSWORD
+            || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
+        {
+            (ErrorKind::Credentials, "correct user and password in DATABASE_URL")
+        }
+        code if *code == SqlState::INVALID_CATALOG_NAME => {
+            (ErrorKind::Configuration, "create the database, or correct its name in DATABASE_URL")
+        }
+        _ => (ErrorKind::Unreachable, "see the server's log"),
+    };
+    Error::new(kind, message, help)
+}
+
+/// An error with its causes, which the driver keeps apart.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if !text.ends_with(&cause.to_string()) {
+            text = format!("{text}: {cause}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn server_error(db: &DbError) -> ServerError {
+    let context = match db.position() {
+        Some(ErrorPosition::Internal { query, .. }) => Some(format!("in `{query}`")),
+        _ => None,
+    };
+    ServerError {
+        code: db.code().code().to_owned(),
+        message: db.message().to_owned(),
+        detail: db.detail().map(str::to_owned),
+        hint: db.hint().map(str::to_owned),
+        context: db.where_().map(str::to_owned).or(context),
+        ..ServerError::default()
+    }
+}
+
+fn journal_error(error: &tokio_postgres::Error) -> StepError {
+    match error.as_db_error() {
+        Some(db) => StepError::Server(Box::new(ServerError { in_journal: true, ..server_error(db) })),
+        None => StepError::Lost(chain(error)),
+    }
+}
+
+/// Finds the place in the script: from the server's position, a count of characters into the whole query, or
+/// else from the number of statements that were done before.
+fn step_error(
+    script: &Script,
+    prefix: usize,
+    done: Option<usize>,
+    error: &tokio_postgres::Error,
+) -> StepError {
+    let Some(db) = error.as_db_error() else { return StepError::Lost(chain(error)) };
+    let text = script.text();
+    let mut server = server_error(db);
+    let spans: Vec<Range<usize>> = statements(text).iter().map(onward_script::Statement::span).collect();
+    // Behind the script come the three resets and the journal row; what fails after them is the commit.
+    let in_journal = |done: usize| (spans.len()..spans.len() + 4).contains(&done);
+    let in_script = |offset: &usize| spans.last().is_some_and(|last| *offset <= last.end);
+    let position = match db.position() {
+        Some(ErrorPosition::Original(position)) => (*position as usize).checked_sub(1 + prefix),
+        _ => None,
+    };
+    let offset = position.and_then(|characters| text.char_indices().nth(characters));
+    if let Some((offset, _)) = offset.filter(|(offset, _)| in_script(offset)) {
+        server.position = Some(offset);
+        server.statement = spans.iter().rfind(|span| span.start <= offset).cloned();
+    } else if let Some(done) = done {
+        server.statement = spans.get(done).cloned();
+        server.in_journal = in_journal(done);
+    }
+    StepError::Server(Box::new(server))
+}

@@ -1,0 +1,130 @@
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+use crate::directive::Directives;
+use crate::history::{Dialect, Digest, History, Kind, Script};
+use crate::name::FileName;
+
+/// A history in the form in which it is embedded: a manifest, and the texts one after the other.
+///
+/// One file for all texts, because a compiler embeds one large file much faster than thousands of small ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle<'a> {
+    /// A header and a line for each script: name, digest, length, flags, title.
+    pub manifest: Cow<'a, str>,
+    /// The normalised texts in the manifest's order.
+    pub scripts: Cow<'a, [u8]>,
+}
+
+/// An embedded history that cannot be read: it was written by another version or damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundleError {
+    line: usize,
+}
+
+impl fmt::Display for BundleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} of the embedded manifest is not readable; rebuild the app", self.line)
+    }
+}
+
+impl std::error::Error for BundleError {}
+
+/// Changes with the format and with the rules: an older bundle is no proof that a script passed them.
+const FORMAT: &str = concat!("onward-bundle 1 ", env!("CARGO_PKG_VERSION"));
+
+impl Bundle<'static> {
+    /// Writes a history.
+    #[must_use]
+    pub fn write(history: &History) -> Self {
+        let mut manifest = format!("{FORMAT}\n{}\n{}\n", history.dialect.as_str(), history.folder);
+        let length = history.all().map(|script| script.bytes.len()).sum();
+        let mut scripts = Vec::with_capacity(length);
+        for script in history.all() {
+            let Directives { no_transaction, contract, title } = &script.directives;
+            let flag = |on: bool, letter: char| if on { letter } else { '-' };
+            writeln!(
+                manifest,
+                "{} {} {} {}{}{} {}",
+                script.file_name(),
+                script.digest,
+                script.bytes.len(),
+                flag(script.sealed, 's'),
+                flag(*no_transaction, 'n'),
+                flag(*contract, 'c'),
+                title.as_deref().unwrap_or_default(),
+            )
+            .expect("a String takes every write");
+            scripts.extend_from_slice(&script.bytes);
+        }
+        Self { manifest: manifest.into(), scripts: scripts.into() }
+    }
+
+    /// Reads an embedded history without copying its texts.
+    ///
+    /// # Errors
+    ///
+    /// If it was not written by [`Bundle::write`] of this version.
+    pub fn read(manifest: &'static str, scripts: &'static [u8]) -> Result<History, BundleError> {
+        let parsed = Manifest::parse(manifest)?;
+        let mut all = parsed.scripts(scripts).map(|(script, bytes)| {
+            let bytes = bytes.ok_or(BundleError { line: 1 })?;
+            Ok(Script { bytes: Cow::Borrowed(bytes), ..script })
+        });
+        let baseline = all.next().ok_or(BundleError { line: 3 })??;
+        let scripts = all.collect::<Result<_, _>>()?;
+        Ok(History { folder: parsed.folder.to_owned(), dialect: parsed.dialect, baseline, scripts })
+    }
+}
+
+pub(crate) struct Manifest<'a> {
+    pub dialect: Dialect,
+    pub folder: &'a str,
+    lines: Vec<(Script, usize)>,
+}
+
+impl<'a> Manifest<'a> {
+    pub(crate) fn parse(manifest: &'a str) -> Result<Self, BundleError> {
+        let mut lines = manifest.lines().enumerate();
+        let mut header = |line: usize| lines.next().map(|(_, text)| text).ok_or(BundleError { line });
+        if header(1)? != FORMAT {
+            return Err(BundleError { line: 1 });
+        }
+        let dialect = match header(2)? {
+            "postgres" => Dialect::Postgres,
+            "sqlserver" => Dialect::SqlServer,
+            _ => return Err(BundleError { line: 2 }),
+        };
+        let folder = header(3)?;
+        let lines = lines
+            .map(|(index, line)| script_line(line).ok_or(BundleError { line: index + 1 }))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { dialect, folder, lines })
+    }
+
+    /// Each script, its text still empty, with its bytes; none where the texts end too early.
+    pub(crate) fn scripts<'b>(&self, scripts: &'b [u8]) -> impl Iterator<Item = (Script, Option<&'b [u8]>)> {
+        let mut at = 0;
+        self.lines.iter().map(move |(script, length)| {
+            let bytes = scripts.get(at..at + length);
+            at += length;
+            (script.clone(), bytes)
+        })
+    }
+}
+
+fn script_line(line: &str) -> Option<(Script, usize)> {
+    let mut fields = line.splitn(5, ' ');
+    let (kind, number) = match FileName::parse(fields.next()?) {
+        FileName::Baseline { through } => (Kind::Baseline, through),
+        FileName::Script { number } => (Kind::Script, number),
+        _ => return None,
+    };
+    let digest = Digest::parse(fields.next()?)?;
+    let length = fields.next()?.parse().ok()?;
+    let flags = fields.next()?;
+    let title = fields.next().filter(|title| !title.is_empty()).map(str::to_owned);
+    let directives = Directives { no_transaction: flags.contains('n'), contract: flags.contains('c'), title };
+    let sealed = flags.contains('s');
+    Some((Script { kind, number, digest, directives, sealed, bytes: Cow::Borrowed(&[]) }, length))
+}

@@ -1,0 +1,268 @@
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::num::NonZero;
+
+use crate::bundle::{Bundle, Manifest};
+use crate::directive::{self, Directives};
+use crate::finding::{Finding, Severity};
+use crate::folder::{Content, Entry, Folder};
+use crate::history::{Dialect, Digest, History, Kind, Script};
+use crate::lexer::lex;
+use crate::name::FileName;
+use crate::rule::Rule;
+use crate::rules::{self, Source, numbers::Numbers};
+use crate::text::normalise;
+
+/// How a folder is checked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// The database that the scripts are written for.
+    pub dialect: Dialect,
+    /// Whether drafts are errors, as they are in a release build.
+    pub release: bool,
+}
+
+/// What a check found.
+#[derive(Debug)]
+pub struct Checked {
+    /// The history; none if a finding is an error.
+    pub history: Option<History>,
+    /// Every problem, in file order.
+    pub findings: Vec<Finding>,
+    /// The normalised texts that findings point into, by path.
+    pub sources: HashMap<String, String>,
+}
+
+/// The scripts that passed an earlier check, so that the same text need not be hashed and parsed again.
+#[derive(Debug, Default)]
+pub struct Known<'a> {
+    scripts: HashMap<String, (Script, &'a [u8])>,
+}
+
+impl<'a> Known<'a> {
+    /// What an earlier bundle proves; nothing where it is of another version or dialect.
+    #[must_use]
+    pub fn from_bundle(bundle: &'a Bundle<'_>, dialect: Dialect) -> Self {
+        let Ok(manifest) = Manifest::parse(&bundle.manifest) else { return Self::default() };
+        if manifest.dialect != dialect {
+            return Self::default();
+        }
+        let scripts = manifest
+            .scripts(&bundle.scripts)
+            .filter_map(|(script, bytes)| Some((script.file_name(), (script, bytes?))))
+            .collect();
+        Self { scripts }
+    }
+
+    /// A script that was sealed then, if its text is still the same; drafts are always looked at again.
+    fn same(&self, name: &str, bytes: &[u8]) -> Option<&Script> {
+        let (script, known) = self.scripts.get(name)?;
+        (script.sealed && *known == bytes).then_some(script)
+    }
+}
+
+/// Checks a folder against every rule and reports all problems at once.
+///
+/// The order is: names, numbers, then each script's content, then the seal, then each script's SQL. A script
+/// whose content is no text is not looked at further.
+#[must_use]
+pub fn check(folder: &Folder, options: Options, known: &Known<'_>) -> Checked {
+    let mut findings = rules::unexpected_file::check(folder);
+    let numbers = Numbers::of(folder);
+    findings.extend(rules::numbers::check(folder, &numbers));
+
+    let (lock, lock_findings) = rules::sealed::read_lock(folder);
+    let lock_is_broken = !lock_findings.is_empty();
+    findings.extend(lock_findings);
+    let sealed: HashMap<&str, Digest> =
+        lock.lines.iter().map(|line| (line.name.as_str(), line.digest)).collect();
+
+    let examined = examine_all(folder, options, known, &sealed);
+    let digests: HashMap<&str, Digest> = examined
+        .iter()
+        .filter_map(|examined| Some((examined.name, examined.script.as_ref()?.digest)))
+        .collect();
+    if !lock_is_broken {
+        findings.extend(rules::sealed::check(folder, &lock, &digests));
+        findings.extend(rules::sealed::drafts(folder, &lock, options.release));
+    }
+
+    let mut scripts = Vec::with_capacity(examined.len());
+    let mut sources = HashMap::new();
+    for Examined { name, script, findings: of_script } in examined {
+        if let Some(script) = script {
+            if !of_script.is_empty() {
+                sources.insert(folder.path_of(name), script.text().to_owned());
+            }
+            scripts.push(script);
+        }
+        findings.extend(of_script);
+    }
+    if let Some(text) = lock_source(folder) {
+        sources.insert(folder.path_of(rules::sealed::LOCK_NAME), text);
+    }
+    findings.sort_by_cached_key(|finding| {
+        let start = finding.span.as_ref().map(|span| span.start);
+        (file_order(folder, &finding.file), start, finding.rule)
+    });
+    let history = history(folder, options.dialect, scripts, &findings);
+    Checked { history, findings, sources }
+}
+
+struct Examined<'a> {
+    name: &'a str,
+    script: Option<Script>,
+    findings: Vec<Finding>,
+}
+
+/// The parser recurses; unoptimised, a nested expression takes some kilobytes a level.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Examines the scripts on all cores, since a cold build parses every one of them.
+fn examine_all<'a>(
+    folder: &'a Folder,
+    options: Options,
+    known: &Known<'_>,
+    sealed: &HashMap<&str, Digest>,
+) -> Vec<Examined<'a>> {
+    let mut scripts: Vec<_> = folder.entries.iter().filter_map(Numbered::of).collect();
+    scripts.sort_by_key(|script| (script.kind == Kind::Script, script.number));
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let share = scripts.len().div_ceil(threads).max(64);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = scripts
+            .chunks(share)
+            .map(|share| {
+                let examine = move || {
+                    share.iter().map(|script| script.examine(folder, options, known, sealed)).collect()
+                };
+                std::thread::Builder::new()
+                    .stack_size(STACK_BYTES)
+                    .spawn_scoped(scope, examine)
+                    .expect("the system has room for a thread")
+            })
+            .collect();
+        let joined = workers.into_iter().map(|worker| worker.join());
+        joined.flat_map(|examined: Result<Vec<_>, _>| examined.expect("no rule panics")).collect()
+    })
+}
+
+/// An entry whose name carries a script's or baseline's number.
+struct Numbered<'a> {
+    kind: Kind,
+    number: i32,
+    name: &'a str,
+    bytes: Result<&'a [u8], &'a str>,
+}
+
+impl<'a> Numbered<'a> {
+    fn of(entry: &'a Entry) -> Option<Self> {
+        let (kind, number) = match FileName::parse(&entry.name) {
+            FileName::Baseline { through } => (Kind::Baseline, through),
+            FileName::Script { number } => (Kind::Script, number),
+            _ => return None,
+        };
+        let bytes = match &entry.content {
+            Content::File(bytes) => Ok(bytes.as_slice()),
+            Content::Unreadable(reason) => Err(reason.as_str()),
+            Content::Other(_) => return None,
+        };
+        Some(Self { kind, number, name: &entry.name, bytes })
+    }
+
+    fn examine(
+        &self,
+        folder: &Folder,
+        options: Options,
+        known: &Known<'_>,
+        sealed: &HashMap<&str, Digest>,
+    ) -> Examined<'a> {
+        let name = self.name;
+        let unusable = |finding| Examined { name, script: None, findings: vec![finding] };
+        let bytes = match self.bytes {
+            Ok(bytes) => bytes,
+            Err(reason) => {
+                let message = format!("the file cannot be read: {reason}");
+                let help = "correct its permissions, or restore it";
+                return unusable(Finding::file(Rule::Content, folder.path_of(name), message, help));
+            }
+        };
+        if let Some(same) = known.same(name, bytes).filter(|same| sealed.get(name) == Some(&same.digest)) {
+            let script = Script { bytes: Cow::Owned(bytes.to_vec()), ..same.clone() };
+            return Examined { name, script: Some(script), findings: Vec::new() };
+        }
+        let path = folder.path_of(name);
+        let text = match normalise(&path, bytes) {
+            Ok(text) => text,
+            Err(finding) => return unusable(finding),
+        };
+        let digest = Digest::of(text.as_bytes());
+        let is_sealed = sealed.get(name) == Some(&digest);
+        let draft_of = if is_sealed { None } else { Some(self.kind) };
+        let (directives, findings) = judge(&path, &text, options, draft_of);
+        let script = Script {
+            kind: self.kind,
+            number: self.number,
+            digest,
+            directives,
+            sealed: is_sealed,
+            bytes: Cow::Owned(text.into_owned().into_bytes()),
+        };
+        Examined { name, script: Some(script), findings }
+    }
+}
+
+/// The rules about one text; those about deployment only for the draft of a script, because a baseline meets
+/// an empty database and a sealed script has been decided on.
+fn judge(path: &str, text: &str, options: Options, draft_of: Option<Kind>) -> (Directives, Vec<Finding>) {
+    let tokens = lex(text, options.dialect);
+    let content = rules::content::check(path, text, &tokens);
+    let (directives, mut findings) = directive::parse(path, text, &tokens);
+    if !content.is_empty() {
+        findings.extend(content);
+        return (directives, findings);
+    }
+    let source = Source { path, text, tokens: &tokens, directives: &directives };
+    let syntax = rules::syntax::check(&source, options.dialect);
+    let readable = syntax.is_empty();
+    findings.extend(syntax);
+    if readable {
+        findings.extend(rules::transaction::check(&source, options.dialect));
+        if draft_of == Some(Kind::Script) {
+            findings.extend(rules::contract::check(&source, options.dialect));
+            #[cfg(feature = "postgres")]
+            if options.dialect == Dialect::Postgres {
+                findings.extend(rules::lint::check(&source, options.release));
+            }
+        }
+    }
+    (directives, findings)
+}
+
+fn lock_source(folder: &Folder) -> Option<String> {
+    let entry = folder.entries.iter().find(|entry| entry.name == rules::sealed::LOCK_NAME)?;
+    match &entry.content {
+        Content::File(bytes) => normalise("", bytes).ok().map(Cow::into_owned),
+        _ => None,
+    }
+}
+
+/// The order in which a person reads: the folder, the baseline, the scripts by number, all other files.
+fn file_order(folder: &Folder, path: &str) -> (u8, i32, String) {
+    let name = path.strip_prefix(&folder.path).unwrap_or(path).trim_start_matches('/');
+    match FileName::parse(name) {
+        _ if name.is_empty() => (0, 0, String::new()),
+        FileName::Baseline { through } => (1, through, String::new()),
+        FileName::Script { number } => (2, number, String::new()),
+        _ => (3, 0, name.to_owned()),
+    }
+}
+
+fn history(folder: &Folder, dialect: Dialect, scripts: Vec<Script>, findings: &[Finding]) -> Option<History> {
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return None;
+    }
+    let mut scripts = scripts.into_iter();
+    let baseline = scripts.next()?;
+    Some(History { folder: folder.path.clone(), dialect, baseline, scripts: scripts.collect() })
+}

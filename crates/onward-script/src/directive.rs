@@ -1,0 +1,123 @@
+use crate::finding::Finding;
+use crate::lexer::{Token, TokenKind};
+use crate::rule::Rule;
+
+/// What a script's header asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Directives {
+    /// `-- onward: no-transaction`: runs alone and outside a transaction.
+    pub no_transaction: bool,
+    /// `-- onward: contract`: takes something away that an older binary may use.
+    pub contract: bool,
+    /// `-- onward: title Orders get a currency`.
+    pub title: Option<String>,
+}
+
+const KNOWN: &str = "no-transaction, contract, title TEXT";
+
+/// Reads the directives out of a script's header: the comments before its first statement.
+///
+/// A directive anywhere else, an unknown one and one given twice are findings, because a directive that
+/// has silently no effect is found out in production.
+pub(crate) fn parse(path: &str, source: &str, tokens: &[Token]) -> (Directives, Vec<Finding>) {
+    let mut directives = Directives::default();
+    let mut findings = Vec::new();
+    let mut in_header = true;
+    for token in tokens {
+        in_header &= token.is_comment();
+        let Some(words) = directive_text(token, source) else { continue };
+        let mut fault = |message: String, help: &str| {
+            findings.push(Finding::file(Rule::Directive, path, message, help).at(token.span.clone()));
+        };
+        if !in_header {
+            let help = "move it to the top of the file, above the first statement";
+            fault("a directive after the first statement has no effect".to_owned(), help);
+        } else if let Err((message, help)) = directives.set(words) {
+            fault(message, &help);
+        }
+    }
+    (directives, findings)
+}
+
+impl Directives {
+    fn set(&mut self, words: &str) -> Result<(), (String, String)> {
+        let (name, argument) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
+        let argument = argument.trim();
+        let twice = || (format!("directive `{name}` is given twice"), "remove one of them".to_owned());
+        let flag = |flag: &mut bool| match (argument.is_empty(), std::mem::replace(flag, true)) {
+            (false, _) => Err((
+                format!("directive `{name}` takes no argument"),
+                format!("write `-- onward: {name}` on a line of its own"),
+            )),
+            (true, true) => Err(twice()),
+            (true, false) => Ok(()),
+        };
+        match name {
+            "no-transaction" => flag(&mut self.no_transaction),
+            "contract" => flag(&mut self.contract),
+            "title" if argument.is_empty() => Err((
+                "directive `title` has no text".to_owned(),
+                "write `-- onward: title What the script does`".to_owned(),
+            )),
+            "title" if self.title.is_some() => Err(twice()),
+            "title" => {
+                self.title = Some(argument.to_owned());
+                Ok(())
+            }
+            _ => Err((format!("unknown directive `{name}`"), format!("known are: {KNOWN}"))),
+        }
+    }
+}
+
+/// The words after `-- onward:`, if that is what the comment is.
+fn directive_text<'a>(token: &Token, source: &'a str) -> Option<&'a str> {
+    let comment = (token.kind == TokenKind::LineComment).then(|| token.text(source))?;
+    let text = comment.trim_start_matches('-').trim_start();
+    let words = text.get(..7).filter(|start| start.eq_ignore_ascii_case("onward:"))?;
+    Some(text[words.len()..].trim())
+}
+
+/// Whether a span touches nothing but comments: what a comment-only script consists of.
+pub(crate) fn only_comments(tokens: &[Token]) -> bool {
+    tokens.iter().all(|token| token.is_comment() || token.kind == TokenKind::Symbol(';'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Dialect;
+    use crate::lexer::lex;
+
+    fn parsed(source: &str) -> (Directives, Vec<String>) {
+        let (directives, findings) = parse("x", source, &lex(source, Dialect::Postgres));
+        (directives, findings.into_iter().map(|finding| finding.message).collect())
+    }
+
+    #[test]
+    fn the_header_is_every_comment_before_the_first_statement() {
+        let source = "-- Copyright\n\n/* why */\n--onward:  no-transaction\n-- Onward: contract\n\
+                      -- onward: title Orders get a currency\nSELECT 1;";
+        let expected = Directives {
+            no_transaction: true,
+            contract: true,
+            title: Some("Orders get a currency".to_owned()),
+        };
+        assert_eq!(parsed(source), (expected, vec![]));
+    }
+
+    #[test]
+    fn a_directive_without_effect_is_found() {
+        let cases = [
+            ("SELECT 1; -- onward: contract", "a directive after the first statement has no effect"),
+            ("-- onward: no-transactions", "unknown directive `no-transactions`"),
+            ("-- onward:", "unknown directive ``"),
+            ("-- onward: contract\n-- onward: contract", "directive `contract` is given twice"),
+            ("-- onward: title", "directive `title` has no text"),
+            ("-- onward: contract because", "directive `contract` takes no argument"),
+        ];
+        for (source, expected) in cases {
+            assert_eq!(parsed(source).1, [expected], "{source}");
+        }
+        assert_eq!(parsed("SELECT '-- onward: contract'; -- onwards: we go").1, [""; 0]);
+    }
+}

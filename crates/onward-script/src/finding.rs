@@ -1,0 +1,62 @@
+use std::ops::Range;
+
+use crate::rule::Rule;
+
+/// One problem in a folder of scripts: what, where and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The rule that found it.
+    pub rule: Rule,
+    /// Whether it stops a build.
+    pub severity: Severity,
+    /// The file, as a path that a person can open.
+    pub file: String,
+    /// The bytes of the normalised text that it is about; none where it is about the file as a whole.
+    pub span: Option<Range<usize>>,
+    /// What is wrong, in one sentence without a full stop.
+    pub message: String,
+    /// What to do, in one sentence without a full stop.
+    pub help: String,
+}
+
+impl Finding {
+    /// A finding about a file as a whole.
+    pub fn file(
+        rule: Rule,
+        file: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self {
+            rule,
+            severity: Severity::Error,
+            file: file.into(),
+            span: None,
+            message: message.into(),
+            help: help.into(),
+        }
+    }
+
+    /// Narrows it to a place in the file.
+    #[must_use]
+    pub fn at(mut self, span: Range<usize>) -> Self {
+        self.span = Some(span);
+        self
+    }
+
+    /// Sets whether it stops a build.
+    #[must_use]
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+}
+
+/// Whether a finding stops a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It is reported and the build goes on.
+    Warning,
+    /// It stops the build.
+    Error,
+}

@@ -1,0 +1,134 @@
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use crate::history::Digest;
+
+/// `scripts.lock`: which scripts are sealed, and with which text.
+///
+/// One line a script, `NAME SHA256 CHAIN`, each chain over the one before: a line cannot be changed, moved
+/// or left out without breaking every later one, and two branches that both append conflict in git.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lock {
+    /// The sealed scripts in order, the baseline first.
+    pub lines: Vec<LockLine>,
+}
+
+/// One sealed script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockLine {
+    /// The file name.
+    pub name: String,
+    /// SHA-256 of the normalised text.
+    pub digest: Digest,
+    /// SHA-256 over the chain before, the name and the digest.
+    pub chain: Digest,
+}
+
+const HEADER: &str = "# Sealed scripts, written by `app script seal`; never edited by hand.\n\
+                      # NAME SHA256 CHAIN, where each chain covers the line before it.\n";
+
+impl Lock {
+    /// Appends a script.
+    pub fn push(&mut self, name: &str, digest: Digest) {
+        let before = self.lines.last().map(|line| line.chain);
+        self.lines.push(LockLine { name: name.to_owned(), digest, chain: chain(before, name, digest) });
+    }
+
+    /// Reads the file's text.
+    ///
+    /// # Errors
+    ///
+    /// The first line that is malformed or whose chain does not follow from the line before it, as a line
+    /// number (from 1) and a sentence.
+    pub fn parse(text: &str) -> Result<Self, (usize, String)> {
+        let mut lock = Self::default();
+        let mut names = HashSet::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim_end();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let fault = |message: &str| (index + 1, message.to_owned());
+            if ["<<<<<<<", "=======", ">>>>>>>", "|||||||"].iter().any(|mark| line.starts_with(mark)) {
+                return Err(fault("an unresolved merge conflict"));
+            }
+            let fields: Vec<_> = line.split(' ').collect();
+            let [name, digest, found] = fields[..] else {
+                return Err(fault("not of the form `NAME SHA256 CHAIN`"));
+            };
+            let (Some(digest), Some(found)) = (Digest::parse(digest), Digest::parse(found)) else {
+                return Err(fault("a checksum that is not 64 hexadecimal digits"));
+            };
+            if !names.insert(name) {
+                return Err((index + 1, format!("`{name}` for the second time")));
+            }
+            lock.push(name, digest);
+            if lock.lines.last().is_none_or(|line| line.chain != found) {
+                return Err(fault("a chain that does not follow from the lines before it"));
+            }
+        }
+        Ok(lock)
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = HEADER.to_owned();
+        for LockLine { name, digest, chain } in &self.lines {
+            writeln!(text, "{name} {digest} {chain}").expect("a String takes every write");
+        }
+        text
+    }
+}
+
+fn chain(before: Option<Digest>, name: &str, digest: Digest) -> Digest {
+    let mut bytes = before.map_or([0; 32], |before| before.0).to_vec();
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(&digest.0);
+    Digest::of(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three() -> Lock {
+        let mut lock = Lock::default();
+        for name in ["Baseline.sql", "Script-0001.sql", "Script-0002.sql"] {
+            lock.push(name, Digest::of(name.as_bytes()));
+        }
+        lock
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        assert_eq!(Lock::parse(&three().to_text()), Ok(three()));
+        assert_eq!(Lock::parse(&three().to_text().replace('\n', "\r\n")), Ok(three()));
+        assert_eq!(Lock::parse(""), Ok(Lock::default()));
+    }
+
+    #[test]
+    fn a_changed_moved_or_missing_line_breaks_the_chain() {
+        let text = three().to_text();
+        let lines: Vec<_> = text.lines().collect();
+        let other = Digest::of(b"other").to_string();
+        let changed = text.replace(&three().lines[1].digest.to_string(), &other);
+        let moved = [lines[2], lines[4], lines[3]].join("\n");
+        let missing = [lines[2], lines[4]].join("\n");
+        for (text, line) in [(changed, 4), (moved, 2), (missing, 2)] {
+            let expected = "a chain that does not follow from the lines before it".to_owned();
+            assert_eq!(Lock::parse(&text), Err((line, expected)));
+        }
+    }
+
+    #[test]
+    fn a_malformed_line_is_named() {
+        for (text, message) in [
+            ("Script-0001.sql", "not of the form `NAME SHA256 CHAIN`"),
+            ("a b c", "a checksum that is not 64 hexadecimal digits"),
+            ("<<<<<<< HEAD", "an unresolved merge conflict"),
+        ] {
+            assert_eq!(Lock::parse(text), Err((1, message.to_owned())), "{text}");
+        }
+    }
+}

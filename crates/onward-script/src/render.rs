@@ -1,0 +1,34 @@
+//! What a person reads of a finding.
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use crate::finding::{Finding, Severity};
+
+/// Renders a finding in rustc's form, without colour: what, the place with a caret, what to do.
+///
+/// `source` is the normalised text of the file, if the finding points into it.
+#[must_use]
+pub fn render(finding: &Finding, source: Option<&str>) -> String {
+    let level = match finding.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(finding.message.as_str()).id(finding.rule.id());
+    let place = match (source, &finding.span) {
+        (Some(source), Some(span)) => {
+            let end = visible_end(source, span);
+            let annotation = AnnotationKind::Primary.span(span.start..end);
+            let snippet = Snippet::source(source).path(finding.file.as_str()).annotation(annotation);
+            Group::with_title(title).element(snippet)
+        }
+        _ => Group::with_title(title).element(Origin::path(finding.file.as_str())),
+    };
+    let report = &[place.element(Level::HELP.message(finding.help.as_str()))];
+    Renderer::plain().render(report)
+}
+
+/// A statement over many lines is shown by its first one.
+fn visible_end(source: &str, span: &std::ops::Range<usize>) -> usize {
+    let line = source[span.start..].find('\n').map_or(source.len(), |newline| span.start + newline);
+    span.end.min(line).max(span.start)
+}

@@ -1,0 +1,190 @@
+use std::fmt::{self, Write as _};
+
+/// The rules that a folder of scripts is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rule {
+    /// Only scripts and their lock live in the folder.
+    UnexpectedFile,
+    /// There is one baseline and it meets the first script.
+    Baseline,
+    /// Numbers have no gap and no duplicate.
+    Sequence,
+    /// A sealed script never changes.
+    Sealed,
+    /// A release holds sealed scripts only.
+    Draft,
+    /// A script is readable text that does something.
+    Content,
+    /// A directive is known and in its place.
+    Directive,
+    /// The text is SQL of the dialect.
+    Syntax,
+    /// The transaction belongs to the migrator.
+    Transaction,
+    /// What takes something away says so.
+    Contract,
+    /// DDL that locks or rewrites is meant.
+    Lint,
+}
+
+impl Rule {
+    /// The rule's name in messages and documents.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        self.doc().id
+    }
+
+    /// What is documented of the rule.
+    ///
+    /// # Panics
+    ///
+    /// Never: a test holds the table complete.
+    #[must_use]
+    pub fn doc(self) -> &'static RuleDoc {
+        RULES.iter().find(|doc| doc.rule == self).expect("every rule is in the table")
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+/// What is documented of a rule.
+#[derive(Debug)]
+pub struct RuleDoc {
+    /// The rule.
+    pub rule: Rule,
+    /// Its name.
+    pub id: &'static str,
+    /// What it finds.
+    pub what: &'static str,
+    /// Why that matters.
+    pub why: &'static str,
+    /// A folder or text that it finds, and the way out.
+    pub example: &'static str,
+}
+
+/// Every rule, in the order in which they are checked.
+pub const RULES: &[RuleDoc] = &[
+    RuleDoc {
+        rule: Rule::UnexpectedFile,
+        id: "unexpected-file",
+        what: "A file in the folder is not the baseline, a `Script-NNNN.sql`, `scripts.lock`, \
+               `README.md` or a dotfile.",
+        why: "A script that is named a little wrong would silently never run.",
+        example: "`script-7.sql` must be called `Script-0007.sql`.",
+    },
+    RuleDoc {
+        rule: Rule::Baseline,
+        id: "baseline",
+        what: "There is no baseline, there are two, or its number does not meet the first script.",
+        why: "An empty database gets the baseline first; without exactly one there is no defined start.",
+        example: "After `Baseline-0048.sql` the first script is `Script-0049.sql`.",
+    },
+    RuleDoc {
+        rule: Rule::Sequence,
+        id: "sequence",
+        what: "A number is missing or used twice.",
+        why: "Databases that were upgraded on different days would end with different schemas.",
+        example: "`Script-0003.sql` and `Script-0005.sql` without `Script-0004.sql`: renumber the later one.",
+    },
+    RuleDoc {
+        rule: Rule::Sealed,
+        id: "sealed",
+        what: "A script that `scripts.lock` lists was edited, renamed or deleted, or the lock itself was \
+               edited.",
+        why: "It has already run somewhere; an edit would never reach those databases.",
+        example: "Restore the script with git and put the change into a new one: \
+                  `app script new \"What changes\"`.",
+    },
+    RuleDoc {
+        rule: Rule::Draft,
+        id: "draft",
+        what: "A script is not in `scripts.lock` yet: a warning in the dev profile, an error in release.",
+        why: "A draft may still be edited; what reaches production must not.",
+        example: "Run `app script seal` and commit `scripts.lock` with the script.",
+    },
+    RuleDoc {
+        rule: Rule::Content,
+        id: "content",
+        what: "A script is empty, holds only comments, is not UTF-8, contains a NUL character or a merge \
+               conflict, or cannot be read.",
+        why: "Each of these reaches the database as something that nobody meant to run.",
+        example: "`<<<<<<< HEAD` in a script: resolve the conflict.",
+    },
+    RuleDoc {
+        rule: Rule::Directive,
+        id: "directive",
+        what: "A `-- onward:` comment is unknown, given twice, or stands below the first statement.",
+        why: "A directive with a typing error would have no effect, and nobody would notice.",
+        example: "`-- onward: no-transactions` must read `-- onward: no-transaction`.",
+    },
+    RuleDoc {
+        rule: Rule::Syntax,
+        id: "syntax",
+        what: "PostgreSQL: the text does not parse. SQL Server: a string, bracket or comment is not \
+               closed, or the script says `USE`.",
+        why: "The database would refuse it, at night and half way through an upgrade.",
+        example: "`CREATE TABEL orders (…)`: a caret points at the word.",
+    },
+    RuleDoc {
+        rule: Rule::Transaction,
+        id: "transaction",
+        what: "The script begins or ends a transaction, or holds a statement that cannot run in one without \
+               saying `-- onward: no-transaction`, or beside other statements; or it uses an enum value \
+               that it adds.",
+        why: "A script and its journal row commit together or not at all; a `COMMIT` in between ends that.",
+        example: "`CREATE INDEX CONCURRENTLY` goes into a script of its own that begins with \
+                  `-- onward: no-transaction`.",
+    },
+    RuleDoc {
+        rule: Rule::Contract,
+        id: "contract",
+        what: "A draft drops or renames something or changes a column's type without saying \
+               `-- onward: contract`.",
+        why: "While a deployment runs, the older binary still uses what the script takes away. The directive \
+              raises the floor, so that older binaries stop.",
+        example: "Add `-- onward: contract` once no running binary uses the column.",
+    },
+    RuleDoc {
+        rule: Rule::Lint,
+        id: "lint",
+        what: "A PostgreSQL draft holds DDL that squawk knows to lock or rewrite a table, or to surprise \
+               later: a warning in the dev profile, an error in release.",
+        why: "An `ALTER TABLE` that takes a minute on a large table is a minute of outage.",
+        example: "`-- squawk-ignore adding-required-field -- the table is empty` above the statement, always \
+                  with the reason.",
+    },
+];
+
+/// The rules as a document.
+#[must_use]
+pub fn rules_markdown() -> String {
+    let mut text = "# The rules\n\nWhat `cargo build` and `app script check` hold a folder of scripts to. \
+                    This page is generated from the table that runs the rules.\n"
+        .to_owned();
+    for doc in RULES {
+        let RuleDoc { id, what, why, example, .. } = doc;
+        write!(text, "\n## {id}\n\n{what}\n\n**Why:** {why}\n\n**Example:** {example}\n")
+            .expect("a String takes every write");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_every_rule_once_and_in_order() {
+        let listed: Vec<_> = RULES.iter().map(|doc| doc.rule).collect();
+        let mut sorted = listed.clone();
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!(listed, sorted);
+        assert_eq!(listed.last(), Some(&Rule::Lint), "a rule that is added last goes into the table");
+        assert_eq!(listed.len(), Rule::Lint as usize + 1);
+    }
+}

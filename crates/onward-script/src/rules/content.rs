@@ -1,0 +1,43 @@
+use crate::directive::only_comments;
+use crate::finding::Finding;
+use crate::lexer::Token;
+use crate::rule::Rule;
+use crate::text::line_span;
+
+/// What makes a text no script: nothing to run, a NUL, or a merge that was never finished.
+pub(crate) fn check(path: &str, text: &str, tokens: &[Token]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(at) = text.find('\0') {
+        let help = "save the file as UTF-8 text; a NUL is often the trace of UTF-16";
+        let finding = Finding::file(Rule::Content, path, "a NUL character", help);
+        findings.push(finding.at(at..at + 1));
+    }
+    if let Some(at) = conflict_marker(text) {
+        let help = "resolve the merge and remove the markers";
+        let finding = Finding::file(Rule::Content, path, "an unresolved merge conflict", help);
+        findings.push(finding.at(line_span(text, at)));
+    }
+    if text.trim().is_empty() {
+        let help = "write the script, or delete the file";
+        findings.push(Finding::file(Rule::Content, path, "the script is empty", help));
+    } else if only_comments(tokens) {
+        let help = "write a statement, or delete the file; `SELECT 1;` is a script that does nothing";
+        let message = "the script holds no statement, only comments";
+        findings.push(Finding::file(Rule::Content, path, message, help));
+    }
+    findings
+}
+
+/// The markers that git writes stand at the start of a line and are seven characters long; `=======` alone
+/// may be text, so one of the outer two must be there as well.
+fn conflict_marker(text: &str) -> Option<usize> {
+    let marks = ["<<<<<<< ", ">>>>>>> "];
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if marks.iter().any(|mark| line.starts_with(mark)) {
+            return Some(at);
+        }
+        at += line.len();
+    }
+    None
+}

@@ -1,0 +1,112 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use squawk_linter::{Linter, Rule as Squawk};
+use squawk_syntax::{Parse, SourceFile};
+
+use super::Source;
+use crate::finding::{Finding, Severity};
+use crate::lexer::TokenKind;
+use crate::rule::Rule;
+
+/// squawk's rules that do not apply here: ours cover transactions and contracts, the journal makes
+/// `IF NOT EXISTS` needless, and timeouts are options of `app migrate`.
+const NOT_APPLIED: &[Squawk] = &[
+    Squawk::BanConcurrentIndexCreationInTransaction,
+    Squawk::BanDropColumn,
+    Squawk::BanDropDatabase,
+    Squawk::BanDropDomain,
+    Squawk::BanDropFunction,
+    Squawk::BanDropSchema,
+    Squawk::BanDropSequence,
+    Squawk::BanDropTable,
+    Squawk::BanDropType,
+    Squawk::BanDropView,
+    Squawk::BanSetSchema,
+    Squawk::BanUncommittedTransaction,
+    Squawk::PreferRobustStmts,
+    Squawk::RenamingColumn,
+    Squawk::RenamingObject,
+    Squawk::RenamingTable,
+    Squawk::RequireLockTimeout,
+    Squawk::RequireStatementTimeout,
+    Squawk::TransactionNesting,
+];
+
+/// Nesting beyond this is left to the database, whose own stack ends at a few thousand levels.
+const DEEPEST: usize = 1_000;
+
+/// DDL that locks or rewrites a table, or surprises later, by squawk's rules.
+pub(crate) fn check(source: &Source<'_>, release: bool) -> Vec<Finding> {
+    let severity = if release { Severity::Error } else { Severity::Warning };
+    let violations = parsed(source, |parse| {
+        let mut linter = Linter::with_rules(&[], NOT_APPLIED);
+        linter.settings.assume_in_transaction = !source.directives.no_transaction;
+        linter.lint(parse, source.text)
+    });
+    let mut findings: Vec<_> = violations
+        .unwrap_or_default()
+        .into_iter()
+        .map(|violation| {
+            let start = usize::from(violation.text_range.start()).min(source.text.len());
+            let end = usize::from(violation.text_range.end()).clamp(start, source.text.len());
+            let message = format!("{}: {}", violation.code, violation.message.trim_end_matches('.'));
+            let silence = format!("or, with the reason: `-- squawk-ignore {} -- REASON`", violation.code);
+            let help = match violation.help {
+                Some(help) => format!("{}; {silence}", help.trim_end_matches('.')),
+                None => format!("see squawk's page on `{}`; {silence}", violation.code),
+            };
+            Finding::file(Rule::Lint, source.path, message, help).at(start..end).severity(severity)
+        })
+        .collect();
+    findings.extend(ignored_without_reason(source, severity));
+    findings
+}
+
+/// An ignored rule needs its reason, or the next reader can only guess.
+fn ignored_without_reason(source: &Source<'_>, severity: Severity) -> Vec<Finding> {
+    let comments = source.tokens.iter().filter(|token| token.kind == TokenKind::LineComment);
+    let found = comments.filter(|token| {
+        let comment = token.text(source.text).trim_start_matches('-').trim_start();
+        let reason = comment.split_once("--").map_or("", |(_, reason)| reason.trim());
+        comment.starts_with("squawk-ignore") && reason.is_empty()
+    });
+    found
+        .map(|token| {
+            let help = "write `-- squawk-ignore RULE -- REASON`";
+            Finding::file(Rule::Lint, source.path, "squawk-ignore without a reason", help)
+                .at(token.span.clone())
+                .severity(severity)
+        })
+        .collect()
+}
+
+/// Runs something over the parse; nothing where the parser cannot be trusted with the text.
+///
+/// The parser recurses and has no limit of its own, so what is nested too deeply is not given to it; a
+/// panic of it, which would take a build script down, counts as nothing found.
+pub(crate) fn parsed<T>(source: &Source<'_>, run: impl FnOnce(&Parse<SourceFile>) -> T) -> Option<T> {
+    if deepest(source) > DEEPEST {
+        return None;
+    }
+    catch_unwind(AssertUnwindSafe(|| run(&SourceFile::parse(source.text)))).ok()
+}
+
+/// An upper bound of how deep the parser can get: open parentheses, and words and signs that may each
+/// open an expression of their own (`CASE`, `NOT`, `-`).
+fn deepest(source: &Source<'_>) -> usize {
+    let (mut depth, mut run, mut deepest) = (0_usize, 0_usize, 0_usize);
+    for token in source.tokens.iter().filter(|token| !token.is_comment()) {
+        match token.kind {
+            TokenKind::Symbol('(' | '[') => depth += 1,
+            TokenKind::Symbol(')' | ']') => depth = depth.saturating_sub(1),
+            TokenKind::Symbol(';') => (depth, run) = (0, 0),
+            TokenKind::Symbol('-' | '+' | '~' | '@' | '!') => run += 1,
+            TokenKind::Word if token.is_word(source.text, "case") => depth += 1,
+            TokenKind::Word if token.is_word(source.text, "end") => depth = depth.saturating_sub(1),
+            TokenKind::Word if token.is_word(source.text, "not") => run += 1,
+            _ => run = 0,
+        }
+        deepest = deepest.max(depth + run);
+    }
+    deepest
+}

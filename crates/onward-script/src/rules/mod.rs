@@ -1,0 +1,26 @@
+//! The rules, a file each. Rules about the folder look at all names; rules about a script at one text.
+
+pub(crate) mod content;
+pub(crate) mod contract;
+#[cfg(feature = "postgres")]
+pub(crate) mod lint;
+pub(crate) mod numbers;
+pub(crate) mod sealed;
+pub(crate) mod syntax;
+pub(crate) mod transaction;
+pub(crate) mod unexpected_file;
+
+use crate::directive::Directives;
+use crate::lexer::Token;
+
+/// A script as the rules about one text see it.
+pub(crate) struct Source<'a> {
+    /// The path that messages show.
+    pub path: &'a str,
+    /// The normalised text.
+    pub text: &'a str,
+    /// Its tokens.
+    pub tokens: &'a [Token],
+    /// What its header asks for.
+    pub directives: &'a Directives,
+}

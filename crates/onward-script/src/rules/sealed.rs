@@ -1,0 +1,113 @@
+use std::collections::HashMap;
+
+use crate::finding::{Finding, Severity};
+use crate::folder::{Content, Folder};
+use crate::history::Digest;
+use crate::lock::Lock;
+use crate::name::FileName;
+use crate::rule::Rule;
+use crate::text::normalise;
+
+pub(crate) const LOCK_NAME: &str = "scripts.lock";
+
+/// The lock as it can be read, and what is wrong with it.
+pub(crate) fn read_lock(folder: &Folder) -> (Lock, Vec<Finding>) {
+    let Some(entry) = folder.entries.iter().find(|entry| entry.name == LOCK_NAME) else {
+        return (Lock::default(), Vec::new());
+    };
+    let path = folder.path_of(LOCK_NAME);
+    let Content::File(bytes) = &entry.content else { return (Lock::default(), Vec::new()) };
+    let text = match normalise(&path, bytes) {
+        Ok(text) => text,
+        Err(finding) => return (Lock::default(), vec![finding]),
+    };
+    match Lock::parse(&text) {
+        Ok(lock) => (lock, Vec::new()),
+        Err((line, message)) => {
+            let start = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+            let help = "restore the file with `git checkout -- scripts.lock` in the folder; new scripts are \
+                        added to it by `app script seal`";
+            let finding = Finding::file(Rule::Sealed, path, message, help);
+            (Lock::default(), vec![finding.at(crate::text::line_span(&text, start))])
+        }
+    }
+}
+
+/// Sealed scripts that are gone or differ, and scripts that come before a sealed one without being sealed.
+pub(crate) fn check(folder: &Folder, lock: &Lock, digests: &HashMap<&str, Digest>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (index, line) in lock.lines.iter().enumerate() {
+        let path = folder.path_of(&line.name);
+        match digests.get(line.name.as_str()) {
+            Some(found) if *found == line.digest => {}
+            Some(_) => {
+                let help = "restore it with git and put the change into a new script: \
+                            `app script new \"What changes\"`";
+                let message = "this script is sealed, and its text is not the one that was sealed";
+                findings.push(Finding::file(Rule::Sealed, path, message, help));
+            }
+            None if folder.entries.iter().any(|entry| entry.name == line.name) => {}
+            None => findings.push(missing(folder, lock, index, digests)),
+        }
+    }
+    findings
+}
+
+fn missing(folder: &Folder, lock: &Lock, index: usize, digests: &HashMap<&str, Digest>) -> Finding {
+    let line = &lock.lines[index];
+    let renamed = digests
+        .iter()
+        .filter(|(name, digest)| **digest == line.digest && !lock.lines.iter().any(|l| l.name == **name))
+        .map(|(name, _)| *name)
+        .min();
+    let (message, help) = match renamed {
+        Some(name) => (
+            format!("`{}` is sealed, and now it is called `{name}`", line.name),
+            format!("rename `{name}` back to `{}`", line.name),
+        ),
+        None => (
+            format!("`{}` is sealed, and the file is gone", line.name),
+            format!("restore it: `git checkout -- {}`", folder.path_of(&line.name)),
+        ),
+    };
+    Finding::file(Rule::Sealed, folder.path_of(&line.name), message, help)
+}
+
+/// Scripts that the lock does not list.
+pub(crate) fn drafts(folder: &Folder, lock: &Lock, release: bool) -> Vec<Finding> {
+    let sealed: std::collections::HashSet<_> = lock.lines.iter().map(|line| line.name.as_str()).collect();
+    let last = lock.lines.iter().filter_map(|line| order(&line.name)).max();
+    let mut findings = Vec::new();
+    for entry in &folder.entries {
+        let Some(number) = order(&entry.name).filter(|_| !sealed.contains(entry.name.as_str())) else {
+            continue;
+        };
+        if matches!(entry.content, Content::Other(_)) {
+            continue;
+        }
+        let path = folder.path_of(&entry.name);
+        if last.is_some_and(|last| number < last) {
+            let message = "not sealed, though a later script is";
+            let help = "restore `scripts.lock`, or give the script the next free number";
+            findings.push(Finding::file(Rule::Sealed, path, message, help));
+            continue;
+        }
+        let severity = if release { Severity::Error } else { Severity::Warning };
+        let message = if release {
+            "a release holds sealed scripts only, and this one is a draft"
+        } else {
+            "this script is a draft; a release build refuses it"
+        };
+        let help = "once it is final, run `app script seal` and commit `scripts.lock`";
+        findings.push(Finding::file(Rule::Draft, path, message, help).severity(severity));
+    }
+    findings
+}
+
+fn order(name: &str) -> Option<i32> {
+    match FileName::parse(name) {
+        FileName::Baseline { through } => Some(through),
+        FileName::Script { number } => Some(number),
+        _ => None,
+    }
+}

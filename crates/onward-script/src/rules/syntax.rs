@@ -1,0 +1,121 @@
+use super::Source;
+use crate::finding::Finding;
+use crate::history::Dialect;
+use crate::lexer::{TokenKind, Unclosed};
+use crate::rule::Rule;
+
+/// Whether the text is SQL of the dialect, as far as can be known without the database.
+pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
+    let unclosed = unclosed(source);
+    if !unclosed.is_empty() {
+        return unclosed;
+    }
+    match dialect {
+        Dialect::Postgres => parse(source),
+        Dialect::SqlServer => use_database(source),
+    }
+}
+
+/// What opens and does not close hides the rest of the script, so it is reported alone.
+fn unclosed(source: &Source<'_>) -> Vec<Finding> {
+    let found = source.tokens.iter().filter_map(|token| Some((token, token.fault?)));
+    found
+        .map(|(token, fault)| {
+            let (what, close) = match fault {
+                Unclosed::Comment => ("comment", "*/"),
+                Unclosed::Name if token.text(source.text).starts_with('[') => ("bracket", "]"),
+                Unclosed::Name => ("quoted name", "\""),
+                Unclosed::String if token.text(source.text).starts_with('$') => {
+                    ("dollar quote", "the same tag")
+                }
+                Unclosed::String => ("string", "'"),
+            };
+            let start = token.span.start;
+            let end = start + token.text(source.text).find('\n').unwrap_or(token.span.len());
+            let message = format!("a {what} that is not closed");
+            Finding::file(Rule::Syntax, source.path, message, format!("close it with {close}")).at(start..end)
+        })
+        .collect()
+}
+
+/// `USE` would leave the journal and the next script in another database.
+fn use_database(source: &Source<'_>) -> Vec<Finding> {
+    let tokens: Vec<_> = source.tokens.iter().filter(|token| !token.is_comment()).collect();
+    let begins_statement = |index: usize| {
+        let line_start = source.text[..tokens[index].span.start].rfind('\n').map_or(0, |n| n + 1);
+        let before = &source.text[line_start..tokens[index].span.start];
+        before.trim().is_empty() || tokens[index - 1].kind == TokenKind::Symbol(';')
+    };
+    let mut findings = Vec::new();
+    for (index, token) in tokens.iter().enumerate() {
+        let Some(name) = tokens.get(index + 1) else { continue };
+        let names_database = matches!(name.kind, TokenKind::Word | TokenKind::QuotedName);
+        if token.is_word(source.text, "use") && names_database && begins_statement(index) {
+            let message = "`USE` changes the database under the migrator";
+            let help = "remove it: the database is chosen by `DATABASE_URL`";
+            findings.push(
+                Finding::file(Rule::Syntax, source.path, message, help).at(token.span.start..name.span.end),
+            );
+        }
+    }
+    findings
+}
+
+#[cfg(not(feature = "postgres"))]
+fn parse(_: &Source<'_>) -> Vec<Finding> {
+    Vec::new()
+}
+
+/// The errors of squawk's parser; one that follows from another on the same line is left out.
+#[cfg(feature = "postgres")]
+fn parse(source: &Source<'_>) -> Vec<Finding> {
+    let psql = psql_command(source);
+    if !psql.is_empty() {
+        return psql;
+    }
+    let Some(errors) = super::lint::parsed(source, |parse| parse.errors()) else {
+        return Vec::new();
+    };
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut last_line = None;
+    for error in errors {
+        let range = error.range();
+        let start = usize::from(range.start()).min(source.text.len());
+        let end = usize::from(range.end()).clamp(start, source.text.len());
+        let line = crate::text::line_span(source.text, source.text.floor_char_boundary(start));
+        if last_line.replace(line.start) == Some(line.start) {
+            continue;
+        }
+        let message = format!("syntax error: {}", lower_first(error.message()));
+        let help = "correct the statement; the database would refuse it too";
+        findings.push(Finding::file(Rule::Syntax, source.path, message, help).at(start..end));
+    }
+    findings
+}
+
+/// A dump made for psql carries its backslash commands, which no server understands.
+#[cfg(feature = "postgres")]
+fn psql_command(source: &Source<'_>) -> Vec<Finding> {
+    let at_line_start = |start: usize| start == 0 || source.text.as_bytes()[start - 1] == b'\n';
+    let found = source
+        .tokens
+        .iter()
+        .find(|token| token.kind == TokenKind::Symbol('\\') && at_line_start(token.span.start));
+    let finding = found.map(|token| {
+        let span = crate::text::line_span(source.text, token.span.start);
+        let message = "a psql command is not SQL";
+        let help = "remove the line; data of a dump comes as SQL with `pg_dump --inserts`";
+        Finding::file(Rule::Syntax, source.path, message, help).at(span)
+    });
+    finding.into_iter().collect()
+}
+
+#[cfg(feature = "postgres")]
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    let acronym = text.chars().nth(1).is_some_and(char::is_uppercase);
+    match chars.next() {
+        Some(first) if !acronym => first.to_lowercase().chain(chars).collect(),
+        _ => text.to_owned(),
+    }
+}

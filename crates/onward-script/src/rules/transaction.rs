@@ -1,0 +1,174 @@
+use std::ops::Range;
+
+use super::Source;
+use crate::batch;
+use crate::finding::Finding;
+use crate::history::Dialect;
+use crate::lexer::{Token, TokenKind};
+use crate::rule::Rule;
+use crate::statement::{self, Statement};
+
+/// Whether the script leaves the transaction to the migrator.
+pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
+    match dialect {
+        Dialect::Postgres => postgres(source),
+        Dialect::SqlServer => sql_server(source),
+    }
+}
+
+fn finding(source: &Source<'_>, span: Range<usize>, message: String, help: &str) -> Finding {
+    Finding::file(Rule::Transaction, source.path, message, help).at(span)
+}
+
+fn postgres(source: &Source<'_>) -> Vec<Finding> {
+    let statements = statement::split(source.text, source.tokens);
+    let mut findings = Vec::new();
+    for statement in &statements {
+        if let Some(words) = controls_transaction(source.text, statement) {
+            let message = format!("`{words}` in a script: the transaction belongs to the migrator");
+            let help = "remove it; each script runs in a transaction of its own, with its journal row";
+            findings.push(finding(source, statement.span(), message, help));
+        } else if let Some(words) = refuses_transaction(source.text, statement)
+            && !source.directives.no_transaction
+        {
+            let message = format!("`{words}` cannot run inside a transaction");
+            let help = "put it into a script of its own that begins with `-- onward: no-transaction`";
+            findings.push(finding(source, statement.span(), message, help));
+        }
+    }
+    if source.directives.no_transaction && statements.len() > 1 {
+        let message = format!("a no-transaction script with {} statements", statements.len());
+        let help = "leave one statement in it: without a transaction a failure between two would leave the \
+                    first one done";
+        findings.push(finding(source, statements[1].span(), message, help));
+    }
+    findings.extend(uses_added_enum_value(source, &statements));
+    findings
+}
+
+/// `BEGIN`, `COMMIT` and their other spellings; savepoints are fine inside a script.
+/// <https://www.postgresql.org/docs/current/sql-commands.html>
+fn controls_transaction(text: &str, statement: &Statement) -> Option<&'static str> {
+    let starts = |words: &[&str]| statement.starts_with(text, words);
+    let to_savepoint = || statement.find(text, "to").is_some();
+    match () {
+        () if starts(&["begin"]) => Some("BEGIN"),
+        () if starts(&["start", "transaction"]) => Some("START TRANSACTION"),
+        () if starts(&["commit"]) => Some("COMMIT"),
+        () if starts(&["end"]) => Some("END"),
+        () if starts(&["abort"]) => Some("ABORT"),
+        () if starts(&["rollback"]) && !to_savepoint() => Some("ROLLBACK"),
+        () if starts(&["prepare", "transaction"]) => Some("PREPARE TRANSACTION"),
+        () => None,
+    }
+}
+
+/// The statements that PostgreSQL refuses inside a transaction block, each by its own page of
+/// <https://www.postgresql.org/docs/current/sql-commands.html>.
+fn refuses_transaction(text: &str, statement: &Statement) -> Option<&'static str> {
+    let starts = |words: &[&str]| statement.starts_with(text, words);
+    let has = |word: &str| statement.find(text, word).is_some();
+    let index = |verb: &str| starts(&[verb, "index"]) || starts(&[verb, "unique", "index"]);
+    match () {
+        () if index("create") && has("concurrently") => Some("CREATE INDEX CONCURRENTLY"),
+        () if index("drop") && has("concurrently") => Some("DROP INDEX CONCURRENTLY"),
+        () if starts(&["reindex"]) && has("concurrently") => Some("REINDEX CONCURRENTLY"),
+        () if starts(&["reindex"]) && (has("database") || has("system") || has("schema")) => {
+            Some("REINDEX of a whole database or schema")
+        }
+        () if starts(&["alter", "table"]) && has("detach") && has("concurrently") => {
+            Some("DETACH PARTITION CONCURRENTLY")
+        }
+        () if starts(&["vacuum"]) => Some("VACUUM"),
+        () if starts(&["cluster"]) && statement.tokens.len() == 1 => Some("CLUSTER of all tables"),
+        () if starts(&["alter", "system"]) => Some("ALTER SYSTEM"),
+        () if starts(&["create", "database"]) => Some("CREATE DATABASE"),
+        () if starts(&["drop", "database"]) => Some("DROP DATABASE"),
+        () if starts(&["alter", "database"]) && has("tablespace") => Some("ALTER DATABASE … SET TABLESPACE"),
+        () if starts(&["create", "tablespace"]) => Some("CREATE TABLESPACE"),
+        () if starts(&["drop", "tablespace"]) => Some("DROP TABLESPACE"),
+        () if starts(&["create", "subscription"]) => Some("CREATE SUBSCRIPTION"),
+        () if starts(&["drop", "subscription"]) => Some("DROP SUBSCRIPTION"),
+        () if starts(&["discard", "all"]) => Some("DISCARD ALL"),
+        () => None,
+    }
+}
+
+/// A value that `ALTER TYPE … ADD VALUE` adds cannot be used before the transaction that added it commits.
+/// <https://www.postgresql.org/docs/current/sql-altertype.html>
+fn uses_added_enum_value(source: &Source<'_>, statements: &[Statement]) -> Vec<Finding> {
+    let text = source.text;
+    let mut findings = Vec::new();
+    for (index, statement) in statements.iter().enumerate() {
+        let adds = statement.starts_with(text, &["alter", "type"]) && statement.find(text, "add").is_some();
+        let value = statement.find(text, "value").filter(|_| adds);
+        let added = value.and_then(|value| {
+            let after = |token: &&Token| token.span.start > value.span.start;
+            statement.tokens.iter().filter(after).find(|token| token.kind == TokenKind::String)
+        });
+        let Some(added) = added else { continue };
+        let mut later = statements[index + 1..].iter().flat_map(|statement| &statement.tokens);
+        let same =
+            |token: &&Token| token.kind == TokenKind::String && token.text(text).contains(added.text(text));
+        if let Some(used) = later.find(same) {
+            let message = format!("{} is added by this script and cannot be used in it", added.text(text));
+            let help = "move what uses the new value into the next script";
+            findings.push(finding(source, used.span.clone(), message, help));
+        }
+    }
+    findings
+}
+
+/// Balanced `BEGIN TRAN … COMMIT` nests inside the migrator's transaction and is fine; what goes below the
+/// level at which the script began ends the migrator's own. Bodies of procedures and triggers run later.
+fn sql_server(source: &Source<'_>) -> Vec<Finding> {
+    let text = source.text;
+    let mut depth = 0_i32;
+    let mut open = None;
+    for batch in batch::split(text, source.tokens) {
+        let tokens: Vec<_> = source
+            .tokens
+            .iter()
+            .filter(|token| batch.span.contains(&token.span.start) && !token.is_comment())
+            .collect();
+        if creates_module(text, &tokens) {
+            continue;
+        }
+        for (index, token) in tokens.iter().enumerate() {
+            let next = tokens.get(index + 1);
+            let transaction =
+                next.is_some_and(|next| next.is_word(text, "tran") || next.is_word(text, "transaction"));
+            let span =
+                || token.span.start..next.filter(|_| transaction).map_or(token.span.end, |n| n.span.end);
+            if token.is_word(text, "begin") && transaction {
+                depth += 1;
+                open = Some(span());
+            } else if token.is_word(text, "commit") {
+                depth -= 1;
+            } else if token.is_word(text, "rollback") && depth == 0 {
+                depth = -1;
+            }
+            if depth < 0 {
+                let what = token.text(text).to_uppercase();
+                let message =
+                    format!("`{what}` without a `BEGIN TRAN`: it would end the migrator's transaction");
+                let help = "remove it; each script runs in a transaction of its own, with its journal row";
+                return vec![finding(source, span(), message, help)];
+            }
+        }
+    }
+    let unbalanced = open.filter(|_| depth > 0 && !source.directives.no_transaction);
+    let finding = unbalanced.map(|span| {
+        let message = "`BEGIN TRAN` without its `COMMIT`".to_owned();
+        finding(source, span, message, "commit it in the same script, or remove it")
+    });
+    finding.into_iter().collect()
+}
+
+/// Whether a batch is the definition of a procedure, function, trigger or view, which is a batch of its own.
+pub(crate) fn creates_module(text: &str, tokens: &[&Token]) -> bool {
+    let word = |index: usize, word: &str| tokens.get(index).is_some_and(|t| t.is_word(text, word));
+    let kind = if word(1, "or") && word(2, "alter") { 3 } else { 1 };
+    (word(0, "create") || word(0, "alter"))
+        && ["proc", "procedure", "function", "trigger", "view"].iter().any(|name| word(kind, name))
+}

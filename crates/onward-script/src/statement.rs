@@ -1,0 +1,116 @@
+use std::ops::Range;
+
+use crate::history::Dialect;
+use crate::lexer::{Token, TokenKind, lex};
+
+/// One statement of a PostgreSQL script, without its comments before and the semicolon after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Its tokens, comments left out.
+    pub tokens: Vec<Token>,
+}
+
+impl Statement {
+    /// Its bytes in the script.
+    #[must_use]
+    pub fn span(&self) -> Range<usize> {
+        match (self.tokens.first(), self.tokens.last()) {
+            (Some(first), Some(last)) => first.span.start..last.span.end,
+            _ => 0..0,
+        }
+    }
+
+    /// Whether the statement begins with these keywords.
+    #[must_use]
+    pub fn starts_with(&self, source: &str, words: &[&str]) -> bool {
+        self.tokens.len() >= words.len()
+            && words.iter().zip(&self.tokens).all(|(word, token)| token.is_word(source, word))
+    }
+
+    /// Where the keyword stands in the statement.
+    #[must_use]
+    pub fn find(&self, source: &str, word: &str) -> Option<&Token> {
+        self.tokens.iter().find(|token| token.is_word(source, word))
+    }
+}
+
+/// Splits a PostgreSQL script at its top-level semicolons.
+///
+/// The rules are psql's: a semicolon inside parentheses (`CREATE RULE … DO (a; b)`) or inside the
+/// `BEGIN ATOMIC … END` body of a function or procedure ends no statement; strings, dollar quotes and
+/// comments are no code. <https://www.postgresql.org/docs/current/app-psql.html>
+#[must_use]
+pub fn statements(source: &str) -> Vec<Statement> {
+    split(source, &lex(source, Dialect::Postgres))
+}
+
+pub(crate) fn split(source: &str, tokens: &[Token]) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    let mut current = Vec::new();
+    let mut parentheses = 0_usize;
+    let mut blocks = 0_usize;
+    for token in tokens.iter().filter(|token| !token.is_comment()) {
+        match token.kind {
+            TokenKind::Symbol('(') => parentheses += 1,
+            TokenKind::Symbol(')') => parentheses = parentheses.saturating_sub(1),
+            TokenKind::Symbol(';') if parentheses == 0 && blocks == 0 => {
+                if !current.is_empty() {
+                    statements.push(Statement { tokens: std::mem::take(&mut current) });
+                }
+                continue;
+            }
+            TokenKind::Word if creates_routine(source, &current) => {
+                let opens = token.is_word(source, "begin") || (blocks > 0 && token.is_word(source, "case"));
+                if opens {
+                    blocks += 1;
+                } else if token.is_word(source, "end") {
+                    blocks = blocks.saturating_sub(1);
+                }
+            }
+            _ => {}
+        }
+        current.push(token.clone());
+    }
+    if !current.is_empty() {
+        statements.push(Statement { tokens: current });
+    }
+    statements
+}
+
+/// `CREATE [OR REPLACE] FUNCTION | PROCEDURE`, whose body may hold statements.
+fn creates_routine(source: &str, tokens: &[Token]) -> bool {
+    let word =
+        |index: usize, word: &str| tokens.get(index).is_some_and(|token: &Token| token.is_word(source, word));
+    let kind = if word(1, "or") && word(2, "replace") { 3 } else { 1 };
+    word(0, "create") && (word(kind, "function") || word(kind, "procedure"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(source: &str) -> Vec<&str> {
+        statements(source).iter().map(|statement| &source[statement.span()]).collect()
+    }
+
+    #[test]
+    fn only_top_level_semicolons_end_a_statement() {
+        let cases: &[(&str, &[&str])] = &[
+            ("", &[]),
+            (" ; ;; -- x", &[]),
+            ("a; b", &["a", "b"]),
+            ("-- c\na /* ; */ b; -- d;\n c;", &["a /* ; */ b", "c"]),
+            ("a 'x;y'; b $$;$$ c", &["a 'x;y'", "b $$;$$ c"]),
+            ("CREATE RULE r DO (a; b); c", &["CREATE RULE r DO (a; b)", "c"]),
+            (
+                "CREATE FUNCTION f() BEGIN ATOMIC SELECT CASE WHEN a THEN b END; SELECT 2; END; c",
+                &["CREATE FUNCTION f() BEGIN ATOMIC SELECT CASE WHEN a THEN b END; SELECT 2; END", "c"],
+            ),
+            ("BEGIN; a; END; b", &["BEGIN", "a", "END", "b"]),
+            ("a ) ; b", &["a )", "b"]),
+        ];
+        for (source, expected) in cases {
+            assert_eq!(texts(source), *expected, "{source}");
+        }
+    }
+}

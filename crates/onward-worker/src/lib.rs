@@ -1,0 +1,34 @@
+//! An SQS worker that loses nothing: receive, lease, handle, acknowledge, shut down.
+//!
+//! [`run`] works a queue until it is told to stop, and returns a [`Ledger`] of what became of every message.
+//! It reads no environment, installs no signal handler and holds no global; the queue is anything that
+//! implements [`Queue`]: Amazon SQS ([`Sqs`]) or the one in memory ([`MemoryQueue`]) for tests.
+//!
+//! | what | where |
+//! |---|---|
+//! | which messages are asked for, and when | `intake.rs` |
+//! | how long a message stays ours | `lease.rs` |
+//! | one message from handler to outcome | `delivery.rs` |
+//! | deletes and retries, by tens | `acknowledge.rs` |
+//! | the whole stop, in order | `shutdown.rs` |
+//! | what errors of the queue mean | `fault.rs` |
+//! | what is counted | `ledger.rs` |
+
+mod acknowledge;
+mod delivery;
+mod fault;
+mod intake;
+mod lease;
+mod ledger;
+mod options;
+mod queue;
+mod shutdown;
+
+pub use delivery::{Failure, FailureKind, Handler};
+pub use fault::{Fault, FaultKind};
+pub use ledger::Ledger;
+pub use options::{Options, OptionsError};
+pub use queue::memory::MemoryQueue;
+pub use queue::sqs::Sqs;
+pub use queue::{Message, Queue, Receipt, Refused};
+pub use shutdown::run;

@@ -1,0 +1,115 @@
+use std::fmt;
+use std::time::Duration;
+
+/// How a queue is worked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// How many messages are handled at once.
+    pub concurrency: usize,
+    /// How long a poll waits for a message, up to SQS's 20 s. An idle worker makes one call in this time.
+    pub wait: Duration,
+    /// How long a received message stays hidden from others before its lease is extended; 2 s to 12 h.
+    pub visibility: Duration,
+    /// How long a message may be leased altogether; SQS itself ends it 12 h after the receive.
+    pub max_lease: Duration,
+    /// How long a handler may take for one message.
+    pub handler_timeout: Duration,
+    /// How long running handlers have to end after the stop.
+    pub grace: Duration,
+    /// The first retry's delay; each later one doubles it, up to `max_backoff`, with jitter.
+    pub backoff: Duration,
+    /// The longest delay of a retry, up to SQS's 12 h.
+    pub max_backoff: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            concurrency: 16,
+            wait: Duration::from_secs(20),
+            visibility: Duration::from_secs(30),
+            max_lease: Duration::from_secs(12 * 3600),
+            handler_timeout: Duration::from_secs(300),
+            grace: Duration::from_secs(25),
+            backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(900),
+        }
+    }
+}
+
+/// An option outside what SQS or the worker can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionsError {
+    /// The option's name.
+    pub option: &'static str,
+    /// The range that it must lie in.
+    pub range: &'static str,
+}
+
+impl fmt::Display for OptionsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} must be {}", self.option, self.range)
+    }
+}
+
+impl std::error::Error for OptionsError {}
+
+impl Options {
+    /// Checks every option against its range.
+    ///
+    /// The limits of SQS: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
+    ///
+    /// # Errors
+    ///
+    /// The first option that is out of range.
+    pub fn validate(&self) -> Result<(), OptionsError> {
+        const TWELVE_HOURS: Duration = Duration::from_secs(12 * 3600);
+        let seconds = Duration::from_secs;
+        let checks = [
+            ("concurrency", (1..=10_000).contains(&self.concurrency), "1 to 10,000"),
+            ("wait", self.wait <= seconds(20), "0 to 20 s"),
+            ("visibility", (seconds(2)..=TWELVE_HOURS).contains(&self.visibility), "2 s to 12 h"),
+            ("max_lease", (self.visibility..=TWELVE_HOURS).contains(&self.max_lease), "visibility to 12 h"),
+            ("handler_timeout", !self.handler_timeout.is_zero(), "more than 0"),
+            ("backoff", self.backoff <= self.max_backoff, "no longer than max_backoff"),
+            ("max_backoff", self.max_backoff <= TWELVE_HOURS, "at most 12 h"),
+        ];
+        match checks.into_iter().find(|(_, holds, _)| !holds) {
+            Some((option, _, range)) => Err(OptionsError { option, range }),
+            None => Ok(()),
+        }
+    }
+
+    /// The delay before the next attempt after `receive_count` receives: doubled each time, and a random half of
+    /// it taken off, so that messages that failed together do not come back together.
+    pub(crate) fn retry_delay(&self, receive_count: u32) -> Duration {
+        let doublings = receive_count.saturating_sub(1).min(30);
+        let delay = self.backoff.saturating_mul(1 << doublings).min(self.max_backoff);
+        delay.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_a_wrong_option_is_named() {
+        assert_eq!(Options::default().validate(), Ok(()));
+        let wrong = Options { wait: Duration::from_secs(21), ..Options::default() };
+        assert_eq!(wrong.validate().expect_err("too long").to_string(), "wait must be 0 to 20 s");
+    }
+
+    #[test]
+    fn retries_come_later_each_time_and_never_too_late() {
+        let options = Options::default();
+        for receive_count in [0, 1, 2, 5, 11, 1000, u32::MAX] {
+            let full = options.backoff.saturating_mul(1 << receive_count.saturating_sub(1).min(30));
+            let full = full.min(options.max_backoff);
+            for _ in 0..100 {
+                let delay = options.retry_delay(receive_count);
+                assert!(delay >= full / 2 && delay <= full, "{receive_count}: {delay:?}");
+            }
+        }
+    }
+}

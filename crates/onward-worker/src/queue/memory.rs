@@ -1,0 +1,166 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{BATCH, Message, Queue, Receipt, Refused};
+use crate::fault::Fault;
+
+/// A queue in memory with SQS's semantics, for the tests of a worker and of handlers.
+///
+/// Time is tokio's, so a test may pause and advance it.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryQueue {
+    state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    messages: Vec<Stored>,
+    dead: Vec<(Message, String)>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    message: Message,
+    visible_from: Instant,
+}
+
+impl MemoryQueue {
+    /// An empty queue.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sends a message and returns its id.
+    pub fn send(&self, body: impl Into<String>) -> String {
+        let mut state = self.state();
+        state.next += 1;
+        let id = format!("message-{}", state.next);
+        let message = Message { id: id.clone(), body: body.into(), ..Message::default() };
+        state.messages.push(Stored { message, visible_from: Instant::now() });
+        drop(state);
+        self.changed.notify_waiters();
+        id
+    }
+
+    /// How many messages are in the queue, hidden ones counted.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.state().messages.len()
+    }
+
+    /// Whether every message was deleted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many messages are hidden: received, and neither deleted nor given back.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        let now = Instant::now();
+        self.state().messages.iter().filter(|stored| stored.visible_from > now).count()
+    }
+
+    /// The bodies in the dead-letter queue, each with its reason.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<(String, String)> {
+        let state = self.state();
+        state.dead.iter().map(|(message, reason)| (message.body.clone(), reason.clone())).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, max: usize, visibility: Duration) -> Vec<Message> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let mut next = state.next;
+        let visible = state.messages.iter_mut().filter(|stored| stored.visible_from <= now);
+        let taken = visible
+            .take(max.min(BATCH))
+            .map(|stored| {
+                next += 1;
+                stored.visible_from = now + visibility;
+                stored.message.receive_count += 1;
+                stored.message.receipt = Receipt(format!("receipt-{next}"));
+                stored.message.clone()
+            })
+            .collect();
+        state.next = next;
+        taken
+    }
+
+    /// Applies a change to each message that is still held by its receipt; refuses the others.
+    fn change<'a>(
+        &self,
+        receipts: impl Iterator<Item = &'a Receipt>,
+        mut change: impl FnMut(usize, &mut Vec<Stored>, usize),
+    ) -> Vec<Refused> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let mut refused = Vec::new();
+        for (index, receipt) in receipts.enumerate() {
+            let held = |stored: &Stored| stored.message.receipt == *receipt && stored.visible_from > now;
+            match state.messages.iter().position(held) {
+                Some(place) => change(index, &mut state.messages, place),
+                None => refused.push(Refused {
+                    index,
+                    reason: "ReceiptHandleIsInvalid: the message is not in flight".to_owned(),
+                    final_: true,
+                }),
+            }
+        }
+        drop(state);
+        self.changed.notify_waiters();
+        refused
+    }
+}
+
+impl Queue for MemoryQueue {
+    fn name(&self) -> &str {
+        "memory"
+    }
+
+    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Message>, Fault> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let changed = self.changed.notified();
+            let taken = self.take(max, visibility);
+            if !taken.is_empty() || Instant::now() >= deadline {
+                return Ok(taken);
+            }
+            let reappears = self.state().messages.iter().map(|stored| stored.visible_from).min();
+            let until = reappears.map_or(deadline, |at| at.min(deadline));
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+    }
+
+    async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Refused>, Fault> {
+        Ok(self.change(receipts.iter(), |_, messages, place| {
+            messages.remove(place);
+        }))
+    }
+
+    async fn change_visibility(&self, entries: &[(Receipt, Duration)]) -> Result<Vec<Refused>, Fault> {
+        let now = Instant::now();
+        let receipts = entries.iter().map(|(receipt, _)| receipt);
+        Ok(self.change(receipts, |index, messages, place| {
+            messages[place].visible_from = now + entries[index].1;
+        }))
+    }
+
+    async fn send_to_dead_letters(&self, message: &Message, reason: &str) -> Result<bool, Fault> {
+        self.state().dead.push((message.clone(), reason.to_owned()));
+        Ok(true)
+    }
+}

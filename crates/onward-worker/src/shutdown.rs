@@ -1,0 +1,109 @@
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use crate::acknowledge::{self, Finished, Outcomes};
+use crate::delivery::Handler;
+use crate::fault::Fault;
+use crate::intake;
+use crate::lease::{self, Leases};
+use crate::ledger::{Counters, Ledger};
+use crate::options::Options;
+use crate::queue::Queue;
+
+/// What every part of a worker knows.
+#[derive(Debug)]
+pub(crate) struct Core<Q> {
+    pub queue: Q,
+    pub options: Options,
+    pub counters: Counters,
+    pub leases: Leases,
+    pub finished: Finished,
+}
+
+/// What intake and deliveries know besides.
+#[derive(Debug)]
+pub(crate) struct Shared<Q, H> {
+    pub core: Arc<Core<Q>>,
+    pub handler: H,
+    pub outcomes: Outcomes,
+    pub slots: Arc<Semaphore>,
+    /// Cancelled when the grace has ended.
+    pub abandon: CancellationToken,
+}
+
+/// Works the queue until `shutdown` completes, then stops in order and says what became of every message.
+///
+/// The stop:
+///
+/// 1. No new poll begins. A poll that is open is awaited, not cut off, because SQS may already have given it
+///    messages, which would then be hidden until their visibility ends.
+/// 2. What such a poll brings is released at once, for another worker.
+/// 3. Running handlers have the grace to end; what has not ended then is abandoned, and comes back.
+/// 4. The last deletes and releases are sent.
+///
+/// # Errors
+///
+/// If the queue cannot be read when the worker starts. Once one poll has succeeded, no error ends the worker.
+///
+/// # Panics
+///
+/// If the options are out of range; see [`Options::validate`].
+pub async fn run<Q: Queue, H: Handler>(
+    queue: Q,
+    handler: H,
+    options: Options,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Ledger, Fault> {
+    options.validate().expect("the options are in range");
+    let (outcomes, lanes) = acknowledge::lanes();
+    let slots = Arc::new(Semaphore::new(options.concurrency));
+    let core = Arc::new(Core {
+        queue,
+        options,
+        counters: Counters::default(),
+        leases: Leases::default(),
+        finished: Finished::default(),
+    });
+    let abandon = CancellationToken::new();
+    let shared = Arc::new(Shared { core: core.clone(), handler, outcomes, slots, abandon });
+
+    let acknowledging = AbortOnDropHandle::new(tokio::spawn(acknowledge::run(core.clone(), lanes)));
+    let leasing = AbortOnDropHandle::new(tokio::spawn(lease::keep(core.clone())));
+    let tasks = TaskTracker::new();
+    let stop = CancellationToken::new();
+    let mut polling = Box::pin(intake::poll(shared.clone(), &tasks, &stop));
+    let fault = tokio::select! {
+        ended = &mut polling => ended.err(),
+        () = shutdown => None,
+    };
+
+    tracing::info!(running = tasks.len(), "stopping: no new messages");
+    stop.cancel();
+    tasks.close();
+    let drain = async {
+        if fault.is_none() {
+            // A fault on the way out changes nothing: the poll has ended and brought nothing.
+            let _ = polling.await;
+        } else {
+            drop(polling);
+        }
+        tasks.wait().await;
+    };
+    if tokio::time::timeout(core.options.grace, drain).await.is_err() {
+        shared.abandon.cancel();
+        tasks.wait().await;
+    }
+    // The lanes end when the last sender is gone.
+    drop(shared);
+    if let Err(error) = acknowledging.await {
+        tracing::error!(%error, "the task that acknowledges failed");
+    }
+    drop(leasing);
+    match fault {
+        Some(fault) => Err(fault),
+        None => Ok(core.counters.read()),
+    }
+}

@@ -1,0 +1,163 @@
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+use onward_script::History;
+use onward_worker::{Failure, Message, Options};
+
+use crate::cli::{Cli, Command};
+use crate::command::{self, migrate::Identity};
+use crate::database::PgPool;
+use crate::exit::{Exit, Failed};
+use crate::handler::Handler;
+use crate::scripts::Scripts;
+use crate::serve::{self, Work};
+use crate::settings::{AppEnv, Settings, load_environment};
+use crate::telemetry;
+use crate::terminal::note;
+
+/// What an app's set-up gets to build its state from.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Connections to the database, whose schema has passed the gate.
+    pub pool: PgPool,
+    /// In development without a `QUEUE_URL`: a stub that answers like an external HTTP service.
+    pub echo_url: Option<String>,
+}
+
+type SetupError = Box<dyn std::error::Error + Send + Sync>;
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type SetupFn<S> = Box<dyn FnOnce(Setup) -> Boxed<Result<S, SetupError>> + Send>;
+pub(crate) type BoxedHandler<S> = Arc<dyn Fn(Message, S) -> Boxed<Result<(), Failure>> + Send + Sync>;
+
+/// An app: embedded scripts, a state, one queue and its handler.
+pub struct App<S> {
+    scripts: Scripts,
+    setup: SetupFn<S>,
+    queue: Option<(&'static str, BoxedHandler<S>)>,
+    options: Options,
+    example: Option<&'static str>,
+}
+
+impl<S: Clone + Send + Sync + 'static> App<S> {
+    /// An app over what the build embedded; `setup` runs once, after the schema has passed the gate.
+    pub fn new<F, Fut>(scripts: Scripts, setup: F) -> Self
+    where
+        F: FnOnce(Setup) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<S, SetupError>> + Send + 'static,
+    {
+        let setup: SetupFn<S> = Box::new(move |given| Box::pin(setup(given)));
+        Self { scripts, setup, queue: None, options: Options::default(), example: None }
+    }
+
+    /// The handler of the messages; in development the local queue has this name.
+    #[must_use]
+    pub fn handler<A: 'static>(mut self, queue: &'static str, handler: impl Handler<S, A>) -> Self {
+        let boxed: BoxedHandler<S> = Arc::new(move |message, state| {
+            let handler = handler.clone();
+            Box::pin(async move { handler.call(message, state).await })
+        });
+        self.queue = Some((queue, boxed));
+        self
+    }
+
+    /// How the queue is worked, where the defaults do not fit.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The body of a first message, which the banner of a development launch shows how to send.
+    #[must_use]
+    pub fn example(mut self, body: &'static str) -> Self {
+        self.example = Some(body);
+        self
+    }
+
+    /// Runs the command line and returns its exit code: what `main` does.
+    ///
+    /// # Panics
+    ///
+    /// If no handler was given.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let exit = match self.run_command() {
+            Ok(exit) => exit,
+            Err(failed) => {
+                note(&format!("error: {}", failed.message));
+                failed.exit
+            }
+        };
+        ExitCode::from(exit as u8)
+    }
+
+    fn run_command(self) -> Result<Exit, Failed> {
+        let env = load_environment()?;
+        let name = self.scripts.name;
+        let matches = Cli::command().name(name).version(self.scripts.version).try_get_matches();
+        let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+            Ok(cli) => cli,
+            Err(error) => {
+                // Help and version are answers; everything else is a wrong command line.
+                let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+                let _ = error.print();
+                return Ok(exit);
+            }
+        };
+        telemetry::start(env, name)?;
+        // There is one TLS provider in the tree; whoever asks for the default gets it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let history = self.scripts.history().map_err(|error| {
+            Failed::new(Exit::Failed, error, "build the app again, with one version of Onward")
+        })?;
+        let settings = Settings::new(env, cli.globals);
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| {
+            Failed::new(Exit::Failed, format!("no runtime: {error}"), "see the system's limits")
+        })?;
+        let command = cli.command.map_or_else(|| default_command(env), Ok)?;
+        runtime.block_on(self.dispatch(command, &settings, &history))
+    }
+
+    async fn dispatch(
+        self,
+        command: Command,
+        settings: &Settings,
+        history: &History,
+    ) -> Result<Exit, Failed> {
+        let identity =
+            Identity { name: self.scripts.name.to_owned(), version: self.scripts.version.to_owned() };
+        match command {
+            Command::Serve => serve::run(settings, history, &identity, self.into_work(settings.env)).await,
+            Command::Migrate(options) => command::migrate::run(settings, history, &identity, &options).await,
+            Command::Status { json } => command::status::show(settings, history, &identity, json).await,
+            Command::Check => command::status::check(settings, history, &identity).await,
+            Command::Queue(queue) => command::queue::run(settings, &queue).await,
+            #[cfg(feature = "local")]
+            Command::Script(script) => command::script::run(settings, history, &script),
+        }
+    }
+
+    fn into_work(self, env: AppEnv) -> Work<S> {
+        let (queue, handler) = self.queue.expect("an app has a handler: App::handler");
+        let mut options = self.options;
+        if env == AppEnv::Development {
+            // The open poll is awaited at the stop; a developer who presses Ctrl-C does not wait 20 s for it,
+            // and the local queue costs nothing a poll.
+            options.wait = options.wait.min(std::time::Duration::from_secs(1));
+        }
+        Work { queue, handler, setup: self.setup, options, example: self.example }
+    }
+}
+
+/// Without a command: serve in development; in production nothing happens that was not asked for.
+fn default_command(env: AppEnv) -> Result<Command, Failed> {
+    match env {
+        AppEnv::Development => Ok(Command::Serve),
+        AppEnv::Production => {
+            let help = "say `migrate`, `serve` or another one; `--help` lists them";
+            Err(Failed::new(Exit::Usage, "no command", help))
+        }
+    }
+}

@@ -1,0 +1,156 @@
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(disable_help_subcommand = true, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub globals: Globals,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Globals {
+    /// The database: `postgres://USER:PASSWORD@HOST:5432/NAME`
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// The SQS queue: `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`
+    #[arg(long, global = true, env = "QUEUE_URL", value_name = "URL")]
+    pub queue_url: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Work the queue; starts only on the right schema (the default in development)
+    Serve,
+    /// Upgrade the database to the scripts of this binary
+    Migrate(Migrate),
+    /// Show how the database stands to the scripts of this binary
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Exit with 0 if the schema is current, with 4 if it is not
+    Check,
+    /// Send messages and look at queues
+    #[command(subcommand)]
+    Queue(Queue),
+    /// Write, seal and check scripts
+    #[cfg(feature = "local")]
+    #[command(subcommand)]
+    Script(Script),
+}
+
+/// How to upgrade.
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// Show what would run, in which transactions, and run nothing
+    #[arg(long)]
+    pub plan: bool,
+    /// Stop after script N
+    #[arg(long, value_name = "N")]
+    pub to: Option<i32>,
+    /// How long to wait for another migrator
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub wait: Duration,
+    /// How long a statement may wait for a lock of another session; for ever by default
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub lock_timeout: Option<Duration>,
+    /// Commit neighbouring scripts together
+    #[arg(long)]
+    pub single_transaction: bool,
+}
+
+/// What to do with a queue.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Queue {
+    /// Send one message
+    Send {
+        /// The body; `-` reads it from standard input
+        body: String,
+        /// The message group, for a FIFO queue
+        #[arg(long, value_name = "ID")]
+        group: Option<String>,
+    },
+}
+
+/// What to do with scripts.
+#[cfg(feature = "local")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum Script {
+    /// Write the next script
+    New {
+        /// What it does
+        title: String,
+    },
+    /// Seal all drafts: they never change from then on
+    Seal,
+    /// Check all scripts by every rule, without a build
+    Check {
+        /// How to write the findings
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+        /// Also compare with this git revision: what was sealed there must still be the same
+        #[arg(long, value_name = "REV")]
+        base: Option<String>,
+    },
+    /// Explain the rules
+    Rules,
+}
+
+/// How findings are written.
+#[cfg(feature = "local")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For a person
+    Text,
+    /// One object with a list
+    Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+}
+
+/// `90s`, `5m`, `500ms`, `1h`, `1d`; a number alone is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| "write it as 500ms, 90s, 5m, 1h or 1d".to_owned())?;
+    let factor_ms = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(format!("unknown unit `{unit}`: use ms, s, m, h or d")),
+    };
+    number.checked_mul(factor_ms).map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        let cases = [("500ms", 500), ("90s", 90_000), ("90", 90_000), ("5m", 300_000), ("1h", 3_600_000)];
+        for (text, ms) in cases {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "s", "-1s", "1w", "99999999999999999999s", "18446744073709551615d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

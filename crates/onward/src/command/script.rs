@@ -1,0 +1,276 @@
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use onward_build::{check_folder, read_folder};
+use onward_script::{
+    Checked, FileName, Finding, History, Known, Lock, Options, RULES, Rule, Severity, line_column, render,
+    rules_markdown, script_name,
+};
+use serde_json::{Value, json};
+
+use crate::cli::{Format, Script};
+use crate::exit::{Exit, Failed};
+use crate::settings::Settings;
+use crate::terminal::data;
+
+const LOCK: &str = "scripts.lock";
+
+/// The folder that the build embedded, as it is now.
+struct Project<'a> {
+    root: &'a Path,
+    folder: &'a str,
+    options: Options,
+}
+
+pub(crate) fn run(settings: &Settings, history: &History, command: &Script) -> Result<Exit, Failed> {
+    let project = Project {
+        root: &settings.project,
+        folder: &history.folder,
+        options: Options { dialect: history.dialect, release: false },
+    };
+    match command {
+        Script::New { title } => project.write_next(title),
+        Script::Seal => project.seal(),
+        Script::Check { format, base } => project.check(*format, base.as_deref()),
+        Script::Rules => data(rules_markdown().trim_end()).map(|()| Exit::Done),
+    }
+}
+
+impl Project<'_> {
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.root.join(self.folder).join(name)
+    }
+
+    fn checked(&self, release: bool) -> Checked {
+        check_folder(self.root, self.folder, Options { release, ..self.options }, &Known::default())
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), Failed> {
+        let path = self.path(name);
+        fs::write(&path, text).map_err(|error| {
+            let message = format!("{} cannot be written: {error}", path.display());
+            Failed::new(Exit::Failed, message, "correct the owner and permissions of the folder")
+        })
+    }
+
+    fn write_next(&self, title: &str) -> Result<Exit, Failed> {
+        let title = title.trim();
+        if title.is_empty() || title.contains(['\n', '\r']) {
+            let help = "give it as one argument: `app script new \"Orders get a currency\"`";
+            return Err(Failed::new(Exit::Usage, "the title must be one line of text", help));
+        }
+        let unsound = |finding: &&Finding| {
+            matches!(finding.rule, Rule::Baseline | Rule::Sequence | Rule::UnexpectedFile)
+        };
+        if let Some(finding) = self.checked(false).findings.iter().find(unsound) {
+            return Err(Failed::new(Exit::Failed, render::render(finding, None), "mend the numbers first"));
+        }
+        let read = read_folder(self.root, self.folder).map_err(|finding| unreadable(&finding))?;
+        let last = read.entries.iter().filter_map(|entry| match FileName::parse(&entry.name) {
+            FileName::Baseline { through } => Some(through),
+            FileName::Script { number } => Some(number),
+            _ => None,
+        });
+        let name = script_name(last.max().unwrap_or(0) + 1);
+        self.write(&name, &format!("-- onward: title {title}\n\n"))?;
+        data(&format!("{}/{name}", self.folder))?;
+        Ok(Exit::Done)
+    }
+
+    /// Seals what would pass a release build if it were sealed: the last moment at which a script can be mended.
+    fn seal(&self) -> Result<Exit, Failed> {
+        let mut checked = self.checked(true);
+        checked.findings.retain(|finding| finding.rule != Rule::Draft);
+        if !checked.findings.is_empty() {
+            let findings: Vec<_> = checked.findings.iter().map(|finding| text(&checked, finding)).collect();
+            let help = "mend what is found, or silence a lint with its reason, and seal again";
+            return Err(Failed::new(
+                Exit::Failed,
+                format!("nothing is sealed\n{}", findings.join("\n")),
+                help,
+            ));
+        }
+        let checked = self.checked(false);
+        let Some(history) = checked.history else {
+            let help = "run `app script check`";
+            return Err(Failed::new(Exit::Failed, "the scripts do not pass", help));
+        };
+        let mut lock = self.lock()?;
+        let drafts: Vec<_> = history.all().filter(|script| !script.sealed).collect();
+        for script in &drafts {
+            lock.push(&script.file_name(), script.digest);
+        }
+        if drafts.is_empty() {
+            data("nothing to do: every script is sealed")?;
+            return Ok(Exit::Done);
+        }
+        self.write(LOCK, &lock.to_text())?;
+        for script in drafts {
+            data(&format!("sealed {}/{}", self.folder, script.file_name()))?;
+        }
+        Ok(Exit::Done)
+    }
+
+    fn lock(&self) -> Result<Lock, Failed> {
+        match fs::read_to_string(self.path(LOCK)) {
+            Ok(text) => Lock::parse(&text).map_err(|(line, message)| {
+                let place = format!("{}/{LOCK}:{line}: {message}", self.folder);
+                Failed::new(Exit::Failed, place, "restore it with git")
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
+            Err(error) => {
+                let message = format!("{}/{LOCK} cannot be read: {error}", self.folder);
+                Err(Failed::new(Exit::Failed, message, "correct its permissions"))
+            }
+        }
+    }
+
+    fn check(&self, format: Format, base: Option<&str>) -> Result<Exit, Failed> {
+        let mut checked = self.checked(false);
+        if let Some(base) = base {
+            let changed = self.changed_since(base)?;
+            checked.findings.extend(changed);
+        }
+        let errors = checked.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+        match format {
+            Format::Text => {
+                for finding in &checked.findings {
+                    data(&text(&checked, finding))?;
+                }
+                let warnings = checked.findings.len() - errors;
+                data(&format!("{errors} error(s), {warnings} warning(s)"))?;
+            }
+            Format::Json => data(&as_json(&checked).to_string())?,
+            Format::Sarif => data(&as_sarif(&checked).to_string())?,
+        }
+        Ok(if errors == 0 { Exit::Done } else { Exit::Failed })
+    }
+
+    /// What the lock of a git revision sealed must be sealed the same way now.
+    fn changed_since(&self, base: &str) -> Result<Vec<Finding>, Failed> {
+        let Some(text) = self.lock_at(base)? else { return Ok(Vec::new()) };
+        let before = Lock::parse(&text).map_err(|(line, message)| {
+            let place = format!("{base}:{}/{LOCK}:{line}: {message}", self.folder);
+            Failed::new(Exit::Failed, place, "compare with a revision whose lock is sound")
+        })?;
+        let now = self.lock()?;
+        // A squashed baseline contains the scripts up to its number, so their lines may go.
+        let squashed = now.lines.first().map_or(0, |line| match FileName::parse(&line.name) {
+            FileName::Baseline { through } => through,
+            _ => 0,
+        });
+        let covered = |name: &str| match FileName::parse(name) {
+            FileName::Script { number } => number <= squashed,
+            FileName::Baseline { through } => through < squashed,
+            _ => false,
+        };
+        let mut findings = Vec::new();
+        for line in before.lines.iter().filter(|line| !covered(&line.name)) {
+            let same = now.lines.iter().any(|new| new.name == line.name && new.digest == line.digest);
+            if !same {
+                let message =
+                    format!("`{}` was sealed at {base}, and the lock has been rewritten since", line.name);
+                let restore = format!("git checkout {base} -- {0}/{1} {0}/{LOCK}", self.folder, line.name);
+                let file = format!("{}/{}", self.folder, line.name);
+                findings.push(Finding::file(
+                    Rule::Sealed,
+                    file,
+                    message,
+                    format!("restore both: `{restore}`"),
+                ));
+            }
+        }
+        Ok(findings)
+    }
+
+    fn lock_at(&self, base: &str) -> Result<Option<String>, Failed> {
+        let no_revision = |reason: String| {
+            let help = "name a commit, branch or tag of this repository";
+            Failed::new(Exit::Usage, format!("`--base {base}` cannot be read: {reason}"), help)
+        };
+        let git = |arguments: &[&str]| {
+            let output = Command::new("git").current_dir(self.root).args(arguments).output();
+            output.map_err(|error| no_revision(error.to_string()))
+        };
+        let revision =
+            git(&["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{base}^{{commit}}")])?;
+        if !revision.status.success() {
+            return Err(no_revision("git knows no such revision".to_owned()));
+        }
+        let commit = String::from_utf8_lossy(&revision.stdout).trim().to_owned();
+        let listed = git(&["show", &format!("{commit}:./{}/{LOCK}", self.folder)])?;
+        // The revision is known, so what is missing is the file: nothing was sealed then.
+        Ok(listed.status.success().then(|| String::from_utf8_lossy(&listed.stdout).into_owned()))
+    }
+}
+
+fn unreadable(finding: &Finding) -> Failed {
+    Failed::new(Exit::Failed, &finding.message, &finding.help)
+}
+
+fn text(checked: &Checked, finding: &Finding) -> String {
+    render::render(finding, checked.sources.get(&finding.file).map(String::as_str))
+}
+
+const fn severity(finding: &Finding) -> &'static str {
+    match finding.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
+}
+
+/// Line and column of a finding, where it has a place.
+fn place(checked: &Checked, finding: &Finding) -> Option<onward_script::LineColumn> {
+    let source = checked.sources.get(&finding.file)?;
+    finding.span.as_ref().map(|span| line_column(source, span.start))
+}
+
+fn as_json(checked: &Checked) -> Value {
+    let findings = checked.findings.iter().map(|finding| {
+        let place = place(checked, finding);
+        json!({
+            "rule": finding.rule.id(),
+            "severity": severity(finding),
+            "file": finding.file,
+            "line": place.map(|place| place.line),
+            "column": place.map(|place| place.column),
+            "message": finding.message,
+            "help": finding.help,
+        })
+    });
+    json!({ "findings": findings.collect::<Vec<_>>() })
+}
+
+/// <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>
+fn as_sarif(checked: &Checked) -> Value {
+    let rules = RULES
+        .iter()
+        .map(|doc| json!({"id": doc.id, "shortDescription": {"text": doc.what}, "help": {"text": doc.why}}));
+    let results = checked.findings.iter().map(|finding| {
+        let region = place(checked, finding)
+            .map(|place| json!({"startLine": place.line, "startColumn": place.column}));
+        let mut location = json!({"artifactLocation": {"uri": finding.file}});
+        if let Some(region) = region {
+            location["region"] = region;
+        }
+        json!({
+            "ruleId": finding.rule.id(),
+            "level": severity(finding),
+            "message": {"text": format!("{}; {}", finding.message, finding.help)},
+            "locations": [{"physicalLocation": location}],
+        })
+    });
+    json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {
+                "name": "onward",
+                "version": env!("CARGO_PKG_VERSION"),
+                "rules": rules.collect::<Vec<_>>(),
+            }},
+            "results": results.collect::<Vec<_>>(),
+        }],
+    })
+}

@@ -1,0 +1,38 @@
+//! The app around embedded SQL scripts and one message handler: command line, configuration, gate and worker.
+//!
+//! ```ignore
+//! fn main() -> std::process::ExitCode {
+//!     onward::App::new(onward::scripts!(), deliver::setup).handler("deliveries", deliver::deliver).run()
+//! }
+//! ```
+
+mod app;
+mod cli;
+mod command;
+mod database;
+mod environment;
+mod exit;
+mod extract;
+mod gate;
+mod handler;
+#[cfg(feature = "local")]
+mod local;
+mod queue;
+mod scripts;
+mod serve;
+mod settings;
+mod signal;
+mod telemetry;
+mod terminal;
+
+pub use app::{App, Setup};
+pub use database::PgPool;
+pub use extract::{FromMessage, Json, State};
+pub use handler::Handler;
+pub use onward_worker::{Failure, FailureKind, Message, Options};
+pub use scripts::Scripts;
+
+#[doc(hidden)]
+pub mod __private {
+    pub use include_dir;
+}

@@ -1,0 +1,63 @@
+//! The queue and the stub of a development launch.
+
+use std::fs;
+use std::path::PathBuf;
+
+use onward_local::{Echo, LocalQueue, QUEUE_PORT};
+
+use crate::exit::{Exit, Failed};
+use crate::settings::Settings;
+
+/// What a development launch starts besides the database; it ends when it is dropped.
+pub(crate) struct Local {
+    pub queue_url: String,
+    pub echo: Echo,
+    address: PathBuf,
+    _queue: LocalQueue,
+}
+
+impl Local {
+    pub(crate) async fn start(settings: &Settings, queue: &str) -> Result<Self, Failed> {
+        let server = LocalQueue::start(QUEUE_PORT).await?;
+        let queue_url = server.create(queue).await?;
+        let echo = Echo::start().await?;
+        let address = address_file(settings);
+        let folder = address.parent().unwrap_or(&address);
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&address, &queue_url))
+            .map_err(|error| unwritable(&address, &error))?;
+        Ok(Self { queue_url, echo, address, _queue: server })
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        // A newer launch may have written its own address by now.
+        if fs::read_to_string(&self.address).is_ok_and(|url| url == self.queue_url)
+            && let Err(error) = fs::remove_file(&self.address)
+        {
+            tracing::debug!(%error, "the address of the local queue was not removed");
+        }
+    }
+}
+
+/// The queue of the launch that runs in another terminal.
+pub(crate) fn running_queue(settings: &Settings) -> Result<String, Failed> {
+    fs::read_to_string(address_file(settings)).map_err(|_| {
+        let message = "QUEUE_URL is not set, and no development launch is running here";
+        Failed::new(
+            Exit::Configuration,
+            message,
+            "start one with `cargo run` in another terminal, or set QUEUE_URL",
+        )
+    })
+}
+
+fn address_file(settings: &Settings) -> PathBuf {
+    settings.project.join(".onward").join("queue-url")
+}
+
+fn unwritable(path: &std::path::Path, error: &std::io::Error) -> Failed {
+    let message = format!("{} cannot be written: {error}", path.display());
+    Failed::new(Exit::Configuration, message, "correct the owner and permissions of the folder")
+}

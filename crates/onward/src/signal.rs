@@ -1,0 +1,55 @@
+use crate::exit::{Exit, Failed};
+
+/// Completes at each request to stop: SIGTERM and Ctrl-C, on Windows also the console's other events.
+pub(crate) struct Stop {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(windows)]
+    close: tokio::signal::windows::CtrlClose,
+    #[cfg(windows)]
+    shutdown: tokio::signal::windows::CtrlShutdown,
+    #[cfg(windows)]
+    interrupt: tokio::signal::windows::CtrlC,
+}
+
+impl Stop {
+    /// Takes the signals over; from then on they no longer end the process by themselves.
+    pub(crate) fn listen() -> Result<Self, Failed> {
+        Self::open().map_err(|error| {
+            Failed::new(
+                Exit::Failed,
+                format!("signals cannot be received: {error}"),
+                "see the system's limits",
+            )
+        })
+    }
+
+    #[cfg(unix)]
+    fn open() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    #[cfg(windows)]
+    fn open() -> std::io::Result<Self> {
+        use tokio::signal::windows::{ctrl_c, ctrl_close, ctrl_shutdown};
+        Ok(Self { close: ctrl_close()?, shutdown: ctrl_shutdown()?, interrupt: ctrl_c()? })
+    }
+
+    /// Waits for the next request.
+    pub(crate) async fn requested(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        #[cfg(windows)]
+        tokio::select! {
+            _ = self.close.recv() => {}
+            _ = self.shutdown.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
