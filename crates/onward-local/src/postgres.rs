@@ -272,31 +272,39 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&both).trim().to_owned()
 }
 
-/// The folder with `initdb`, `postgres` and `pg_ctl`: on PATH, where `pg_config` says, or where the systems put it.
+/// The folder with `initdb`, `postgres` and `pg_ctl`: what `ONWARD_POSTGRES_BIN` names, else on PATH, where `pg_config` says, or where the systems put it.
 ///
 /// # Errors
 ///
 /// If there is none, with the command that installs one.
 pub fn find_binaries() -> Result<PathBuf, Error> {
+    if let Some(chosen) = std::env::var_os("ONWARD_POSTGRES_BIN") {
+        let chosen = PathBuf::from(chosen);
+        return if is_complete(&chosen) { Ok(chosen) } else { Err(no_binaries()) };
+    }
     let on_path = std::env::var_os("PATH").unwrap_or_default();
     let said = Command::new("pg_config")
         .arg("--bindir")
         .output()
         .ok()
         .and_then(|output| output.status.success().then(|| PathBuf::from(text(&output))));
-    let candidates = std::env::split_paths(&on_path).chain(said).chain(usual_places());
-    let complete = |folder: &PathBuf| {
-        ["initdb", "postgres", "pg_ctl"]
-            .iter()
-            .all(|name| folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)).is_file())
-    };
-    candidates.into_iter().find(complete).ok_or_else(|| {
-        Error::new(
-            "no PostgreSQL binaries (initdb, postgres, pg_ctl) on this machine",
-            "install them (Debian: `apt-get install postgresql`, Red Hat: `dnf install postgresql-server`, \
-             macOS: `brew install postgresql@17`), or set DATABASE_URL to a database of your own",
-        )
-    })
+    let mut candidates = std::env::split_paths(&on_path).chain(said).chain(usual_places());
+    candidates.find(|folder| is_complete(folder)).ok_or_else(no_binaries)
+}
+
+fn is_complete(folder: &Path) -> bool {
+    ["initdb", "postgres", "pg_ctl"]
+        .iter()
+        .all(|name| folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)).is_file())
+}
+
+fn no_binaries() -> Error {
+    Error::new(
+        "no PostgreSQL binaries (initdb, postgres, pg_ctl) on this machine",
+        "install them (Debian: `apt-get install postgresql`, Red Hat: `dnf install postgresql-server`, macOS: \
+         `brew install postgresql@17`), name their folder in ONWARD_POSTGRES_BIN, or set DATABASE_URL to a \
+         database of your own",
+    )
 }
 
 /// Where distributions and installers put the binaries, the newest version first.

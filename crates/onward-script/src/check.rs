@@ -198,7 +198,7 @@ impl<'a> Numbered<'a> {
         };
         let digest = Digest::of(text.as_bytes());
         let is_sealed = sealed.get(name) == Some(&digest);
-        let draft_of = if is_sealed { None } else { Some(self.kind) };
+        let draft_of = if sealed.contains_key(name) { None } else { Some(self.kind) };
         let (directives, findings) = judge(&path, &text, options, draft_of);
         let script = Script {
             kind: self.kind,

@@ -23,7 +23,7 @@ pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, tokens) in statements.iter().enumerate() {
         let statement = Words { text: source.text, tokens };
-        let Some(what) = statement.takes_away() else { continue };
+        let Some((what, at)) = statement.takes_away() else { continue };
         let created_again = statements[index + 1..]
             .iter()
             .any(|later| statement.is_created_again(&Words { text: source.text, tokens: later }));
@@ -31,7 +31,8 @@ pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
             let message = format!("{what}, which a binary that is still running may use");
             let help = "add `-- onward: contract` at the top once no running binary uses it: older binaries \
                         then refuse to start";
-            findings.push(Finding::file(Rule::Contract, source.path, message, help).at(statement.span()));
+            findings
+                .push(Finding::file(Rule::Contract, source.path, message, help).at(statement.span_from(at)));
         }
     }
     findings
@@ -88,8 +89,9 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
-    fn span(&self) -> Range<usize> {
-        self.tokens[0].span.start..self.tokens[self.tokens.len() - 1].span.end
+    /// From the word that takes something away to the end of the statement.
+    fn span_from(&self, at: usize) -> Range<usize> {
+        self.tokens[at].span.start..self.tokens[self.tokens.len() - 1].span.end
     }
 
     fn is(&self, index: usize, word: &str) -> bool {
@@ -100,33 +102,33 @@ impl Words<'_> {
         words.iter().any(|word| self.is(index, word))
     }
 
-    /// The sentence for what the statement takes away, if it does.
-    fn takes_away(&self) -> Option<String> {
+    /// The sentence for what the statement takes away, if it does, and the word that does it.
+    fn takes_away(&self) -> Option<(String, usize)> {
         if self.is(0, "drop") && self.any(1, DROPPED) && !self.is_temporary() {
-            return Some(format!("this drops a {}", self.kind()));
+            return Some((format!("this drops a {}", self.kind()), 0));
         }
-        if self.any(0, &["exec", "execute"]) && self.any(1, &["sp_rename"]) || self.any(0, &["sp_rename"]) {
-            return Some("this renames something".to_owned());
+        let runs = usize::from(self.any(0, &["exec", "execute"]));
+        if self.is(runs, "sp_rename") {
+            return Some(("this renames something".to_owned(), 0));
         }
         if !self.is(0, "alter") || self.any(1, &["index", "default", "role", "user"]) {
             return None;
         }
-        let mut actions = self.actions().into_iter();
-        actions
-            .find_map(|at| {
-                if self.is(at, "rename") && !self.is(at + 1, "constraint") {
-                    Some("this renames something")
-                } else if self.is(at, "drop") && self.drops_column(at) {
-                    Some("this drops a column")
-                } else if self.is(at, "alter") && self.changes_type(at) {
-                    Some("this changes the type of a column")
-                } else if self.is(at, "set") && self.is(at + 1, "schema") {
-                    Some("this moves something to another schema")
-                } else {
-                    None
-                }
-            })
-            .map(str::to_owned)
+        self.actions().into_iter().find_map(|at| Some((self.action(at)?.to_owned(), at)))
+    }
+
+    fn action(&self, at: usize) -> Option<&'static str> {
+        if self.is(at, "rename") && !self.is(at + 1, "constraint") {
+            Some("this renames something")
+        } else if self.is(at, "drop") && self.drops_column(at) {
+            Some("this drops a column")
+        } else if self.is(at, "alter") && self.changes_type(at) {
+            Some("this changes the type of a column")
+        } else if self.is(at, "set") && self.is(at + 1, "schema") {
+            Some("this moves something to another schema")
+        } else {
+            None
+        }
     }
 
     /// Where the actions of an `ALTER` may begin: behind the name, and behind each comma outside

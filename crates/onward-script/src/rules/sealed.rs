@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::finding::{Finding, Severity};
 use crate::folder::{Content, Folder};
@@ -73,33 +73,40 @@ fn missing(folder: &Folder, lock: &Lock, index: usize, digests: &HashMap<&str, D
     Finding::file(Rule::Sealed, folder.path_of(&line.name), message, help)
 }
 
-/// Scripts that the lock does not list.
+/// Scripts that the lock does not list: one finding for all of them, at the first.
 pub(crate) fn drafts(folder: &Folder, lock: &Lock, release: bool) -> Vec<Finding> {
-    let sealed: std::collections::HashSet<_> = lock.lines.iter().map(|line| line.name.as_str()).collect();
+    let sealed: HashSet<_> = lock.lines.iter().map(|line| line.name.as_str()).collect();
     let last = lock.lines.iter().filter_map(|line| order(&line.name)).max();
-    let mut findings = Vec::new();
-    for entry in &folder.entries {
-        let Some(number) = order(&entry.name).filter(|_| !sealed.contains(entry.name.as_str())) else {
-            continue;
-        };
-        if matches!(entry.content, Content::Other(_)) {
-            continue;
-        }
-        let path = folder.path_of(&entry.name);
-        if last.is_some_and(|last| number < last) {
+    let unsealed = folder.entries.iter().filter(|entry| !sealed.contains(entry.name.as_str()));
+    let mut unsealed: Vec<_> = unsealed
+        .filter(|entry| !matches!(entry.content, Content::Other(_)))
+        .filter_map(|entry| Some((order(&entry.name)?, entry.name.as_str())))
+        .collect();
+    unsealed.sort_unstable();
+    let (late, drafts): (Vec<_>, Vec<_>) =
+        unsealed.into_iter().partition(|(number, _)| last.is_some_and(|last| *number < last));
+    let mut findings: Vec<_> = late
+        .into_iter()
+        .map(|(_, name)| {
             let message = "not sealed, though a later script is";
             let help = "restore `scripts.lock`, or give the script the next free number";
-            findings.push(Finding::file(Rule::Sealed, path, message, help));
-            continue;
-        }
-        let severity = if release { Severity::Error } else { Severity::Warning };
-        let message = if release {
-            "a release holds sealed scripts only, and this one is a draft"
-        } else {
-            "this script is a draft; a release build refuses it"
+            Finding::file(Rule::Sealed, folder.path_of(name), message, help)
+        })
+        .collect();
+    if let Some((_, first)) = drafts.first() {
+        let message = match (drafts.len(), release) {
+            (1, true) => "a release holds sealed scripts only, and this one is a draft".to_owned(),
+            (1, false) => "this script is a draft, which a release build refuses".to_owned(),
+            (count, true) => {
+                format!("a release holds sealed scripts only, and {count} from here on are drafts")
+            }
+            (count, false) => {
+                format!("{count} scripts from here on are drafts, which a release build refuses")
+            }
         };
-        let help = "once it is final, run `app script seal` and commit `scripts.lock`";
-        findings.push(Finding::file(Rule::Draft, path, message, help).severity(severity));
+        let severity = if release { Severity::Error } else { Severity::Warning };
+        let help = "once final, run `app script seal` and commit `scripts.lock`";
+        findings.push(Finding::file(Rule::Draft, folder.path_of(first), message, help).severity(severity));
     }
     findings
 }

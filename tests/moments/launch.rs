@@ -1,0 +1,88 @@
+//! Moment 2: a launch in development needs nothing set up.
+
+use crate::support::{Running, arguments, development, project, query, run};
+
+const MESSAGE: &str = r#"{"destination": "echo", "body": {"hello": "world"}}"#;
+
+#[test]
+fn a_first_launch_upgrades_delivers_and_leaves_nothing_running() {
+    let project = project();
+    let mut app = Running::start(&mut development(project.path()));
+    let database = app.wait_for("database  ");
+    app.wait_for("schema    empty → 1");
+    app.wait_for("queue     http://127.0.0.1:");
+    app.wait_for("cargo run -- queue send");
+    app.wait_for("serving");
+    assert!(!database.contains(":@") && !database.contains("app:"), "no password is shown: {database}");
+
+    let sent = run(&mut arguments(development(project.path()), ["queue", "send", MESSAGE]));
+    assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    app.wait_for("delivered");
+    app.wait_for("message done");
+
+    app.signal("-INT");
+    let (status, output) = app.end();
+    assert_eq!(status.code(), Some(0), "{output}");
+    assert!(output.contains("1 received: 1 done"), "{output}");
+    assert!(!data_file(project.path(), "postmaster.pid"), "the server has ended");
+}
+
+#[test]
+fn a_script_that_was_added_while_the_app_was_stopped_is_applied_at_the_next_launch() {
+    let project = project();
+    let said = run(&mut arguments(development(project.path()), ["migrate", "--to", "0"]));
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), "applied 1 script(s): the schema is at 0000\n"));
+
+    let mut app = Running::start(&mut development(project.path()));
+    app.wait_for("schema    0 → 1");
+    app.wait_for("serving");
+    app.signal("-TERM");
+    assert_eq!(app.end().0.code(), Some(0));
+
+    let mut again = Running::start(&mut development(project.path()));
+    again.wait_for("schema    1, current");
+    again.wait_for("serving");
+    again.signal("-TERM");
+    assert_eq!(again.end().0.code(), Some(0));
+}
+
+#[test]
+fn a_server_that_a_crash_left_running_is_used_and_ended() {
+    let project = project();
+    let mut app = Running::start(&mut development(project.path()));
+    let before = app.wait_for("database  ");
+    app.wait_for("serving");
+    app.signal("-KILL");
+    assert_eq!(app.end().0.code(), None);
+    assert!(data_file(project.path(), "postmaster.pid"), "the crash left the server running");
+
+    let mut next = Running::start(&mut development(project.path()));
+    assert_eq!(next.wait_for("database  "), before, "it is the same server");
+    next.wait_for("serving");
+    next.signal("-INT");
+    assert_eq!(next.end().0.code(), Some(0));
+    assert!(!data_file(project.path(), "postmaster.pid"), "the server has ended");
+}
+
+#[test]
+fn two_launches_share_the_server_and_the_first_to_end_does_not_stop_it() {
+    let project = project();
+    let mut first = Running::start(&mut development(project.path()));
+    first.wait_for("serving");
+    let mut second = Running::start(&mut development(project.path()));
+    let url = second.wait_for("database  ");
+    second.wait_for("serving");
+    first.signal("-INT");
+    assert_eq!(first.end().0.code(), Some(0));
+
+    let password =
+        std::fs::read_to_string(project.path().join(".onward/postgres/password")).expect("is there");
+    let url = url.trim_start_matches("  database  ").replace("app@", &format!("app:{}@", password.trim()));
+    assert_eq!(query(&url, "SELECT count(*) FROM schema_journal"), "2");
+    second.signal("-INT");
+    assert_eq!(second.end().0.code(), Some(0));
+}
+
+fn data_file(project: &std::path::Path, name: &str) -> bool {
+    project.join(".onward/postgres/data").join(name).exists()
+}

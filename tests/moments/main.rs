@@ -1,0 +1,7 @@
+//! The three moments, driven as a user drives them: `cargo build` of a project, the built binary, its output.
+
+mod bad_input;
+mod build;
+mod launch;
+mod production;
+mod support;

@@ -1,0 +1,127 @@
+//! Moment 3: `migrate`, then `serve`, which starts only on the right schema.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+use crate::support::{Database, Queue, Running, Said, arguments, production, run};
+
+fn app(database: &Database, queue: &Queue, given: &[&str]) -> Said {
+    run(&mut arguments(production(&database.url, &queue.url), given))
+}
+
+#[test]
+fn migrate_then_serve() {
+    let (database, queue) = (Database::create(), Queue::create());
+    let status = |state: &str| {
+        let said = app(&database, &queue, &["status", "--json"]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        assert_eq!(said.stdout.trim(), state);
+    };
+    status(
+        r#"{"applied":null,"divergences":[],"floor":0,"latest":1,"pending":["Baseline.sql","Script-0001.sql"],"state":"empty"}"#,
+    );
+    assert_eq!(app(&database, &queue, &["check"]).code, Some(4));
+
+    let planned = app(&database, &queue, &["migrate", "--plan"]);
+    insta::assert_snapshot!("plan", planned.stdout);
+    assert_eq!(database.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
+
+    let migrated = app(&database, &queue, &["migrate"]);
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+    assert_eq!(migrated.stdout, "applied 2 script(s): the schema is at 0001\n");
+    status(r#"{"applied":1,"divergences":[],"floor":0,"latest":1,"pending":[],"state":"current"}"#);
+    assert_eq!(app(&database, &queue, &["check"]).code, Some(0));
+    assert_eq!(app(&database, &queue, &["migrate"]).stdout, "nothing to do: the schema is at 0001\n");
+
+    let (url, received) = destination();
+    database.query(&format!("INSERT INTO destinations (name, url) VALUES ('shop', '{url}')"));
+    let mut serving = Running::start(&mut arguments(production(&database.url, &queue.url), ["serve"]));
+    serving.wait_for("serving");
+    let body = r#"{"destination": "shop", "body": {"order": 7}}"#;
+    let sent = app(&database, &queue, &["queue", "send", body]);
+    assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    serving.wait_for("message done");
+
+    let request = received.recv().expect("a request came");
+    assert!(request.starts_with("POST / HTTP/1.1"), "{request}");
+    assert!(request.contains(&format!("idempotency-key: {}", sent.stdout.trim())), "{request}");
+    assert!(request.ends_with(r#"{"order": 7}"#), "{request}");
+    let row = database.query("SELECT message_id, status, http_status, attempts FROM deliveries");
+    assert_eq!(row, format!("{}|delivered|200|1", sent.stdout.trim()));
+
+    serving.signal("-TERM");
+    let (status, output) = serving.end();
+    assert_eq!(status.code(), Some(0), "{output}");
+}
+
+#[test]
+fn serve_refuses_a_stale_schema_and_says_what_is_pending() {
+    let (database, queue) = (Database::create(), Queue::create());
+    let refused = app(&database, &queue, &["serve"]);
+    assert_eq!(refused.code, Some(4));
+    insta::assert_snapshot!("refused-empty", refused.stderr);
+
+    app(&database, &queue, &["migrate", "--to", "0"]);
+    let refused = app(&database, &queue, &["serve"]);
+    assert_eq!(refused.code, Some(4));
+    insta::assert_snapshot!("refused-behind", refused.stderr);
+    assert_eq!(database.query("SELECT count(*) FROM schema_journal"), "1", "serve upgrades nothing");
+}
+
+#[test]
+fn serve_refuses_what_nobody_knows_and_what_contradicts() {
+    let (database, queue) = (Database::create(), Queue::create());
+    database.query("CREATE TABLE somebody_elses (id bigint)");
+    for command in ["serve", "migrate"] {
+        let refused = app(&database, &queue, &[command]);
+        assert_eq!(refused.code, Some(4));
+        assert!(refused.stderr.contains("the database has tables and no journal"), "{}", refused.stderr);
+    }
+
+    let database = Database::create();
+    app(&database, &queue, &["migrate"]);
+    database.query("UPDATE schema_journal SET sha256 = repeat('0', 64) WHERE version = 1");
+    for command in ["serve", "migrate"] {
+        let refused = app(&database, &queue, &[command]);
+        assert_eq!(refused.code, Some(4));
+        let why = "Script-0001.sql was applied with another text than this binary embeds";
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn an_older_binary_serves_until_the_floor_rises_above_it() {
+    let (database, queue) = (Database::create(), Queue::create());
+    app(&database, &queue, &["migrate"]);
+    let newer = "INSERT INTO schema_journal SELECT 2, 'Script_0002', applied_on, checksum, sha256, state, \
+                 0, 1, applied_by, host, app_version FROM schema_journal WHERE version = 1";
+    database.query(newer);
+    let mut serving = Running::start(&mut arguments(production(&database.url, &queue.url), ["serve"]));
+    serving.wait_for("serving");
+    serving.signal("-TERM");
+    assert_eq!(serving.end().0.code(), Some(0));
+
+    database.query("UPDATE schema_journal SET floor = 2 WHERE version = 2");
+    let refused = app(&database, &queue, &["serve"]);
+    assert_eq!(refused.code, Some(4));
+    assert!(refused.stderr.contains("needs a binary that knows 0002"), "{}", refused.stderr);
+}
+
+/// An HTTP service that answers one request with 200 and passes on what it was sent.
+fn destination() -> (String, std::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("http://{}/", listener.local_addr().expect("is bound"));
+    let (sender, received) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("somebody connects");
+        let mut request = Vec::new();
+        let mut buffer = [0; 4096];
+        while !request.ends_with(b"}") {
+            let read = stream.read(&mut buffer).expect("is readable");
+            request.extend_from_slice(&buffer[..read]);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("is writable");
+        let _ = sender.send(String::from_utf8_lossy(&request).into_owned());
+    });
+    (url, received)
+}

@@ -1,0 +1,227 @@
+//! Processes, databases and queues for the tests; whatever a test starts ends with it.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use onward_local::{LocalQueue, PrivatePostgres};
+use tokio::runtime::Runtime;
+use tokio_postgres::{NoTls, SimpleQueryMessage};
+
+/// Far longer than anything takes: a test that reaches it has failed.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(crate) fn app() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_app"));
+    let inherited = ["DATABASE_URL", "QUEUE_URL", "APP_ENV", "RUST_LOG", "AWS_PROFILE", "AWS_ENDPOINT_URL"];
+    for variable in inherited {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// What a finished command said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+pub(crate) fn run(command: &mut Command) -> Said {
+    let output = command.stdin(Stdio::null()).output().expect("the command starts");
+    Said {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A command that runs on; it is killed with the test.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let (sender, lines) = channel();
+        forward(child.stdout.take().expect("is piped"), sender.clone());
+        forward(child.stderr.take().expect("is piped"), sender);
+        Self { child, lines, seen: Vec::new() }
+    }
+
+    /// Waits for a line that contains the text, and returns it.
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if line.contains(text) {
+                        return line;
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => panic!("ended before `{text}`:\n{}", self.seen()),
+                Err(RecvTimeoutError::Timeout) => panic!("no `{text}` in time:\n{}", self.seen()),
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Waits for the end and returns everything that was said.
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("did not end in time:\n{}", self.seen()),
+            }
+        }
+        let status = self.child.wait().expect("it has ended");
+        (status, self.seen())
+    }
+
+    fn seen(&self) -> String {
+        self.seen.join("\n")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // After `end` there is nothing left to kill, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn forward(stream: impl Read + Send + 'static, lines: Sender<String>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if lines.send(line).is_err() {
+                break;
+            }
+        }
+    });
+}
+
+/// A folder in the target directory that PostgreSQL's user can enter too.
+fn scratch() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+}
+
+/// An empty project folder.
+pub(crate) fn project() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder can be made")
+}
+
+/// A database of its own on the server that all tests share.
+pub(crate) struct Database {
+    pub url: String,
+}
+
+impl Database {
+    pub(crate) fn create() -> Self {
+        let server = server();
+        let name = unique("moments");
+        query(&server.url("app"), &format!("CREATE DATABASE {name}"));
+        Self { url: server.url(&name) }
+    }
+
+    /// Runs SQL and returns the rows, columns separated by `|`.
+    pub(crate) fn query(&self, sql: &str) -> String {
+        query(&self.url, sql)
+    }
+}
+
+fn server() -> &'static PrivatePostgres {
+    static SERVER: OnceLock<Guard> = OnceLock::new();
+    /// A static is never dropped, so the last user of the server ends it from the test that uses it last: the
+    /// next run finds it by its `postmaster.pid` and uses it.
+    struct Guard(PrivatePostgres);
+    &SERVER.get_or_init(|| Guard(PrivatePostgres::start(&scratch().join("postgres")).expect("it starts"))).0
+}
+
+pub(crate) fn query(url: &str, sql: &str) -> String {
+    let runtime = Runtime::new().expect("a runtime starts");
+    let messages = runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the server answers");
+        tokio::spawn(connection);
+        client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    });
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => {
+            let columns = (0..row.len()).map(|column| row.get(column).unwrap_or_default());
+            Some(columns.collect::<Vec<_>>().join("|"))
+        }
+        _ => None,
+    });
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+fn unique(prefix: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{prefix}_{}_{}_{next}", now.as_micros(), std::process::id())
+}
+
+/// An SQS-compatible server with one queue.
+pub(crate) struct Queue {
+    pub url: String,
+    _server: LocalQueue,
+    _runtime: Runtime,
+}
+
+impl Queue {
+    pub(crate) fn create() -> Self {
+        let runtime = Runtime::new().expect("a runtime starts");
+        let (server, url) = runtime.block_on(async {
+            let server = LocalQueue::start(0).await.expect("a port is free");
+            let url = server.create("deliveries").await.expect("the name is allowed");
+            (server, url)
+        });
+        Self { url, _server: server, _runtime: runtime }
+    }
+}
+
+/// The app as production starts it.
+pub(crate) fn production(database: &str, queue: &str) -> Command {
+    let mut command = app();
+    command.env("APP_ENV", "production").env("DATABASE_URL", database).env("QUEUE_URL", queue);
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+}
+
+/// The app as a developer starts it in a project folder.
+pub(crate) fn development(project: &Path) -> Command {
+    let mut command = app();
+    command.env("APP_ENV", "development").env("CARGO_MANIFEST_DIR", project).current_dir(project);
+    command
+}
+
+pub(crate) fn arguments<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(
+    mut command: Command,
+    given: I,
+) -> Command {
+    command.args(given);
+    command
+}
