@@ -5,3 +5,4 @@ mod build;
 mod launch;
 mod production;
 mod support;
+mod tidy;

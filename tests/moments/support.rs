@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -132,31 +131,24 @@ pub(crate) fn project() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder can be made")
 }
 
-/// A database of its own on the server that all tests share.
+/// A database of its own on the server that all tests share; the last test that uses the server ends it.
 pub(crate) struct Database {
     pub url: String,
+    _server: PrivatePostgres,
 }
 
 impl Database {
     pub(crate) fn create() -> Self {
-        let server = server();
+        let server = PrivatePostgres::start(&scratch().join("postgres")).expect("PostgreSQL starts");
         let name = unique("moments");
         query(&server.url("app"), &format!("CREATE DATABASE {name}"));
-        Self { url: server.url(&name) }
+        Self { url: server.url(&name), _server: server }
     }
 
     /// Runs SQL and returns the rows, columns separated by `|`.
     pub(crate) fn query(&self, sql: &str) -> String {
         query(&self.url, sql)
     }
-}
-
-fn server() -> &'static PrivatePostgres {
-    static SERVER: OnceLock<Guard> = OnceLock::new();
-    /// A static is never dropped, so the last user of the server ends it from the test that uses it last: the
-    /// next run finds it by its `postmaster.pid` and uses it.
-    struct Guard(PrivatePostgres);
-    &SERVER.get_or_init(|| Guard(PrivatePostgres::start(&scratch().join("postgres")).expect("it starts"))).0
 }
 
 pub(crate) fn query(url: &str, sql: &str) -> String {

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,10 +68,6 @@ pub(crate) fn lanes() -> (Outcomes, Lanes) {
 }
 
 impl Outcomes {
-    pub(crate) fn done(&self, id: String, receipt: Receipt) {
-        self.push(Outcome::Delete { id, receipt });
-    }
-
     pub(crate) fn push(&self, outcome: Outcome) {
         let lane = match outcome {
             Outcome::Delete { .. } => &self.deletes,
@@ -175,7 +171,7 @@ fn given_up<Q: Queue>(core: &Core<Q>, outcome: &Outcome, reason: &str) {
     match outcome {
         Outcome::Delete { id, .. } => {
             count(&core.counters.undeleted, 1);
-            core.finished.remember(id);
+            core.finished.give_up(id);
             tracing::warn!(%id, %reason, "done and not deleted; it is deleted when it comes back");
         }
         Outcome::Return { .. } => {
@@ -184,32 +180,47 @@ fn given_up<Q: Queue>(core: &Core<Q>, outcome: &Outcome, reason: &str) {
     }
 }
 
-/// Messages that are done though the queue could not be told, for the time in which they may come back here.
+/// Messages that are done and not known to be deleted, so that one that comes back is not handled again.
 #[derive(Debug, Default)]
-pub(crate) struct Finished(Mutex<VecDeque<String>>);
+pub(crate) struct Finished(Mutex<Ids>);
 
-/// Far more than can be in doubt at once, and a bound for memory.
-const MOST_FINISHED: usize = 10_000;
+#[derive(Debug, Default)]
+struct Ids {
+    all: HashSet<String>,
+    /// Those whose delete was given up, the oldest first; only they stay.
+    given_up: VecDeque<String>,
+}
+
+/// A bound for memory, far above what can be in doubt at once.
+const MOST_GIVEN_UP: usize = 10_000;
 
 impl Finished {
-    fn ids(&self) -> MutexGuard<'_, VecDeque<String>> {
+    fn ids(&self) -> MutexGuard<'_, Ids> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remember(&self, id: &str) {
+    /// From the moment its handler has ended, not only from the first delete that fails: while a delete is under
+    /// way the lease may end and the message come back.
+    pub(crate) fn remember(&self, id: &str) {
+        self.ids().all.insert(id.to_owned());
+    }
+
+    fn give_up(&self, id: &str) {
         let mut ids = self.ids();
-        if ids.len() == MOST_FINISHED {
-            ids.pop_front();
+        ids.given_up.push_back(id.to_owned());
+        if ids.given_up.len() > MOST_GIVEN_UP
+            && let Some(oldest) = ids.given_up.pop_front()
+        {
+            ids.all.remove(&oldest);
         }
-        ids.push_back(id.to_owned());
     }
 
     fn forget(&self, id: &str) {
-        self.ids().retain(|known| known != id);
+        self.ids().all.remove(id);
     }
 
     /// Whether the message was handled by this process before.
     pub(crate) fn holds(&self, id: &str) -> bool {
-        self.ids().iter().any(|known| known == id)
+        self.ids().all.contains(id)
     }
 }

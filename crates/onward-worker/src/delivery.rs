@@ -132,7 +132,7 @@ async fn settle<Q: Queue, H: Handler>(
         Ok(()) => {
             tracing::info!(duration_ms, outcome = "done", "message done");
             count(&shared.core.counters.done, 1);
-            return shared.outcomes.done(message.id, message.receipt);
+            return shared.done(message);
         }
         Err(failure) => failure,
     };
@@ -142,7 +142,7 @@ async fn settle<Q: Queue, H: Handler>(
             Ok(()) => {
                 tracing::warn!(duration_ms, outcome = "rejected", %reason, "message rejected");
                 count(&shared.core.counters.rejected, 1);
-                return shared.outcomes.done(message.id, message.receipt);
+                return shared.done(message);
             }
             Err(why) => tracing::error!(%reason, %why, "the message cannot be rejected, so it comes back"),
         }

@@ -113,7 +113,7 @@ fn dispatch<Q: Queue, H: Handler>(
     for (message, slot) in messages.into_iter().zip(slots) {
         if shared.core.finished.holds(&message.id) {
             tracing::info!(id = %message.id, "a message that is done came back; it is deleted");
-            shared.outcomes.done(message.id, message.receipt);
+            shared.done(message);
         } else if stop.is_cancelled() {
             count(&shared.core.counters.released, 1);
             shared.outcomes.push(Outcome::Return { receipt: message.receipt, delay: Duration::ZERO });

@@ -4,14 +4,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::acknowledge::{self, Finished, Outcomes};
+use crate::acknowledge::{self, Finished, Outcome, Outcomes};
 use crate::delivery::Handler;
 use crate::fault::Fault;
 use crate::intake;
 use crate::lease::{self, Leases};
 use crate::ledger::{Counters, Ledger};
 use crate::options::Options;
-use crate::queue::Queue;
+use crate::queue::{Message, Queue};
 
 /// What every part of a worker knows.
 #[derive(Debug)]
@@ -32,6 +32,14 @@ pub(crate) struct Shared<Q, H> {
     pub slots: Arc<Semaphore>,
     /// Cancelled when the grace has ended.
     pub abandon: CancellationToken,
+}
+
+impl<Q, H> Shared<Q, H> {
+    /// A message is done: it is deleted, and until then known not to be handled again.
+    pub(crate) fn done(&self, Message { id, receipt, .. }: Message) {
+        self.core.finished.remember(&id);
+        self.outcomes.push(Outcome::Delete { id, receipt });
+    }
 }
 
 /// Works the queue until `shutdown` completes, then stops in order and says what became of every message.

@@ -1,0 +1,13 @@
+# A release image: the developer's tools stay out (`--no-default-features`), and drafts do not build.
+FROM rust:1-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    cargo build --release --locked --no-default-features && cp target/release/app /app
+
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
+COPY --from=build /app /usr/local/bin/app
+USER nobody
+ENTRYPOINT ["app"]
+CMD ["serve"]

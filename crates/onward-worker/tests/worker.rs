@@ -1,0 +1,308 @@
+//! A worker over the queue in memory: what becomes of each message. Time is paused, so nothing is waited for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use onward_worker::{
+    Failure, Fault, FaultKind, Ledger, MemoryQueue, Message, Options, Queue, Receipt, Refused, run,
+};
+use tokio::sync::{Notify, Semaphore};
+
+fn options() -> Options {
+    Options { concurrency: 4, ..Options::default() }
+}
+
+/// Completes when the queue is empty.
+async fn until_empty(queue: MemoryQueue) {
+    while !queue.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_handled_is_deleted_by_tens() {
+    let queue = MemoryQueue::new();
+    for number in 0..100 {
+        queue.send(number.to_string());
+    }
+    let handled = Arc::new(AtomicUsize::new(0));
+    let count = handled.clone();
+    let handler = move |_: Message| {
+        let count = count.clone();
+        async move {
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    };
+    let options = Options { concurrency: 64, ..Options::default() };
+    let ledger = run(queue.clone(), handler, options, until_empty(queue.clone())).await.expect("works");
+    assert_eq!(handled.load(Ordering::Relaxed), 100);
+    assert_eq!((ledger.received, ledger.done, ledger.retried), (100, 100, 0));
+    assert!(ledger.delete_calls <= 12, "{ledger:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_a_panic_and_a_timeout_come_back() {
+    let queue = MemoryQueue::new();
+    for body in ["fails", "panics", "hangs"] {
+        queue.send(body);
+    }
+    let handler = |message: Message| async move {
+        match (message.receive_count, message.body.as_str()) {
+            (1, "fails") => Err(Failure::retry("not today")),
+            (1, "panics") => panic!("on purpose"),
+            (1, "hangs") => std::future::pending().await,
+            _ => Ok(()),
+        }
+    };
+    let ledger = run(queue.clone(), handler, options(), until_empty(queue.clone())).await.expect("works");
+    assert_eq!((ledger.received, ledger.done, ledger.retried), (6, 3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_kept() {
+    let queue = MemoryQueue::new();
+    queue.send("later");
+    let first = Arc::new(std::sync::Mutex::new(None));
+    let waited = Arc::new(std::sync::Mutex::new(Duration::ZERO));
+    let (begun, took) = (first.clone(), waited.clone());
+    let handler = move |_: Message| {
+        let (begun, took) = (begun.clone(), took.clone());
+        async move {
+            let now = tokio::time::Instant::now();
+            let mut begun = begun.lock().expect("nobody panics");
+            if let Some(before) = *begun {
+                *took.lock().expect("nobody panics") = now - before;
+                return Ok(());
+            }
+            *begun = Some(now);
+            Err(Failure::retry_after(Duration::from_secs(600), "come back in ten minutes"))
+        }
+    };
+    run(queue.clone(), handler, options(), until_empty(queue.clone())).await.expect("works");
+    let waited = *waited.lock().expect("nobody panics");
+    assert!(waited >= Duration::from_secs(600) && waited < Duration::from_secs(640), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_message_is_copied_before_it_is_deleted() {
+    let queue = MemoryQueue::new();
+    queue.send("junk");
+    let handler = |_: Message| async { Err(Failure::reject("no use")) };
+    let ledger = run(queue.clone(), handler, options(), until_empty(queue.clone())).await.expect("works");
+    assert_eq!(queue.dead_letters(), [("junk".to_owned(), "no use".to_owned())]);
+    assert_eq!((ledger.rejected, ledger.done, ledger.retried), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_message_is_leased_until_it_is_done_and_holds_back_no_other() {
+    let queue = MemoryQueue::new();
+    for number in 0..20 {
+        queue.send(if number == 0 { "slow" } else { "fast" });
+    }
+    let fast_done = Arc::new(Notify::new());
+    let count = Arc::new(AtomicU32::new(0));
+    let (release, counter) = (fast_done.clone(), count.clone());
+    let handler = move |message: Message| {
+        let (release, counter) = (release.clone(), counter.clone());
+        async move {
+            if message.body == "slow" {
+                release.notified().await;
+                // Ten visibility timeouts long.
+                tokio::time::sleep(Duration::from_secs(299)).await;
+            } else if counter.fetch_add(1, Ordering::Relaxed) == 18 {
+                release.notify_one();
+            }
+            Ok(())
+        }
+    };
+    let ledger = run(queue.clone(), handler, options(), until_empty(queue.clone())).await.expect("works");
+    assert_eq!((ledger.received, ledger.done), (20, 20), "nothing was delivered twice");
+    assert!((2..=6).contains(&ledger.visibility_calls), "leases grow: {ledger:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_is_received_than_there_are_slots() {
+    let queue = MemoryQueue::new();
+    for _ in 0..50 {
+        queue.send("x");
+    }
+    let gate = Arc::new(Semaphore::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let (entry, watched, highest) = (gate.clone(), queue.clone(), most.clone());
+    let handler = move |_: Message| {
+        let (entry, watched, highest) = (entry.clone(), watched.clone(), highest.clone());
+        async move {
+            entry.acquire().await.expect("is open").forget();
+            highest.fetch_max(watched.in_flight(), Ordering::Relaxed);
+            Ok(())
+        }
+    };
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(queue.in_flight(), 4, "as many as there are slots");
+        gate.add_permits(50);
+        until_empty(queue.clone()).await;
+    };
+    let ledger = run(queue.clone(), handler, options(), stop).await.expect("works");
+    assert_eq!(ledger.done, 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stop_releases_what_has_not_started_and_finishes_what_has() {
+    let queue = MemoryQueue::new();
+    queue.send("running");
+    let late = queue.clone();
+    let handler = |_: Message| async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Ok(())
+    };
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // The open poll will bring this one after the stop.
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            late.send("late");
+        });
+    };
+    let ledger = run(queue.clone(), handler, options(), stop).await.expect("works");
+    assert_eq!((ledger.received, ledger.done, ledger.released, ledger.abandoned), (2, 1, 1, 0));
+    assert_eq!((queue.len(), queue.in_flight()), (1, 0), "the late one is free for another worker");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_outlives_the_grace_is_abandoned_and_comes_back() {
+    let queue = MemoryQueue::new();
+    queue.send("stuck");
+    let handler = |_: Message| std::future::pending::<Result<(), Failure>>();
+    let stop = tokio::time::sleep(Duration::from_secs(1));
+    let begun = tokio::time::Instant::now();
+    let ledger = run(queue.clone(), handler, options(), stop).await.expect("works");
+    assert_eq!((ledger.received, ledger.done, ledger.abandoned), (1, 0, 1));
+    assert_eq!(queue.len(), 1);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(1) + options().grace + Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_worker_makes_three_polls_a_minute() {
+    let queue = MemoryQueue::new();
+    let handler = |_: Message| async { Ok(()) };
+    let stop = tokio::time::sleep(Duration::from_secs(599));
+    let ledger = run(queue, handler, options(), stop).await.expect("works");
+    assert_eq!(ledger.receive_calls, 30);
+    assert_eq!(ledger.calls(), 30);
+}
+
+/// The queue in memory with faults put in front of it.
+#[derive(Clone, Default)]
+struct Faulty {
+    queue: MemoryQueue,
+    /// How many receives fail before one works.
+    receive_faults: Arc<AtomicU32>,
+    /// How many receives work before they fail.
+    receives_first: Arc<AtomicU32>,
+    /// How many deletes are refused entry by entry.
+    refused_deletes: Arc<AtomicU32>,
+    /// How many deletes fail as a whole.
+    failed_deletes: Arc<AtomicU32>,
+}
+
+fn take(counter: &AtomicU32) -> bool {
+    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+}
+
+impl Queue for Faulty {
+    fn name(&self) -> &str {
+        "faulty"
+    }
+
+    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Message>, Fault> {
+        if !take(&self.receives_first) && take(&self.receive_faults) {
+            return Err(Fault::new(FaultKind::Network, "the network is down"));
+        }
+        self.queue.receive(max, wait, visibility).await
+    }
+
+    async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Refused>, Fault> {
+        if take(&self.failed_deletes) {
+            return Err(Fault::new(FaultKind::Throttled, "too fast"));
+        }
+        if take(&self.refused_deletes) {
+            let refused = |index| Refused { index, reason: "InternalError".to_owned(), final_: false };
+            return Ok((0..receipts.len()).map(refused).collect());
+        }
+        self.queue.delete(receipts).await
+    }
+
+    async fn change_visibility(&self, entries: &[(Receipt, Duration)]) -> Result<Vec<Refused>, Fault> {
+        self.queue.change_visibility(entries).await
+    }
+
+    async fn send_to_dead_letters(&self, message: &Message, reason: &str) -> Result<bool, Fault> {
+        self.queue.send_to_dead_letters(message, reason).await
+    }
+}
+
+async fn work(faulty: &Faulty) -> Result<Ledger, Fault> {
+    let handler = |_: Message| async { Ok(()) };
+    run(faulty.clone(), handler, options(), until_empty(faulty.queue.clone())).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_cannot_be_read_at_the_start_ends_the_worker() {
+    let faulty = Faulty { receive_faults: Arc::new(AtomicU32::new(1)), ..Faulty::default() };
+    faulty.queue.send("x");
+    assert_eq!(work(&faulty).await.expect_err("fails").kind, FaultKind::Network);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_fails_later_does_not() {
+    let faulty = Faulty {
+        receive_faults: Arc::new(AtomicU32::new(20)),
+        receives_first: Arc::new(AtomicU32::new(1)),
+        ..Faulty::default()
+    };
+    for _ in 0..20 {
+        faulty.queue.send("x");
+    }
+    let begun = tokio::time::Instant::now();
+    let ledger = work(&faulty).await.expect("works");
+    assert_eq!((ledger.done, ledger.failed_calls), (20, 20));
+    assert!(begun.elapsed() > Duration::from_secs(60), "no hot loop");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_that_fail_are_made_again_and_the_handler_is_not() {
+    let faulty = Faulty {
+        failed_deletes: Arc::new(AtomicU32::new(2)),
+        refused_deletes: Arc::new(AtomicU32::new(2)),
+        ..Faulty::default()
+    };
+    for _ in 0..10 {
+        faulty.queue.send("x");
+    }
+    let ledger = work(&faulty).await.expect("works");
+    assert_eq!((ledger.received, ledger.done, ledger.undeleted), (10, 10, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_done_and_could_not_be_deleted_is_deleted_when_it_comes_back() {
+    let faulty = Faulty { failed_deletes: Arc::new(AtomicU32::new(100)), ..Faulty::default() };
+    faulty.queue.send("once");
+    let runs = Arc::new(AtomicU32::new(0));
+    let counter = runs.clone();
+    let handler = move |_: Message| {
+        let counter = counter.clone();
+        async move {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    };
+    let options = Options { max_lease: Duration::from_secs(60), ..options() };
+    let ledger =
+        run(faulty.clone(), handler, options, until_empty(faulty.queue.clone())).await.expect("works");
+    assert_eq!(runs.load(Ordering::Relaxed), 1, "the handler ran once");
+    assert!(ledger.received > 1 && ledger.undeleted > 0, "{ledger:?}");
+}
