@@ -3,7 +3,7 @@ use std::fmt;
 use onward_script::{History, Script, line_column};
 
 use crate::engine::{ServerError, StepError};
-use crate::state::{SchemaState, Status};
+use crate::state::{Divergence, SchemaState, Status};
 
 /// Why a migration, or the look at a schema, failed: what, and what to do about it.
 #[derive(Debug)]
@@ -58,7 +58,13 @@ impl Error {
             SchemaState::Diverged => {
                 let list: Vec<_> = status.divergences.iter().map(ToString::to_string).collect();
                 let message = format!("the journal contradicts this binary:\n  - {}", list.join("\n  - "));
-                (message, "deploy the binary that belongs to the database, or restore its scripts")
+                let half_done = |divergence: &Divergence| matches!(divergence, Divergence::HalfDone { .. });
+                let help = if status.divergences.iter().all(half_done) {
+                    "nothing else runs before that is done"
+                } else {
+                    "deploy the binary that belongs to the database, or restore its scripts"
+                };
+                (message, help)
             }
             SchemaState::Empty => ("the database is empty".to_owned(), "run `app migrate`"),
             SchemaState::Behind => {
@@ -170,13 +176,18 @@ pub(crate) fn script_failed(
     } else {
         format!("{} failed", script.file_name())
     };
+    let version = script.number;
     let help = if script.directives.no_transaction {
-        "undo what it left behind, correct the script, rebuild, and run `app migrate` again"
+        format!(
+            "undo what it left behind, run `DELETE FROM schema_journal WHERE version = {version} AND state = \
+             'started'`, correct the script, rebuild, and run `app migrate` again"
+        )
     } else if script.sealed {
         "nothing is lost: correct the data or the rights that it stumbles over and run `app migrate` again; \
          if the script itself is wrong, unseal it as long as no database has it, then rebuild"
+            .to_owned()
     } else {
-        "nothing is lost: correct the script, rebuild, and run `app migrate` again"
+        "nothing is lost: correct the script, rebuild, and run `app migrate` again".to_owned()
     };
     let failure = ScriptFailure { place, statement, server, outcome, pending };
     Error::new(ErrorKind::Script(Box::new(failure)), message, help)

@@ -422,6 +422,9 @@ fn step_error(
     } else if let Some(done) = done {
         server.statement = spans.get(done).cloned();
         server.in_journal = in_journal(done);
+        if server.statement.is_none() && !server.in_journal {
+            server.context = Some("at the commit, where deferred constraints are checked".to_owned());
+        }
     }
     StepError::Server(Box::new(server))
 }

@@ -1,0 +1,340 @@
+//! Migrations on a real PostgreSQL: each test has a database of its own on a server that it starts itself.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use onward_local::PrivatePostgres;
+use onward_migrate::{
+    Error, ErrorKind, Event, Identity, MigrateOptions, Migrated, Postgres, PostgresOptions, PostgresUrl,
+    SchemaState, Status, migrate, status,
+};
+use onward_script::{Content, Entry, Folder, History, Known, Options, check};
+use tokio_postgres::{NoTls, SimpleQueryMessage};
+
+struct Database {
+    url: String,
+    _server: PrivatePostgres,
+}
+
+impl Database {
+    async fn create() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres");
+        let server = tokio::task::spawn_blocking(move || PrivatePostgres::start(&home)).await;
+        let server = server.expect("does not panic").expect("PostgreSQL starts");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("migrate_{}_{}_{next}", now.as_micros(), std::process::id());
+        query(&server.url("app"), &format!("CREATE DATABASE {name}")).await;
+        Self { url: server.url(&name), _server: server }
+    }
+
+    async fn connect(&self) -> Postgres {
+        let url: PostgresUrl = self.url.parse().expect("is an address");
+        Postgres::connect(&url, &PostgresOptions::default()).await.expect("connects")
+    }
+
+    async fn status(&self, history: &History) -> Status {
+        status(&mut self.connect().await, history).await.expect("can be read")
+    }
+
+    async fn migrate(&self, history: &History, options: &MigrateOptions) -> Result<Migrated, Error> {
+        migrate(&mut self.connect().await, history, options, &mut |_| {}).await
+    }
+
+    /// Runs SQL and returns the rows, columns separated by `|`.
+    async fn query(&self, sql: &str) -> String {
+        query(&self.url, sql).await
+    }
+}
+
+async fn query(url: &str, sql: &str) -> String {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    let messages = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => {
+            let columns = (0..row.len()).map(|column| row.get(column).unwrap_or("NULL"));
+            Some(columns.collect::<Vec<_>>().join("|"))
+        }
+        _ => None,
+    });
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+/// A history of these texts: the first is the baseline's.
+fn history(texts: &[&str]) -> History {
+    let name = |index| match index {
+        0 => "Baseline.sql".to_owned(),
+        number => format!("Script-{number:04}.sql"),
+    };
+    let texts: BTreeMap<_, _> = texts.iter().enumerate().map(|(index, text)| (name(index), *text)).collect();
+    let entries = texts.into_iter().map(|(name, text)| Entry { name, content: Content::File(text.into()) });
+    let folder = Folder { path: "sql".to_owned(), entries: entries.collect() };
+    let checked = check(&folder, Options::default(), &Known::default());
+    checked.history.unwrap_or_else(|| panic!("{:?}", checked.findings))
+}
+
+fn options() -> MigrateOptions {
+    MigrateOptions {
+        to: None,
+        wait: Duration::from_secs(60),
+        single_transaction: false,
+        identity: Identity { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
+    }
+}
+
+const BASELINE: &str = "CREATE TABLE orders (id bigint PRIMARY KEY, note text);";
+
+#[tokio::test]
+async fn an_empty_database_gets_everything_once() {
+    let database = Database::create().await;
+    let all = history(&[
+        BASELINE,
+        "INSERT INTO orders VALUES (1);",
+        "-- onward: contract\nINSERT INTO orders VALUES (2);",
+    ]);
+    assert_eq!(database.status(&all).await.state, SchemaState::Empty);
+
+    let first = database.migrate(&all, &MigrateOptions { to: Some(1), ..options() }).await.expect("works");
+    assert_eq!(first, Migrated { from: None, to: 1, scripts: 2 });
+    let status = database.status(&all).await;
+    assert_eq!((status.state, status.applied, status.pending), (SchemaState::Behind, Some(1), vec![2]));
+
+    let second = database.migrate(&all, &options()).await.expect("works");
+    assert_eq!(second, Migrated { from: Some(1), to: 2, scripts: 1 });
+    let third = database.migrate(&all, &options()).await.expect("works");
+    assert_eq!(third, Migrated { from: Some(2), to: 2, scripts: 0 });
+    assert_eq!(database.status(&all).await.state, SchemaState::Current);
+
+    let rows = "SELECT version, name, state, floor, host, app_version, checksum ~ '^[0-9]+$', duration_ms >= 0, \
+                applied_on ~ '^20..-..-..T.*Z$', applied_by FROM schema_journal ORDER BY version";
+    let expected = "0|Baseline|applied|0|test|1.2.3|t|t|t|app\n1|Script_0001|applied|0|test|1.2.3|t|t|t|app\n\
+                    2|Script_0002|applied|2|test|1.2.3|t|t|t|app";
+    assert_eq!(database.query(rows).await, expected);
+    assert_eq!(database.query("SELECT count(*) FROM orders").await, "2");
+}
+
+#[tokio::test]
+async fn a_script_that_fails_leaves_nothing_and_says_where() {
+    let cases = [
+        (
+            "unknown-column",
+            "INSERT INTO orders VALUES (1);\n\n-- größer\nSELECT 'Zoë 🦀', id, nope\n  FROM orders;",
+        ),
+        ("unique", "INSERT INTO orders VALUES (1);\nINSERT INTO orders VALUES (2), (1);\nSELECT 3;"),
+        (
+            "function",
+            "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$\nBEGIN\n  PERFORM 1 / 0;\nEND $$;\nSELECT f();",
+        ),
+        (
+            "deferred",
+            "CREATE TABLE c (o bigint REFERENCES orders DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO c VALUES (9);",
+        ),
+        ("journal", "DROP TABLE schema_journal;"),
+        ("hint", "SELECT lenght('x');"),
+    ];
+    for (name, script) in cases {
+        let database = Database::create().await;
+        let script = format!("-- onward: contract\n{script}");
+        let all = history(&[BASELINE, &script, "SELECT 1;"]);
+        let error = database.migrate(&all, &options()).await.expect_err("fails");
+        assert!(matches!(error.kind, ErrorKind::Script(_)), "{error:?}");
+        insta::assert_snapshot!(name, error);
+        let status = database.status(&all).await;
+        assert_eq!((status.state, status.applied), (SchemaState::Behind, Some(0)), "{name}");
+        assert_eq!(database.query("SELECT count(*) FROM orders").await, "0", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_script_sets_in_its_session_ends_with_it() {
+    let database = Database::create().await;
+    let all = history(&[
+        "SELECT pg_catalog.set_config('search_path', '', false);\nCREATE TABLE public.orders (id bigint);",
+        "INSERT INTO orders VALUES (1);\nSET statement_timeout = 1;",
+        "SELECT pg_sleep(0.05);\nCREATE ROLE narrow_role_of_test;\nSET ROLE narrow_role_of_test;",
+        "RESET ROLE;\nDROP ROLE narrow_role_of_test;",
+    ]);
+    database.migrate(&all, &options()).await.expect("works");
+    assert_eq!(database.status(&all).await.state, SchemaState::Current);
+}
+
+#[tokio::test]
+async fn twenty_migrators_apply_each_script_once_and_all_end_well() {
+    let database = Database::create().await;
+    let scripts: Vec<_> = (1..10).map(|number| format!("INSERT INTO orders VALUES ({number});")).collect();
+    let all =
+        history(&std::iter::once(BASELINE).chain(scripts.iter().map(String::as_str)).collect::<Vec<_>>());
+    let runs = (0..20).map(|_| {
+        let (url, all) = (database.url.clone(), all.clone());
+        tokio::spawn(async move {
+            let url: PostgresUrl = url.parse().expect("is an address");
+            let mut engine = Postgres::connect(&url, &PostgresOptions::default()).await.expect("connects");
+            migrate(&mut engine, &all, &options(), &mut |_| {}).await.expect("works")
+        })
+    });
+    let mut applied = Vec::new();
+    for run in runs.collect::<Vec<_>>() {
+        applied.push(run.await.expect("does not panic").scripts);
+    }
+    applied.sort_unstable();
+    assert_eq!(applied.split_last(), Some((&10, &[0; 19][..])));
+    assert_eq!(database.query("SELECT count(*) FROM orders").await, "9");
+}
+
+#[tokio::test]
+async fn a_busy_lock_is_waited_for_and_names_its_holder() {
+    let database = Database::create().await;
+    let url: PostgresUrl = database.url.parse().expect("is an address");
+    let named = PostgresOptions { application_name: "the other one".to_owned(), lock_timeout: None };
+    let mut holder = Postgres::connect(&url, &named).await.expect("connects");
+    let locked = onward_migrate::Engine::try_lock(&mut holder).await.expect("works");
+    assert_eq!(locked, Ok(()));
+
+    let all = history(&[BASELINE]);
+    let impatient = MigrateOptions { wait: Duration::ZERO, ..options() };
+    let error = database.migrate(&all, &impatient).await.expect_err("is locked");
+    assert!(
+        matches!(error.kind, ErrorKind::Locked) && error.message.contains("the other one (pid "),
+        "{error}"
+    );
+
+    // The holder's connection ends as soon as somebody waits, as if it had been killed.
+    let mut holder = Some(holder);
+    let mut engine = database.connect().await;
+    let mut waited = false;
+    let mut progress = |event| {
+        if matches!(event, Event::Waiting { .. }) {
+            (waited, holder) = (true, None);
+        }
+    };
+    migrate(&mut engine, &all, &options(), &mut progress).await.expect("gets the lock");
+    assert!(waited);
+}
+
+#[tokio::test]
+async fn a_no_transaction_script_runs_alone_and_says_when_it_is_half_done() {
+    let database = Database::create().await;
+    let index = "-- onward: no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY orders_note ON orders (note);";
+    let all = history(&[BASELINE, "INSERT INTO orders VALUES (1, 'a'), (2, 'a');", index, "SELECT 1;"]);
+    let error = database.migrate(&all, &options()).await.expect_err("is not unique");
+    insta::assert_snapshot!("no-transaction", error);
+
+    let status = database.status(&all).await;
+    assert_eq!(status.state, SchemaState::Diverged);
+    insta::assert_snapshot!("half-done", Error::state(&status));
+    database.query("DROP INDEX orders_note; DELETE FROM orders WHERE id = 2").await;
+    database.query("DELETE FROM schema_journal WHERE version = 2 AND state = 'started'").await;
+    database.migrate(&all, &options()).await.expect("works");
+    assert_eq!(database.status(&all).await.state, SchemaState::Current);
+    assert_eq!(database.query("SELECT state FROM schema_journal WHERE version = 2").await, "applied");
+}
+
+#[tokio::test]
+async fn a_single_transaction_rolls_back_its_neighbours_and_breaks_at_no_transaction() {
+    let database = Database::create().await;
+    let alone = "-- onward: no-transaction\nVACUUM orders;";
+    let all = history(&[
+        BASELINE,
+        "INSERT INTO orders VALUES (1);",
+        alone,
+        "INSERT INTO orders VALUES (2);",
+        "SELECT 1/0;",
+    ]);
+    let together = MigrateOptions { single_transaction: true, ..options() };
+    let error = database.migrate(&all, &together).await.expect_err("fails");
+    insta::assert_snapshot!("single-transaction", error);
+    assert_eq!(database.status(&all).await.applied, Some(2));
+    assert_eq!(database.query("SELECT count(*) FROM orders").await, "1");
+}
+
+#[tokio::test]
+async fn states_that_a_journal_can_be_in() {
+    let all = history(&[BASELINE, "SELECT 1;", "SELECT 2;"]);
+    let change_and_state = [
+        ("DELETE FROM schema_journal WHERE version = 1", SchemaState::Diverged),
+        ("DELETE FROM schema_journal WHERE version = 2", SchemaState::Behind),
+        ("UPDATE schema_journal SET sha256 = repeat('0', 64) WHERE version = 0", SchemaState::Diverged),
+        (
+            "UPDATE schema_journal SET version = 3, name = 'Script_0003' WHERE version = 2",
+            SchemaState::Diverged,
+        ),
+        ("DROP TABLE schema_journal", SchemaState::Unversioned),
+        ("DELETE FROM schema_journal", SchemaState::Unversioned),
+        ("DELETE FROM schema_journal; DROP TABLE orders", SchemaState::Empty),
+    ];
+    for (change, expected) in change_and_state {
+        let database = Database::create().await;
+        database.migrate(&all, &options()).await.expect("works");
+        database.query(change).await;
+        assert_eq!(database.status(&all).await.state, expected, "{change}");
+    }
+    let newer = history(&[BASELINE, "SELECT 1;", "SELECT 2;", "-- onward: contract\nSELECT 3;"]);
+    let database = Database::create().await;
+    database.migrate(&newer, &options()).await.expect("works");
+    let status = database.status(&all).await;
+    assert_eq!((status.state, status.floor, status.may_serve()), (SchemaState::Ahead, 3, false));
+    assert!(database.status(&newer).await.may_serve());
+}
+
+#[tokio::test]
+async fn another_tools_journal_is_not_taken_for_ours() {
+    let database = Database::create().await;
+    database.query("CREATE TABLE schema_journal (id bigint, what text)").await;
+    let error = status(&mut database.connect().await, &history(&[BASELINE])).await.expect_err("is foreign");
+    assert!(error.message.contains("is not the journal of this product"), "{error}");
+}
+
+#[tokio::test]
+async fn reading_the_schema_needs_no_more_than_to_read() {
+    let database = Database::create().await;
+    let all = history(&[BASELINE]);
+    database.migrate(&all, &options()).await.expect("works");
+    let role = format!("reader_{}", std::process::id());
+    database
+        .query(&format!(
+            "DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT SELECT ON schema_journal TO {role}"
+        ))
+        .await;
+    let (_, host) = database.url.split_once('@').expect("has a host");
+    let url: PostgresUrl = format!("postgres://{role}:x@{host}").parse().expect("is an address");
+    let mut engine = Postgres::connect(&url, &PostgresOptions::default()).await.expect("connects");
+    assert_eq!(status(&mut engine, &all).await.expect("may read").state, SchemaState::Current);
+    let error =
+        migrate(&mut engine, &history(&[BASELINE, "CREATE TABLE t ();"]), &options(), &mut |_| {}).await;
+    assert!(error.expect_err("may not").to_string().contains("permission denied"));
+    drop(engine);
+    database.query(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
+async fn notices_and_progress_are_told_in_order() {
+    let database = Database::create().await;
+    let notice = "-- onward: title Says something\nDO $$ BEGIN RAISE NOTICE 'hello'; END $$;";
+    let all = history(&[BASELINE, notice]);
+    let mut told = Vec::new();
+    let mut progress = |event| {
+        told.push(match event {
+            Event::Planned { scripts } => format!("planned {scripts}"),
+            Event::Started { file, title } => format!("started {file} {}", title.unwrap_or_default()),
+            Event::Notice { text } => text,
+            Event::Applied { file, .. } => format!("applied {file}"),
+            other => format!("{other:?}"),
+        });
+    };
+    migrate(&mut database.connect().await, &all, &options(), &mut progress).await.expect("works");
+    assert_eq!(
+        told,
+        [
+            "planned 2",
+            "started Baseline.sql ",
+            "applied Baseline.sql",
+            "started Script-0001.sql Says something",
+            "NOTICE: hello",
+            "applied Script-0001.sql",
+        ]
+    );
+}
