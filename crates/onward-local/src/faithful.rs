@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -110,8 +111,13 @@ fn is_receipt_handle(handle: &str) -> bool {
 /// Takes the entries that SQS would refuse out of a batch, each with the reason.
 fn split_off_refused(request: &mut Value) -> Result<Vec<(Value, SqsError)>, SqsError> {
     let Some(entries) = request["Entries"].as_array_mut() else { return Ok(Vec::new()) };
+    let mut ids = HashSet::new();
     for entry in entries.iter() {
         let id = entry["Id"].as_str().unwrap_or_default();
+        if !ids.insert(id) {
+            let message = format!("Id {id} repeated.");
+            return Err(SqsError::new(SqsErrorCode::BatchEntryIdsNotDistinct, message));
+        }
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if id.is_empty() || id.len() > 80 || !id.chars().all(allowed) {
             let message = "A batch entry id can only contain alphanumeric characters, hyphens and underscores. \

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -153,7 +153,7 @@ impl TlsMode {
 ///
 /// If the root certificates cannot be read.
 pub fn tls_connector(url: &PostgresUrl) -> Result<MakeRustlsConnect, Error> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let verified = match (url.mode, &url.root_certificate) {
         (TlsMode::VerifyCa | TlsMode::VerifyFull, _) | (TlsMode::Require, Some(_)) => {
             let roots = Arc::new(roots(url)?);
@@ -166,7 +166,7 @@ pub fn tls_connector(url: &PostgresUrl) -> Result<MakeRustlsConnect, Error> {
         Verifier { verified, check_name: url.mode == TlsMode::VerifyFull, provider: provider.clone() };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .expect("ring offers the default versions")
+        .expect("aws-lc offers the default versions")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();

@@ -108,7 +108,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         };
         telemetry::start(env, name)?;
         // There is one TLS provider in the tree; whoever asks for the default gets it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let history = self.scripts.history().map_err(|error| {
             Failed::new(Exit::Failed, error, "build the app again, with one version of Onward")
         })?;

@@ -19,7 +19,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(35);
 /// the SDK was not told otherwise.
 pub(crate) async fn client(queue_url: &str, local: bool) -> Result<Client, Failed> {
     let place = Place::of(queue_url)?;
-    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))
         .operation_attempt_timeout(CALL_TIMEOUT)
