@@ -4,5 +4,6 @@ mod bad_input;
 mod build;
 mod launch;
 mod production;
+mod script;
 mod support;
 mod tidy;

@@ -92,20 +92,24 @@ pub(crate) fn parsed<T>(source: &Source<'_>, run: impl FnOnce(&Parse<SourceFile>
 }
 
 /// An upper bound of how deep the parser can get: open parentheses, and words and signs that may each
-/// open an expression of their own (`CASE`, `NOT`, `-`).
+/// open an expression of their own (`CASE`, `NOT`, `-`). A chain of casts counts too: `a::b::c` takes the
+/// parser time that grows with the square of its length.
 fn deepest(source: &Source<'_>) -> usize {
     let (mut depth, mut run, mut deepest) = (0_usize, 0_usize, 0_usize);
+    let mut is_cast = false;
     for token in source.tokens.iter().filter(|token| !token.is_comment()) {
         match token.kind {
             TokenKind::Symbol('(' | '[') => depth += 1,
             TokenKind::Symbol(')' | ']') => depth = depth.saturating_sub(1),
             TokenKind::Symbol(';') => (depth, run) = (0, 0),
-            TokenKind::Symbol('-' | '+' | '~' | '@' | '!') => run += 1,
+            TokenKind::Symbol('-' | '+' | '~' | '@' | '!' | ':') => run += 1,
+            TokenKind::Word if is_cast => {}
             TokenKind::Word if token.is_word(source.text, "case") => depth += 1,
             TokenKind::Word if token.is_word(source.text, "end") => depth = depth.saturating_sub(1),
             TokenKind::Word if token.is_word(source.text, "not") => run += 1,
             _ => run = 0,
         }
+        is_cast = token.kind == TokenKind::Symbol(':');
         deepest = deepest.max(depth + run);
     }
     deepest

@@ -73,6 +73,10 @@ fn parse(source: &Source<'_>) -> Vec<Finding> {
     if !psql.is_empty() {
         return psql;
     }
+    let copies = copies_through_client(source);
+    if !copies.is_empty() {
+        return copies;
+    }
     let Some(errors) = super::lint::parsed(source, |parse| parse.errors()) else {
         return Vec::new();
     };
@@ -108,6 +112,30 @@ fn psql_command(source: &Source<'_>) -> Vec<Finding> {
         Finding::file(Rule::Syntax, source.path, message, help).at(span)
     });
     finding.into_iter().collect()
+}
+
+/// `COPY … FROM STDIN` waits for rows that come beside the SQL, and a script has only SQL.
+/// <https://www.postgresql.org/docs/current/sql-copy.html>
+#[cfg(feature = "postgres")]
+fn copies_through_client(source: &Source<'_>) -> Vec<Finding> {
+    let text = source.text;
+    let statements = crate::statement::split(text, source.tokens);
+    let copies = statements.iter().filter_map(|statement| {
+        let copy = statement.starts_with(text, &["copy"]);
+        let stream = statement.tokens.windows(2).find(|pair| {
+            let is = |from, stream| pair[0].is_word(text, from) && pair[1].is_word(text, stream);
+            is("from", "stdin") || is("to", "stdout")
+        });
+        let pair = stream.filter(|_| copy)?;
+        let message = format!(
+            "`COPY … {}`: a script carries no rows",
+            text[pair[0].span.start..pair[1].span.end].to_uppercase()
+        );
+        let help = "write the rows as INSERT; a dump has them with `pg_dump --inserts`";
+        let span = statement.tokens[0].span.start..pair[1].span.end;
+        Some(Finding::file(Rule::Syntax, source.path, message, help).at(span))
+    });
+    copies.collect()
 }
 
 #[cfg(feature = "postgres")]

@@ -121,10 +121,14 @@ fn uses_added_enum_value(source: &Source<'_>, statements: &[Statement]) -> Vec<F
 
 /// Balanced `BEGIN TRAN … COMMIT` nests inside the migrator's transaction and is fine; what goes below the
 /// level at which the script began ends the migrator's own. Bodies of procedures and triggers run later.
+///
+/// A `ROLLBACK` behind a `BEGIN TRAN` is its other way out, in a `CATCH` for example, and one to a savepoint
+/// ends nothing; what they come to is seen when the script has run.
 fn sql_server(source: &Source<'_>) -> Vec<Finding> {
     let text = source.text;
     let mut depth = 0_i32;
     let mut open = None;
+    let mut has_savepoint = false;
     for batch in batch::split(text, source.tokens) {
         let tokens: Vec<_> = source
             .tokens
@@ -145,7 +149,9 @@ fn sql_server(source: &Source<'_>) -> Vec<Finding> {
                 open = Some(span());
             } else if token.is_word(text, "commit") {
                 depth -= 1;
-            } else if token.is_word(text, "rollback") && depth == 0 {
+            } else if token.is_word(text, "save") && transaction {
+                has_savepoint = true;
+            } else if token.is_word(text, "rollback") && open.is_none() && !has_savepoint {
                 depth = -1;
             }
             if depth < 0 {

@@ -1,0 +1,188 @@
+//! `app script …`: what a developer does between two builds.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::build::{copy, rule_folder, rules};
+use crate::support::{Said, arguments, development, project, run};
+
+struct Project(tempfile::TempDir);
+
+impl Project {
+    fn new() -> Self {
+        let folder = project();
+        fs::create_dir(folder.path().join("sql")).expect("is writable");
+        Self(folder)
+    }
+
+    fn sealed() -> Self {
+        let project = Self::new();
+        project.write("Baseline.sql", "CREATE TABLE orders (id bigint PRIMARY KEY);\n");
+        assert_eq!(project.script(&["seal"]).code, Some(0));
+        project
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.0.path().join("sql").join(name), text).expect("is writable");
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.path().join("sql").join(name)).expect("is there")
+    }
+
+    fn script(&self, given: &[&str]) -> Said {
+        run(&mut arguments(arguments(development(self.0.path()), ["script"]), given))
+    }
+
+    fn git(&self, given: &[&str]) -> String {
+        let mut git = Command::new("git");
+        git.current_dir(&self.0)
+            .args(["-c", "user.name=Test", "-c", "user.email=test@localhost"])
+            .args(given);
+        let said = run(&mut git);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        said.stdout
+    }
+
+    fn commit(&self) {
+        if !self.0.path().join(".git").exists() {
+            self.git(&["init", "-q"]);
+        }
+        self.git(&["add", "."]);
+        self.git(&["commit", "-qm", "scripts"]);
+    }
+}
+
+#[test]
+fn new_writes_the_next_script_and_seal_closes_it() {
+    let project = Project::sealed();
+    assert_eq!(project.script(&["new", "Orders get a currency"]).stdout, "sql/Script-0001.sql\n");
+    assert_eq!(project.read("Script-0001.sql"), "-- onward: title Orders get a currency\n\n");
+    let unfinished = project.script(&["seal"]);
+    assert_eq!(unfinished.code, Some(1));
+    assert!(unfinished.stderr.contains("error[content]"), "{}", unfinished.stderr);
+
+    project.write(
+        "Script-0001.sql",
+        "-- onward: title Orders get a currency\nALTER TABLE orders ADD COLUMN currency text;\n",
+    );
+    assert_eq!(project.script(&["seal"]).stdout, "sealed sql/Script-0001.sql\n");
+    assert_eq!(project.script(&["seal"]).stdout, "nothing to do: every script is sealed\n");
+    assert_eq!(project.script(&["check"]).code, Some(0));
+    assert_eq!(project.script(&["new", "More"]).stdout, "sql/Script-0002.sql\n");
+}
+
+#[test]
+fn new_refuses_what_would_make_it_worse() {
+    let project = Project::sealed();
+    project.write("Script-0002.sql", "SELECT 1;\n");
+    let gap = project.script(&["new", "After the gap"]);
+    assert_eq!(gap.code, Some(1));
+    assert!(gap.stderr.contains("mend the numbers first"), "{}", gap.stderr);
+    assert_eq!(Project::sealed().script(&["new", "  "]).code, Some(2));
+    assert_eq!(Project::sealed().script(&["new", "two\nlines"]).code, Some(2));
+    assert_eq!(Project::new().script(&["new", "Without a baseline"]).code, Some(1));
+}
+
+#[test]
+fn seal_refuses_a_lint_that_a_release_would_refuse() {
+    let project = Project::sealed();
+    project.write("Script-0001.sql", "ALTER TABLE orders ADD COLUMN state text NOT NULL;\n");
+    assert_eq!(project.script(&["check"]).code, Some(0), "a draft's lint is a warning");
+    let refused = project.script(&["seal"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("adding-required-field"), "{}", refused.stderr);
+    assert!(!project.read("scripts.lock").contains("Script-0001.sql"));
+}
+
+#[test]
+fn check_finds_for_each_rule_what_the_build_finds() {
+    for rule in rules().iter().filter(|rule| !rule.starts_with("sqlserver")) {
+        let project = Project::new();
+        copy(&rule_folder(rule), &project.0.path().join("sql"));
+        let said = project.script(&["check"]);
+        let warnings_only = ["draft", "lint"].contains(&rule.as_str());
+        assert_eq!(said.code, Some(i32::from(!warnings_only)), "{rule}:\n{}", said.stdout);
+        insta::assert_snapshot!(format!("check-{rule}"), said.stdout);
+    }
+}
+
+#[test]
+fn a_program_reads_findings_as_json_and_sarif() {
+    let project = Project::new();
+    copy(&rule_folder("syntax"), &project.0.path().join("sql"));
+    let json: Value = parse(&project.script(&["check", "--format", "json"]));
+    let findings = json["findings"].as_array().expect("is a list");
+    let comma = &findings[1];
+    assert_eq!(
+        (&comma["file"], &comma["line"], &comma["column"]),
+        (&"sql/Script-0001.sql".into(), &3.into(), &24.into())
+    );
+    assert_eq!((&comma["rule"], &comma["severity"]), (&"syntax".into(), &"error".into()));
+    for finding in findings {
+        assert!(finding["message"].is_string() && finding["help"].is_string(), "{finding}");
+    }
+
+    let sarif = parse(&project.script(&["check", "--format", "sarif"]));
+    assert_eq!(sarif["version"], "2.1.0");
+    let run = &sarif["runs"][0];
+    let results = run["results"].as_array().expect("is a list");
+    assert_eq!(results.len(), findings.len());
+    let place = &results[1]["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "sql/Script-0001.sql");
+    assert_eq!((&place["region"]["startLine"], &place["region"]["startColumn"]), (&3.into(), &24.into()));
+    let known = run["tool"]["driver"]["rules"].as_array().expect("is a list");
+    for result in results {
+        assert!(known.iter().any(|rule| rule["id"] == result["ruleId"]), "{result}");
+    }
+}
+
+fn parse(said: &Said) -> Value {
+    assert_eq!(said.code, Some(1));
+    serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", said.stdout))
+}
+
+#[test]
+fn base_finds_what_was_sealed_anew_since_a_revision() {
+    let project = Project::sealed();
+    project.write("Script-0001.sql", "ALTER TABLE orders ADD COLUMN currency text;\n");
+    project.script(&["seal"]);
+    project.commit();
+    assert_eq!(project.script(&["check", "--base", "HEAD"]).code, Some(0));
+
+    // The whole seal is written anew over an edited script: without a base nothing could tell.
+    project.write("Script-0001.sql", "ALTER TABLE orders ADD COLUMN currency varchar(3);\n");
+    fs::remove_file(project.0.path().join("sql/scripts.lock")).expect("is there");
+    let refused = project.script(&["seal"]);
+    if refused.code != Some(0) {
+        project.write("Script-0001.sql", "ALTER TABLE orders ADD COLUMN currency text DEFAULT 'EUR';\n");
+        assert_eq!(project.script(&["seal"]).code, Some(0), "{}", refused.stderr);
+    }
+    assert_eq!(project.script(&["check"]).code, Some(0));
+    let said = project.script(&["check", "--base", "HEAD"]);
+    assert_eq!(said.code, Some(1), "{}", said.stdout);
+    assert!(said.stdout.contains("`Script-0001.sql` was sealed at HEAD"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("git checkout HEAD -- sql/Script-0001.sql sql/scripts.lock"),
+        "{}",
+        said.stdout
+    );
+
+    let unknown = project.script(&["check", "--base", "no-such-revision"]);
+    assert_ne!(unknown.code, Some(0));
+    assert!(
+        unknown.stderr.contains("no-such-revision") && unknown.stderr.contains("help: "),
+        "{}",
+        unknown.stderr
+    );
+}
+
+#[test]
+fn the_starter_passes_its_own_rules() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let said = run(&mut arguments(development(root), ["script", "check"]));
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), "0 error(s), 0 warning(s)\n"));
+}
