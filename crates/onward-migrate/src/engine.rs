@@ -70,6 +70,9 @@ pub trait Engine: Send {
         steps: &[Step<'_>],
     ) -> impl Future<Output = Result<Vec<Duration>, (usize, StepError)>> + Send;
 
+    /// Writes the rows of scripts whose effect is there already, all or none.
+    fn record(&mut self, steps: &[Step<'_>]) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// The messages that the server has sent since the last call: `NOTICE`, `PRINT`.
     fn notices(&mut self) -> Vec<String>;
 }
@@ -104,6 +107,8 @@ pub struct ServerError {
     pub batch: Option<(usize, usize)>,
     /// Whether the statement was not the script's but the one that writes the journal.
     pub in_journal: bool,
+    /// Whether the script ended the migrator's transaction, so that what it did before may stay.
+    pub transaction_ended: bool,
 }
 
 impl fmt::Display for ServerError {

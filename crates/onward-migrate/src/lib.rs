@@ -11,8 +11,15 @@ mod error;
 mod journal;
 mod plan;
 mod postgres;
+#[cfg(feature = "sqlserver")]
+mod prints;
 mod progress;
 mod runner;
+mod session;
+#[cfg(feature = "sqlserver")]
+mod sqlserver;
+#[cfg(feature = "sqlserver")]
+mod sqlserver_url;
 mod state;
 mod tls;
 
@@ -20,8 +27,13 @@ pub use engine::{Engine, Identity, Observed, ServerError, Step, StepError};
 pub use error::{Error, ErrorKind, ScriptFailure};
 pub use journal::{JOURNAL, JournalRow, RowState};
 pub use plan::{Plan, Transaction};
-pub use postgres::{Postgres, PostgresOptions};
+pub use postgres::Postgres;
 pub use progress::Event;
-pub use runner::{MigrateOptions, Migrated, migrate, status};
+pub use runner::{AdoptOptions, Adopted, MigrateOptions, Migrated, adopt, migrate, status};
+pub use session::{DatabaseUrl, Session, SessionOptions};
+#[cfg(feature = "sqlserver")]
+pub use sqlserver::SqlServer;
+#[cfg(feature = "sqlserver")]
+pub use sqlserver_url::SqlServerUrl;
 pub use state::{Divergence, SchemaState, Status};
 pub use tls::{PostgresUrl, TlsMode, tls_connector};

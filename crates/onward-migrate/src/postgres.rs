@@ -13,16 +13,8 @@ use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, SimpleQueryRow};
 use crate::engine::{Engine, Observed, ServerError, Step, StepError};
 use crate::error::{Error, ErrorKind};
 use crate::journal::{JOURNAL, JournalRow, RowState};
+use crate::session::{SessionOptions, chain, foreign_journal};
 use crate::tls::{PostgresUrl, tls_connector};
-
-/// How a session is opened.
-#[derive(Debug, Clone, Default)]
-pub struct PostgresOptions {
-    /// What `pg_stat_activity` shows of the session.
-    pub application_name: String,
-    /// How long a statement may wait for a lock of another session; for ever by default.
-    pub lock_timeout: Option<Duration>,
-}
 
 /// One direct session with a PostgreSQL server, without a pool in between.
 pub struct Postgres {
@@ -45,7 +37,7 @@ impl Postgres {
     /// # Errors
     ///
     /// If the server cannot be reached, refuses the user, or has no such database.
-    pub async fn connect(url: &PostgresUrl, options: &PostgresOptions) -> Result<Self, Error> {
+    pub async fn connect(url: &PostgresUrl, options: &SessionOptions) -> Result<Self, Error> {
         let mut config = url.driver_config();
         config.application_name(&options.application_name);
         if config.get_connect_timeout().is_none() {
@@ -165,13 +157,14 @@ impl Engine for Postgres {
                 Ok(Observed { journal: Some(Vec::new()), has_tables: self.has_tables().await? })
             }
             Ok(rows) => {
-                let journal = rows.iter().map(journal_row).collect::<Option<_>>().ok_or_else(foreign)?;
+                let journal =
+                    rows.iter().map(journal_row).collect::<Option<_>>().ok_or_else(foreign_journal)?;
                 Ok(Observed { journal: Some(journal), has_tables: true })
             }
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
                 Ok(Observed { journal: None, has_tables: self.has_tables().await? })
             }
-            Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => Err(foreign()),
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => Err(foreign_journal()),
             Err(error) => Err(unexpected(error)),
         }
     }
@@ -279,6 +272,12 @@ impl Engine for Postgres {
         Ok(took)
     }
 
+    async fn record(&mut self, steps: &[Step<'_>]) -> Result<(), Error> {
+        let rows: String = steps.iter().map(|step| self.insert(step, RowState::Adopted, "NULL")).collect();
+        // A simple query of several statements is one transaction.
+        self.client.batch_execute(&rows).await.map_err(unexpected)
+    }
+
     fn notices(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.notices.try_recv().ok()).collect()
     }
@@ -313,12 +312,6 @@ fn journal_row(row: &SimpleQueryRow) -> Option<JournalRow> {
 /// A text as an SQL literal; `standard_conforming_strings` is on, and no text here holds a NUL.
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
-}
-
-fn foreign() -> Error {
-    let message = format!("the table {JOURNAL} is not the journal of this product, or was edited by hand");
-    let help = "restore it from a backup; if another tool made it, rename it and run `app adopt`";
-    Error::new(ErrorKind::Database, message, help)
 }
 
 /// What went wrong outside a script.
@@ -359,19 +352,6 @@ fn refused(url: &PostgresUrl, error: &tokio_postgres::Error) -> Error {
         _ => (ErrorKind::Unreachable, "see the server's log"),
     };
     Error::new(kind, message, help)
-}
-
-/// An error with its causes, which the driver keeps apart.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if !text.ends_with(&cause.to_string()) {
-            text = format!("{text}: {cause}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn server_error(db: &DbError) -> ServerError {

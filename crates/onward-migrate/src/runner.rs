@@ -8,10 +8,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::bridge::{self, Failure};
 use crate::engine::{Engine, Identity, Step, StepError};
 use crate::error::{Error, ErrorKind, connection_lost, script_failed};
-use crate::journal::journal_name;
+use crate::journal::{journal_name, to_refinery};
 use crate::plan::{Plan, Transaction};
 use crate::progress::Event;
-use crate::state::Status;
+use crate::state::{SchemaState, Status};
 
 /// How a migration runs.
 #[derive(Debug, Clone)]
@@ -70,6 +70,89 @@ pub async fn migrate<E: Engine>(
     Ok(migrated)
 }
 
+/// How an existing database is taken over.
+#[derive(Debug, Clone)]
+pub struct AdoptOptions {
+    /// The last script whose effect is there already; by default only the baseline's is.
+    pub through: Option<i32>,
+    /// How long to wait for another migrator.
+    pub wait: Duration,
+    /// Who adopts, for the journal.
+    pub identity: Identity,
+}
+
+/// What an adoption recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adopted {
+    /// The last script that is recorded.
+    pub through: i32,
+    /// How many were recorded, the baseline counted.
+    pub scripts: usize,
+}
+
+/// Takes over a database that has tables and no journal: records the baseline, and the scripts up to `through`,
+/// without running them. Everything is recorded or nothing.
+///
+/// # Errors
+///
+/// If the lock is not free within the wait, if the database is empty or has a journal already, or if there is no
+/// script `through`.
+pub async fn adopt<E: Engine>(
+    engine: &mut E,
+    history: &History,
+    options: &AdoptOptions,
+    progress: &mut (dyn FnMut(Event) + Send),
+) -> Result<Adopted, Error> {
+    take_lock(engine, options.wait, progress).await?;
+    let outcome = record(engine, history, options).await;
+    let released = engine.unlock().await;
+    let adopted = outcome?;
+    released?;
+    Ok(adopted)
+}
+
+async fn record<E: Engine>(
+    engine: &mut E,
+    history: &History,
+    options: &AdoptOptions,
+) -> Result<Adopted, Error> {
+    let status = Status::assess(history, &engine.observe().await?);
+    match status.state {
+        SchemaState::Unversioned => {}
+        SchemaState::Empty => {
+            let message = "there is nothing to adopt: the database is empty";
+            return Err(Error::new(ErrorKind::State(Box::new(status)), message, "run `app migrate`"));
+        }
+        _ => {
+            let message = "there is nothing to adopt: the database has a journal";
+            let help = "run `app status` to see how it stands";
+            return Err(Error::new(ErrorKind::State(Box::new(status)), message, help));
+        }
+    }
+    let first = history.baseline.number;
+    let through = options.through.unwrap_or(first);
+    if through < first || through > history.latest() {
+        let message = format!("there is no script {through:04} to adopt through");
+        let help = format!("give `--through` a number from {first} to {}", history.latest());
+        return Err(Error::new(ErrorKind::Usage, message, help));
+    }
+    let floors = floors(history);
+    let steps: Vec<_> = history
+        .all()
+        .take_while(|script| script.number <= through)
+        .map(|script| {
+            let checksum = to_refinery(script).map(|migration| migration.checksum()).map_err(|error| {
+                let help = "this is a fault of the product; please report it";
+                Error::new(ErrorKind::Database, format!("refinery refused a script: {error}"), help)
+            })?;
+            Ok(step(script, checksum, &floors, first, &options.identity))
+        })
+        .collect::<Result<_, Error>>()?;
+    engine.create_journal().await?;
+    engine.record(&steps).await?;
+    Ok(Adopted { through, scripts: steps.len() })
+}
+
 async fn under_lock<E: Engine>(
     engine: &mut E,
     history: &History,
@@ -123,16 +206,7 @@ async fn apply<E: Engine>(
     plan: &Plan<'_>,
     progress: &mut (dyn FnMut(Event) + Send),
 ) -> Result<(), Error> {
-    let mut floor = 0;
-    let floors: Vec<i32> = history
-        .all()
-        .map(|script| {
-            if script.directives.contract {
-                floor = script.number;
-            }
-            floor
-        })
-        .collect();
+    let floors = floors(history);
     let first = history.baseline.number;
     for (index, transaction) in plan.transactions.iter().enumerate() {
         let step = |script, migration: &refinery::Migration| {
@@ -142,6 +216,18 @@ async fn apply<E: Engine>(
         outcome.map_err(|failure| report(history, plan, index, failure))?;
     }
     Ok(())
+}
+
+/// The floor at each script, from the baseline on.
+fn floors(history: &History) -> Vec<i32> {
+    let mut floor = 0;
+    let at = |script: &Script| {
+        if script.directives.contract {
+            floor = script.number;
+        }
+        floor
+    };
+    history.all().map(at).collect()
 }
 
 fn step<'a>(
@@ -170,6 +256,11 @@ fn report(history: &History, plan: &Plan<'_>, failed: usize, failure: Failure<'_
         Failure::Step(script, StepError::Server(error)) => (script, *error),
     };
     let outcome = match &plan.transactions[failed] {
+        _ if error.transaction_ended => format!(
+            "{} ended the transaction that it ran in: what it did before that may stay done, the rest was rolled \
+             back, and the journal does not have it",
+            script.file_name()
+        ),
         Transaction::Together(scripts) if scripts.len() > 1 => format!(
             "rolled back {} to {}, which were to commit together",
             scripts[0].file_name(),

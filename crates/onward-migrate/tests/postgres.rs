@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use onward_local::PrivatePostgres;
 use onward_migrate::{
-    Error, ErrorKind, Event, Identity, MigrateOptions, Migrated, Postgres, PostgresOptions, PostgresUrl,
-    SchemaState, Status, migrate, status,
+    Error, ErrorKind, Event, Identity, MigrateOptions, Migrated, Postgres, PostgresUrl, SchemaState,
+    SessionOptions, Status, migrate, status,
 };
 use onward_script::{Content, Entry, Folder, History, Known, Options, check};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
@@ -33,7 +33,7 @@ impl Database {
 
     async fn connect(&self) -> Postgres {
         let url: PostgresUrl = self.url.parse().expect("is an address");
-        Postgres::connect(&url, &PostgresOptions::default()).await.expect("connects")
+        Postgres::connect(&url, &SessionOptions::default()).await.expect("connects")
     }
 
     async fn status(&self, history: &History) -> Status {
@@ -172,7 +172,7 @@ async fn twenty_migrators_apply_each_script_once_and_all_end_well() {
         let (url, all) = (database.url.clone(), all.clone());
         tokio::spawn(async move {
             let url: PostgresUrl = url.parse().expect("is an address");
-            let mut engine = Postgres::connect(&url, &PostgresOptions::default()).await.expect("connects");
+            let mut engine = Postgres::connect(&url, &SessionOptions::default()).await.expect("connects");
             migrate(&mut engine, &all, &options(), &mut |_| {}).await.expect("works")
         })
     });
@@ -189,7 +189,7 @@ async fn twenty_migrators_apply_each_script_once_and_all_end_well() {
 async fn a_busy_lock_is_waited_for_and_names_its_holder() {
     let database = Database::create().await;
     let url: PostgresUrl = database.url.parse().expect("is an address");
-    let named = PostgresOptions { application_name: "the other one".to_owned(), lock_timeout: None };
+    let named = SessionOptions { application_name: "the other one".to_owned(), lock_timeout: None };
     let mut holder = Postgres::connect(&url, &named).await.expect("connects");
     let locked = onward_migrate::Engine::try_lock(&mut holder).await.expect("works");
     assert_eq!(locked, Ok(()));
@@ -301,7 +301,7 @@ async fn reading_the_schema_needs_no_more_than_to_read() {
         .await;
     let (_, host) = database.url.split_once('@').expect("has a host");
     let url: PostgresUrl = format!("postgres://{role}:x@{host}").parse().expect("is an address");
-    let mut engine = Postgres::connect(&url, &PostgresOptions::default()).await.expect("connects");
+    let mut engine = Postgres::connect(&url, &SessionOptions::default()).await.expect("connects");
     assert_eq!(status(&mut engine, &all).await.expect("may read").state, SchemaState::Current);
     let error =
         migrate(&mut engine, &history(&[BASELINE, "CREATE TABLE t ();"]), &options(), &mut |_| {}).await;

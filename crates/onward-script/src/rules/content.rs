@@ -20,7 +20,7 @@ pub(crate) fn check(path: &str, text: &str, tokens: &[Token]) -> Vec<Finding> {
     if text.trim().is_empty() {
         let help = "write the script, or delete the file";
         findings.push(Finding::file(Rule::Content, path, "the script is empty", help));
-    } else if only_comments(tokens) {
+    } else if only_comments(tokens) && tokens.iter().all(|token| token.fault.is_none()) {
         let help = "write a statement, or delete the file; `SELECT 1;` is a script that does nothing";
         let message = "the script holds no statement, only comments";
         findings.push(Finding::file(Rule::Content, path, message, help));

@@ -1,0 +1,190 @@
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::engine::{Engine, Observed, Step, StepError};
+use crate::error::{Error, ErrorKind};
+use crate::postgres::Postgres;
+#[cfg(feature = "sqlserver")]
+use crate::sqlserver::SqlServer;
+#[cfg(feature = "sqlserver")]
+use crate::sqlserver_url::SqlServerUrl;
+use crate::tls::PostgresUrl;
+
+/// The address of a database, which never shows its password.
+#[derive(Debug, Clone)]
+pub enum DatabaseUrl {
+    /// `postgres://…`, or libpq's `key=value` form.
+    Postgres(PostgresUrl),
+    /// An ADO, JDBC or `sqlserver://` string.
+    #[cfg(feature = "sqlserver")]
+    SqlServer(SqlServerUrl),
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = Error;
+
+    fn from_str(url: &str) -> Result<Self, Error> {
+        if !is_sql_server(url) {
+            return url.parse().map(Self::Postgres);
+        }
+        #[cfg(feature = "sqlserver")]
+        return url.parse().map(Self::SqlServer);
+        #[cfg(not(feature = "sqlserver"))]
+        Err(Error::new(
+            ErrorKind::Configuration,
+            "DATABASE_URL is a SQL Server address, and this binary was built without SQL Server",
+            "build it with the feature `sqlserver` of `onward`, or use a postgres:// address",
+        ))
+    }
+}
+
+fn is_sql_server(url: &str) -> bool {
+    let url = url.trim_start().to_ascii_lowercase();
+    let scheme = ["jdbc:", "sqlserver://", "mssql://"].iter().any(|scheme| url.starts_with(scheme));
+    let key = |pair: &str| {
+        pair.split_once('=').is_some_and(|(key, _)| ["server", "data source"].contains(&key.trim()))
+    };
+    scheme || (!url.contains("://") && url.split(';').any(key))
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres(url) => url.fmt(f),
+            #[cfg(feature = "sqlserver")]
+            Self::SqlServer(url) => url.fmt(f),
+        }
+    }
+}
+
+/// How a session is opened.
+#[derive(Debug, Clone, Default)]
+pub struct SessionOptions {
+    /// What the server's list of sessions shows.
+    pub application_name: String,
+    /// How long a statement may wait for a lock of another session; for ever by default.
+    pub lock_timeout: Option<Duration>,
+}
+
+/// One direct session with a database of either kind.
+pub enum Session {
+    /// PostgreSQL.
+    Postgres(Box<Postgres>),
+    /// SQL Server.
+    #[cfg(feature = "sqlserver")]
+    SqlServer(Box<SqlServer>),
+}
+
+impl Session {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be reached, refuses the user, or has no such database.
+    pub async fn connect(url: &DatabaseUrl, options: &SessionOptions) -> Result<Self, Error> {
+        match url {
+            DatabaseUrl::Postgres(url) => {
+                Ok(Self::Postgres(Box::new(Postgres::connect(url, options).await?)))
+            }
+            #[cfg(feature = "sqlserver")]
+            DatabaseUrl::SqlServer(url) => {
+                Ok(Self::SqlServer(Box::new(SqlServer::connect(url, options).await?)))
+            }
+        }
+    }
+}
+
+macro_rules! either {
+    ($session:expr, $engine:ident => $call:expr) => {
+        match $session {
+            Session::Postgres($engine) => $call,
+            #[cfg(feature = "sqlserver")]
+            Session::SqlServer($engine) => $call,
+        }
+    };
+}
+
+impl Engine for Session {
+    async fn observe(&mut self) -> Result<Observed, Error> {
+        either!(self, engine => engine.observe().await)
+    }
+
+    async fn try_lock(&mut self) -> Result<Result<(), String>, Error> {
+        either!(self, engine => engine.try_lock().await)
+    }
+
+    async fn unlock(&mut self) -> Result<(), Error> {
+        either!(self, engine => engine.unlock().await)
+    }
+
+    async fn create_journal(&mut self) -> Result<(), Error> {
+        either!(self, engine => engine.create_journal().await)
+    }
+
+    async fn apply(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {
+        either!(self, engine => engine.apply(step).await)
+    }
+
+    async fn apply_alone(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {
+        either!(self, engine => engine.apply_alone(step).await)
+    }
+
+    async fn apply_together(&mut self, steps: &[Step<'_>]) -> Result<Vec<Duration>, (usize, StepError)> {
+        either!(self, engine => engine.apply_together(steps).await)
+    }
+
+    async fn record(&mut self, steps: &[Step<'_>]) -> Result<(), Error> {
+        either!(self, engine => engine.record(steps).await)
+    }
+
+    fn notices(&mut self) -> Vec<String> {
+        either!(self, engine => engine.notices())
+    }
+}
+
+/// The journal's table exists and is not ours.
+pub(crate) fn foreign_journal() -> Error {
+    let message = format!(
+        "the table {} is not the journal of this product, or was edited by hand",
+        crate::journal::JOURNAL
+    );
+    let help = "restore it from a backup; if another tool made it, rename it and run `app adopt`";
+    Error::new(ErrorKind::Database, message, help)
+}
+
+/// An error with its causes, which drivers keep apart.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if !text.ends_with(&cause.to_string()) {
+            text = format!("{text}: {cause}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_of_database_is_read_from_the_address() {
+        let sql_server = [
+            "server=tcp:db.example,1433;database=orders;user=app;password=x",
+            "Data Source=db.example;Initial Catalog=orders",
+            "jdbc:sqlserver://db.example:1433;database=orders",
+            "sqlserver://app:x@db.example/orders",
+            "mssql://app:x@db.example/orders",
+        ];
+        let postgres = [
+            "postgres://app:x@db.example/orders",
+            "postgresql://app:server=1@db.example/orders",
+            "host=db.example user=app",
+        ];
+        assert!(sql_server.iter().all(|url| is_sql_server(url)));
+        assert!(!postgres.iter().any(|url| is_sql_server(url)));
+    }
+}

@@ -1,0 +1,522 @@
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt as _;
+use onward_script::{Batch, Digest, Script, batches};
+use tiberius::error::TokenError;
+use tiberius::{Client, Config, Row};
+use tokio::net::TcpStream;
+use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
+
+use crate::engine::{Engine, Observed, ServerError, Step, StepError};
+use crate::error::{Error, ErrorKind};
+use crate::journal::{JOURNAL, JournalRow, RowState};
+use crate::prints::Prints;
+use crate::session::{SessionOptions, chain, foreign_journal};
+use crate::sqlserver_url::SqlServerUrl;
+
+/// One direct session with a SQL Server, without a pool in between.
+pub struct SqlServer {
+    client: Client<Compat<TcpStream>>,
+    prints: Prints,
+    lock_timeout_ms: i64,
+    /// The schema that unqualified names are created in, quoted for SQL.
+    schema: String,
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Servers that send a client on to another one, as Azure SQL does, do it once; more is a loop.
+const MOST_ROUTINGS: usize = 3;
+
+impl SqlServer {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be reached, its certificate is not trusted, it refuses the user, or has no such
+    /// database.
+    pub async fn connect(url: &SqlServerUrl, options: &SessionOptions) -> Result<Self, Error> {
+        let mut config = url.driver_config();
+        config.application_name(&options.application_name);
+        // A script may take an hour.
+        config.command_timeout(None);
+        let client = open(config).await.map_err(|error| refused(url, &error))?;
+        let lock_timeout_ms =
+            options.lock_timeout.map_or(-1, |timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX));
+        let mut session = Self { client, prints: Prints::default(), lock_timeout_ms, schema: String::new() };
+        session.schema = session.current_schema().await?;
+        Ok(session)
+    }
+
+    async fn current_schema(&mut self) -> Result<String, Error> {
+        let rows = self.rows("SELECT QUOTENAME(SCHEMA_NAME())").await.map_err(unexpected)?;
+        rows.first().and_then(|row| text(row, 0)).map(str::to_owned).ok_or_else(|| {
+            let message = "the user has no default schema, so there is no place for the tables";
+            Error::new(ErrorKind::Configuration, message, "ALTER USER … WITH DEFAULT_SCHEMA = dbo")
+        })
+    }
+
+    /// Runs one batch to the end of its last result, so that no error stays unread behind a result set, and
+    /// returns the rows of the last result set that had any.
+    async fn rows(&mut self, batch: &str) -> Result<Vec<Row>, tiberius::error::Error> {
+        let run = async {
+            let results = self.client.simple_query(batch).await?.into_results().await?;
+            Ok(results.into_iter().rev().find(|rows| !rows.is_empty()).unwrap_or_default())
+        };
+        self.prints.heard(run).await
+    }
+
+    /// Runs one batch of a script to the end of its last result; rows are dropped as they come.
+    async fn drain(&mut self, batch: &str) -> Result<(), tiberius::error::Error> {
+        let run = async {
+            let mut results = self.client.simple_query(batch).await?;
+            while results.try_next().await?.is_some() {}
+            Ok(())
+        };
+        self.prints.heard(run).await
+    }
+
+    fn journal(&self) -> String {
+        format!("{}.{JOURNAL}", self.schema)
+    }
+
+    /// The resource of `sp_getapplock`; those of another database or schema are others.
+    fn lock(&self) -> String {
+        literal(&format!("onward:{}", self.schema.trim_matches(['[', ']'])))
+    }
+
+    /// What a script may have changed in the session is set back before the next one, and a transaction begins.
+    /// <https://learn.microsoft.com/sql/t-sql/statements/set-statements-transact-sql>
+    fn begin(&self) -> String {
+        format!("{}\nBEGIN TRANSACTION;", self.reset())
+    }
+
+    fn reset(&self) -> String {
+        format!(
+            "SET NOEXEC OFF; SET PARSEONLY OFF; SET FMTONLY OFF; SET IMPLICIT_TRANSACTIONS OFF; SET ROWCOUNT 0; \
+             SET QUOTED_IDENTIFIER ON; SET ANSI_NULLS ON; SET ANSI_PADDING ON; SET ANSI_WARNINGS ON; \
+             SET ARITHABORT ON; SET CONCAT_NULL_YIELDS_NULL ON; SET NUMERIC_ROUNDABORT OFF; SET NOCOUNT OFF; \
+             SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCK_TIMEOUT {}; SET XACT_ABORT ON;",
+            self.lock_timeout_ms
+        )
+    }
+
+    fn insert(&self, step: &Step<'_>, state: RowState, duration: Option<Duration>) -> String {
+        let duration = duration.map_or("NULL".to_owned(), |duration| duration.as_millis().to_string());
+        format!(
+            "INSERT INTO {} (version, name, applied_on, checksum, sha256, state, floor, duration_ms, applied_by, \
+             host, app_version) VALUES ({}, {}, {}, '{}', '{}', '{}', {}, {duration}, SUSER_SNAME(), {}, {});",
+            self.journal(),
+            step.script.number,
+            literal(&step.journal_name),
+            literal(&step.applied_on),
+            step.checksum,
+            step.script.digest,
+            state.as_str(),
+            step.floor,
+            literal(&step.identity.host),
+            literal(&step.identity.app_version),
+        )
+    }
+
+    /// Runs a script's batches in order.
+    async fn run(&mut self, script: &Script) -> Result<(), StepError> {
+        let source = script.text();
+        let all = batches(source);
+        for (index, batch) in all.iter().enumerate() {
+            for _ in 0..batch.count {
+                if let Err(error) = self.drain(&source[batch.span.clone()]).await {
+                    let numbered = (all.len() > 1).then_some((index + 1, all.len()));
+                    return Err(batch_error(source, batch, numbered, error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a script's row if the script left the transaction as it was, and ends it if it is the last one.
+    async fn finish(&mut self, step: &Step<'_>, took: Duration, commit: bool) -> Result<(), StepError> {
+        let commit = if commit { "COMMIT TRANSACTION; " } else { "" };
+        let batch = format!(
+            "SET XACT_ABORT ON; IF @@TRANCOUNT = 1 AND XACT_STATE() = 1 BEGIN {} {commit}SELECT -1; END ELSE SELECT \
+             @@TRANCOUNT;",
+            self.insert(step, RowState::Applied, Some(took))
+        );
+        let rows = self.rows(&batch).await.map_err(journal_error)?;
+        match rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten()) {
+            Some(-1) => Ok(()),
+            open => Err(StepError::Server(Box::new(left_behind(open)))),
+        }
+    }
+
+    /// Ends a failed transaction, so that the session can go on.
+    async fn roll_back(&mut self) {
+        let batch = format!("{} IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION;", self.reset());
+        if let Err(error) = self.rows(&batch).await {
+            tracing::debug!(%error, "the connection ended before the rollback; the server rolls back");
+        }
+    }
+
+    async fn apply_in_transaction(&mut self, step: &Step<'_>, commit: bool) -> Result<Duration, StepError> {
+        let begun = Instant::now();
+        self.run(step.script).await?;
+        let took = begun.elapsed();
+        self.finish(step, took, commit).await?;
+        Ok(took)
+    }
+}
+
+impl Engine for SqlServer {
+    async fn observe(&mut self) -> Result<Observed, Error> {
+        let journal = self.journal();
+        let batch = format!(
+            "IF OBJECT_ID({name}, N'U') IS NULL SELECT {has_tables} ELSE SELECT CAST(version AS nvarchar(11)), name, \
+             applied_on, CAST(sha256 AS nvarchar(64)), CAST(state AS nvarchar(16)), CAST(floor AS nvarchar(11)) \
+             FROM {journal} ORDER BY version",
+            name = literal(&journal),
+            has_tables = self.has_tables(),
+        );
+        let rows = self.rows(&batch).await.map_err(|error| match error.code() {
+            Some(INVALID_COLUMN) => foreign_journal(),
+            _ => unexpected(error),
+        })?;
+        match rows.first() {
+            Some(row) if row.columns().len() == 1 => {
+                Ok(Observed { journal: None, has_tables: row.try_get::<i32, _>(0).ok().flatten() == Some(1) })
+            }
+            Some(_) => {
+                let journal =
+                    rows.iter().map(journal_row).collect::<Option<_>>().ok_or_else(foreign_journal)?;
+                Ok(Observed { journal: Some(journal), has_tables: true })
+            }
+            None => {
+                let batch = format!("SELECT {}", self.has_tables());
+                let rows = self.rows(&batch).await.map_err(unexpected)?;
+                let has_tables =
+                    rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten()) == Some(1);
+                Ok(Observed { journal: Some(Vec::new()), has_tables })
+            }
+        }
+    }
+
+    /// <https://learn.microsoft.com/sql/relational-databases/system-stored-procedures/sp-getapplock-transact-sql>:
+    /// 0 and 1 grant the lock, all below 0 do not.
+    async fn try_lock(&mut self) -> Result<Result<(), String>, Error> {
+        let batch = format!(
+            "DECLARE @granted int; EXEC @granted = sp_getapplock @Resource = {}, @LockMode = 'Exclusive', \
+             @LockOwner = 'Session', @LockTimeout = 0; SELECT @granted;",
+            self.lock()
+        );
+        let rows = self.rows(&batch).await.map_err(unexpected)?;
+        match rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten()) {
+            Some(granted) if granted >= 0 => Ok(Ok(())),
+            _ => Ok(Err(self.lock_holder().await)),
+        }
+    }
+
+    async fn unlock(&mut self) -> Result<(), Error> {
+        let batch = format!("EXEC sp_releaseapplock @Resource = {}, @LockOwner = 'Session';", self.lock());
+        self.rows(&batch).await.map(|_| ()).map_err(unexpected)
+    }
+
+    async fn create_journal(&mut self) -> Result<(), Error> {
+        let journal = self.journal();
+        let batch = format!(
+            "{} IF OBJECT_ID({}, N'U') IS NULL CREATE TABLE {journal} (
+                version int NOT NULL PRIMARY KEY,
+                name nvarchar(255) NOT NULL,
+                applied_on nvarchar(255) NOT NULL,
+                checksum nvarchar(255) NOT NULL,
+                sha256 varchar(64) NOT NULL,
+                state varchar(16) NOT NULL,
+                floor int NOT NULL,
+                duration_ms bigint NULL,
+                applied_by nvarchar(255) NOT NULL,
+                host nvarchar(255) NOT NULL,
+                app_version nvarchar(255) NOT NULL
+            );",
+            self.reset(),
+            literal(&journal)
+        );
+        self.rows(&batch).await.map(|_| ()).map_err(unexpected)
+    }
+
+    async fn apply(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {
+        self.rows(&self.begin()).await.map_err(journal_error)?;
+        let outcome = self.apply_in_transaction(step, true).await;
+        if outcome.is_err() {
+            self.roll_back().await;
+        }
+        outcome
+    }
+
+    async fn apply_alone(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {
+        let started = format!("{} {}", self.reset(), self.insert(step, RowState::Started, None));
+        self.rows(&started).await.map_err(journal_error)?;
+        let begun = Instant::now();
+        if let Err(error) = self.run(step.script).await {
+            self.roll_back().await;
+            return Err(error);
+        }
+        let took = begun.elapsed();
+        let finished = format!(
+            "{} IF @@TRANCOUNT > 0 SELECT @@TRANCOUNT; ELSE BEGIN UPDATE {} SET state = '{}', duration_ms = {} WHERE \
+             version = {}; SELECT -1; END",
+            self.reset(),
+            self.journal(),
+            RowState::Applied.as_str(),
+            took.as_millis(),
+            step.script.number
+        );
+        let rows = self.rows(&finished).await.map_err(journal_error)?;
+        match rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten()) {
+            Some(-1) => Ok(took),
+            open => {
+                self.roll_back().await;
+                Err(StepError::Server(Box::new(left_behind(open))))
+            }
+        }
+    }
+
+    async fn apply_together(&mut self, steps: &[Step<'_>]) -> Result<Vec<Duration>, (usize, StepError)> {
+        self.rows(&self.begin()).await.map_err(|error| (0, journal_error(error)))?;
+        let mut took = Vec::with_capacity(steps.len());
+        for (index, step) in steps.iter().enumerate() {
+            if index > 0 {
+                self.rows(&self.reset()).await.map_err(|error| (index, journal_error(error)))?;
+            }
+            match self.apply_in_transaction(step, index + 1 == steps.len()).await {
+                Ok(duration) => took.push(duration),
+                Err(error) => {
+                    self.roll_back().await;
+                    return Err((index, error));
+                }
+            }
+        }
+        Ok(took)
+    }
+
+    async fn record(&mut self, steps: &[Step<'_>]) -> Result<(), Error> {
+        let rows: String = steps.iter().map(|step| self.insert(step, RowState::Adopted, None)).collect();
+        let batch = format!("{} {rows} COMMIT TRANSACTION;", self.begin());
+        if let Err(error) = self.rows(&batch).await {
+            self.roll_back().await;
+            return Err(unexpected(error));
+        }
+        Ok(())
+    }
+
+    fn notices(&mut self) -> Vec<String> {
+        self.prints.take()
+    }
+}
+
+impl SqlServer {
+    /// Whether the schema holds anything that a baseline would create.
+    fn has_tables(&self) -> String {
+        format!(
+            "CASE WHEN EXISTS (SELECT 1 FROM sys.objects WHERE schema_id = SCHEMA_ID({}) AND type IN ('U', 'V', 'SO') \
+             AND is_ms_shipped = 0 AND name <> '{JOURNAL}') THEN 1 ELSE 0 END",
+            literal(self.schema.trim_matches(['[', ']']))
+        )
+    }
+
+    /// Who has the lock, as far as this user may see it: the view needs VIEW SERVER STATE.
+    async fn lock_holder(&mut self) -> String {
+        let batch = format!(
+            "SELECT TOP 1 CONCAT(s.program_name, N' (session ', s.session_id, N', user ', s.login_name, N', from ', \
+             s.host_name, N', since ', CONVERT(nvarchar(19), s.login_time, 120), N')') FROM sys.dm_tran_locks l JOIN \
+             sys.dm_exec_sessions s ON s.session_id = l.request_session_id WHERE l.resource_type = 'APPLICATION' AND \
+             l.request_status = 'GRANT' AND l.resource_database_id = DB_ID() AND CHARINDEX({}, \
+             l.resource_description) > 0",
+            self.lock()
+        );
+        match self.rows(&batch).await {
+            Ok(rows) => rows.first().and_then(|row| text(row, 0)).map(str::to_owned),
+            Err(error) => {
+                tracing::debug!(%error, "the holder of the lock cannot be seen");
+                None
+            }
+        }
+        .unwrap_or_else(|| "a session that this user may not see".to_owned())
+    }
+}
+
+async fn open(mut config: Config) -> Result<Client<Compat<TcpStream>>, tiberius::error::Error> {
+    let mut routings = 0;
+    loop {
+        let timed_out = || tiberius::error::Error::Io {
+            kind: std::io::ErrorKind::TimedOut,
+            message: format!("no answer within {CONNECT_TIMEOUT:?}"),
+        };
+        let connecting = TcpStream::connect(config.get_addr());
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| timed_out())??;
+        stream.set_nodelay(true)?;
+        match Client::connect(config.clone(), stream.compat_write()).await {
+            Err(tiberius::error::Error::Routing { host, port }) if routings < MOST_ROUTINGS => {
+                routings += 1;
+                config.host(host);
+                config.port(port);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
+const INVALID_COLUMN: u32 = 207;
+const PERMISSION_DENIED: &[u32] = &[229, 230, 262, 297, 300];
+const LOGIN_FAILED: &[u32] = &[18_456, 18_470, 18_487, 18_488];
+const CANNOT_OPEN_DATABASE: u32 = 4060;
+
+fn text(row: &Row, index: usize) -> Option<&str> {
+    row.try_get::<&str, _>(index).ok().flatten()
+}
+
+fn journal_row(row: &Row) -> Option<JournalRow> {
+    Some(JournalRow {
+        version: text(row, 0)?.parse().ok()?,
+        name: text(row, 1)?.to_owned(),
+        applied_on: text(row, 2)?.to_owned(),
+        digest: Digest::parse(text(row, 3)?),
+        state: RowState::parse(text(row, 4)?),
+        floor: text(row, 5)?.parse().ok()?,
+    })
+}
+
+fn literal(text: &str) -> String {
+    format!("N'{}'", text.replace('\'', "''"))
+}
+
+/// What went wrong outside a script.
+fn unexpected(error: tiberius::error::Error) -> Error {
+    let tiberius::error::Error::Server(server) = &error else {
+        let help = "see whether the server runs, then run the command again";
+        return Error::new(ErrorKind::Unreachable, format!("the connection ended: {}", chain(&error)), help);
+    };
+    let message = format!("{} ({})", server.message(), server.code());
+    if PERMISSION_DENIED.contains(&server.code()) {
+        let help = format!(
+            "grant the user what it needs: SELECT on {JOURNAL} to serve, all of the schema to migrate"
+        );
+        return Error::new(ErrorKind::Permission, message, help);
+    }
+    Error::new(ErrorKind::Database, message, "see the server's log")
+}
+
+fn refused(url: &SqlServerUrl, error: &tiberius::error::Error) -> Error {
+    let (kind, message, help) = match error {
+        tiberius::error::Error::Server(server) => {
+            let message = format!("{url} refuses the connection: {}", server.message());
+            match server.code() {
+                code if LOGIN_FAILED.contains(&code) => {
+                    (ErrorKind::Credentials, message, "correct user and password in DATABASE_URL")
+                }
+                CANNOT_OPEN_DATABASE => (
+                    ErrorKind::Configuration,
+                    message,
+                    "create the database, grant the login access to it, or correct its name in DATABASE_URL",
+                ),
+                _ => (ErrorKind::Unreachable, message, "see the server's log"),
+            }
+        }
+        tiberius::error::Error::Tls(_) => (
+            ErrorKind::Configuration,
+            format!("{url} offers no encryption that can be trusted: {}", first_sentence(&chain(error))),
+            "name its authority with `TrustServerCertificateCA=/path` in DATABASE_URL; on a trusted network \
+             `TrustServerCertificate=true` skips the check",
+        ),
+        _ => (
+            ErrorKind::Unreachable,
+            format!("{url} cannot be reached: {}", chain(error)),
+            "see whether the server runs and DATABASE_URL names it",
+        ),
+    };
+    Error::new(kind, message, help)
+}
+
+/// The driver's advice is about its own interface.
+fn first_sentence(text: &str) -> &str {
+    text.split(". ").next().unwrap_or(text)
+}
+
+fn server_error(server: &TokenError) -> ServerError {
+    ServerError {
+        code: server.code().to_string(),
+        message: server.message().to_owned(),
+        ..ServerError::default()
+    }
+}
+
+fn journal_error(error: tiberius::error::Error) -> StepError {
+    match error {
+        tiberius::error::Error::Server(server) => {
+            StepError::Server(Box::new(ServerError { in_journal: true, ..server_error(&server) }))
+        }
+        error => StepError::Lost(chain(&error)),
+    }
+}
+
+/// A script must leave the transaction that it got: a `ROLLBACK` inside it, in a procedure for example, has ended it.
+fn left_behind(open: Option<i32>) -> ServerError {
+    let (message, transaction_ended) = match open {
+        Some(0) => {
+            ("the script ended the transaction that it ran in, by a COMMIT or ROLLBACK".to_owned(), true)
+        }
+        Some(1) => ("the script left its transaction in a state that cannot be committed".to_owned(), false),
+        Some(open) => (format!("the script left {} transaction(s) open", open - 1), false),
+        None => (
+            "the script stopped the session from running statements (SET NOEXEC, PARSEONLY)".to_owned(),
+            false,
+        ),
+    };
+    ServerError { code: "onward".to_owned(), message, transaction_ended, ..ServerError::default() }
+}
+
+/// Finds the place in the script: SQL Server counts lines from the start of the batch, or of the procedure in which
+/// it happened.
+fn batch_error(
+    source: &str,
+    batch: &Batch,
+    numbered: Option<(usize, usize)>,
+    error: tiberius::error::Error,
+) -> StepError {
+    let tiberius::error::Error::Server(server) = error else { return StepError::Lost(chain(&error)) };
+    let text = &source[batch.span.clone()];
+    let mut found = ServerError { batch: numbered, ..server_error(&server) };
+    let line = usize::try_from(server.line()).unwrap_or(0);
+    let in_module = !server.procedure().is_empty() && !defines(text, server.procedure());
+    if in_module {
+        found.context = Some(format!("in {}, line {line}", server.procedure()));
+    }
+    let place = if in_module || line == 0 { first_code(text) } else { line_of(text, line) };
+    let place = place.start + batch.span.start..place.end + batch.span.start;
+    found.position = Some(place.start);
+    found.statement = Some(place);
+    StepError::Server(Box::new(found))
+}
+
+/// An error in the definition of a procedure names the procedure, too, and counts from the start of the batch.
+fn defines(batch: &str, procedure: &str) -> bool {
+    let name = procedure.rsplit('.').next().unwrap_or(procedure).trim_matches(['[', ']']).to_lowercase();
+    let mut words = onward_script::lex(batch, onward_script::Dialect::SqlServer).into_iter();
+    let create = words.by_ref().find(|token| !token.is_comment());
+    let is_definition =
+        create.is_some_and(|token| token.is_word(batch, "create") || token.is_word(batch, "alter"));
+    is_definition
+        && words.take(8).any(|token| token.text(batch).trim_matches(['[', ']', '"']).to_lowercase() == name)
+}
+
+/// A line of a batch without the white space around it.
+fn line_of(batch: &str, line: usize) -> Range<usize> {
+    let start: usize = batch.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let text = batch[start..].lines().next().unwrap_or_default();
+    let indent = text.len() - text.trim_start().len();
+    start + indent..start + indent + text.trim().len()
+}
+
+fn first_code(batch: &str) -> Range<usize> {
+    let line = batch.lines().position(|line| !line.trim().is_empty()).unwrap_or(0);
+    line_of(batch, line + 1)
+}

@@ -1,0 +1,35 @@
+//! One list of cases for every database: what has to hold on PostgreSQL and on SQL Server alike.
+//!
+//! PostgreSQL is started by the test itself. SQL Server is the one that `TEST_SQLSERVER_URL` names, with the right to
+//! create databases; without it its cases are not in the list, and `REQUIRE_ENGINES=postgres,sqlserver` makes that a
+//! failure.
+
+mod cases;
+mod world;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use world::Kind;
+
+fn main() -> ExitCode {
+    let mut trials = Vec::new();
+    for kind in [Kind::Postgres, Kind::SqlServer] {
+        if kind.is_there() {
+            trials.extend(cases::all(kind));
+        }
+        let name = kind.name();
+        let required = std::env::var("REQUIRE_ENGINES").unwrap_or_default();
+        if required.split(',').any(|engine| engine.trim() == name) {
+            let is_there = kind.is_there();
+            trials.push(Trial::test(format!("{name}::is_there"), move || {
+                if is_there {
+                    Ok(())
+                } else {
+                    Err("REQUIRE_ENGINES asks for it; set TEST_SQLSERVER_URL".into())
+                }
+            }));
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}

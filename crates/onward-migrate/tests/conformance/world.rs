@@ -1,0 +1,197 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use onward_local::PrivatePostgres;
+use onward_migrate::{
+    DatabaseUrl, Error, Identity, MigrateOptions, Migrated, Session, SessionOptions, SqlServerUrl, Status,
+    migrate, status,
+};
+use onward_script::{Content, Dialect, Entry, Folder, History, Known, Options, check};
+use tokio::net::TcpStream;
+use tokio_postgres::{NoTls, SimpleQueryMessage};
+use tokio_util::compat::TokioAsyncWriteCompatExt as _;
+
+/// A kind of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Postgres,
+    SqlServer,
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::SqlServer => "sqlserver",
+        }
+    }
+
+    pub(crate) fn is_there(self) -> bool {
+        self == Self::Postgres || std::env::var_os("TEST_SQLSERVER_URL").is_some()
+    }
+
+    const fn dialect(self) -> Dialect {
+        match self {
+            Self::Postgres => Dialect::Postgres,
+            Self::SqlServer => Dialect::SqlServer,
+        }
+    }
+}
+
+/// An empty database of its own.
+pub(crate) struct World {
+    pub(crate) kind: Kind,
+    pub(crate) url: DatabaseUrl,
+    address: String,
+    _server: Option<PrivatePostgres>,
+}
+
+impl World {
+    pub(crate) async fn create(kind: Kind) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("conformance_{}_{}_{next}", now.as_micros(), std::process::id());
+        let (address, server) = match kind {
+            Kind::Postgres => {
+                let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres");
+                let server = tokio::task::spawn_blocking(move || PrivatePostgres::start(&home)).await;
+                let server = server.expect("does not panic").expect("PostgreSQL starts");
+                query(kind, &server.url("app"), &format!("CREATE DATABASE {name}")).await;
+                (server.url(&name), Some(server))
+            }
+            Kind::SqlServer => {
+                let url = std::env::var("TEST_SQLSERVER_URL").expect("is set");
+                query(kind, &url, &format!("CREATE DATABASE {name}")).await;
+                (with_database(&url, &name), None)
+            }
+        };
+        let url = address.parse().expect("is an address");
+        Self { kind, url, address, _server: server }
+    }
+
+    /// A history of these texts: the first is the baseline's.
+    pub(crate) fn history(&self, texts: &[&str]) -> History {
+        let name = |index| match index {
+            0 => "Baseline.sql".to_owned(),
+            number => format!("Script-{number:04}.sql"),
+        };
+        let texts: BTreeMap<_, _> =
+            texts.iter().enumerate().map(|(index, text)| (name(index), *text)).collect();
+        let entries =
+            texts.into_iter().map(|(name, text)| Entry { name, content: Content::File(text.into()) });
+        let folder = Folder { path: "sql".to_owned(), entries: entries.collect() };
+        let options = Options { dialect: self.kind.dialect(), release: false };
+        let checked = check(&folder, options, &Known::default());
+        checked.history.unwrap_or_else(|| panic!("{:?}", checked.findings))
+    }
+
+    pub(crate) async fn connect(&self) -> Session {
+        self.connect_as("onward conformance").await
+    }
+
+    pub(crate) async fn connect_as(&self, name: &str) -> Session {
+        let options = SessionOptions { application_name: name.to_owned(), lock_timeout: None };
+        Session::connect(&self.url, &options).await.expect("connects")
+    }
+
+    pub(crate) async fn status(&self, history: &History) -> Status {
+        status(&mut self.connect().await, history).await.expect("can be read")
+    }
+
+    pub(crate) async fn migrate(&self, history: &History) -> Result<Migrated, Error> {
+        self.migrate_with(history, &options()).await
+    }
+
+    pub(crate) async fn migrate_with(
+        &self,
+        history: &History,
+        options: &MigrateOptions,
+    ) -> Result<Migrated, Error> {
+        migrate(&mut self.connect().await, history, options, &mut |_| {}).await
+    }
+
+    /// Runs SQL and returns the rows, columns separated by `|`.
+    pub(crate) async fn query(&self, sql: &str) -> String {
+        query(self.kind, &self.address, sql).await
+    }
+
+    /// The first on PostgreSQL, the second on SQL Server.
+    pub(crate) fn either<T>(&self, postgres: T, sql_server: T) -> T {
+        match self.kind {
+            Kind::Postgres => postgres,
+            Kind::SqlServer => sql_server,
+        }
+    }
+}
+
+pub(crate) fn options() -> MigrateOptions {
+    MigrateOptions {
+        to: None,
+        wait: Duration::from_secs(60),
+        single_transaction: false,
+        identity: Identity { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
+    }
+}
+
+/// The same server, another database.
+fn with_database(url: &str, name: &str) -> String {
+    if let Some((address, query)) = url.split_once('?') {
+        let authority = address.find("://").map_or(0, |at| at + 3);
+        let end = address[authority..].find('/').map_or(address.len(), |at| authority + at);
+        return format!("{}/{name}?{query}", &address[..end]);
+    }
+    if url.contains("://") && !url.contains(';') {
+        let end = url.rfind('/').filter(|at| !url[..*at].ends_with('/')).unwrap_or(url.len());
+        return format!("{}/{name}", &url[..end]);
+    }
+    let keep = |pair: &&str| {
+        let key = pair.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+        !["database", "initial catalog", "databasename"].contains(&key.as_str())
+    };
+    let pairs: Vec<_> = url.split(';').filter(|pair| !pair.trim().is_empty()).filter(keep).collect();
+    let key = if url.starts_with("jdbc:") { "databaseName" } else { "database" };
+    format!("{};{key}={name}", pairs.join(";"))
+}
+
+async fn query(kind: Kind, url: &str, sql: &str) -> String {
+    match kind {
+        Kind::Postgres => query_postgres(url, sql).await,
+        Kind::SqlServer => query_sql_server(url, sql).await,
+    }
+}
+
+async fn query_postgres(url: &str, sql: &str) -> String {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    let messages = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => {
+            let columns = (0..row.len()).map(|column| row.get(column).unwrap_or("NULL"));
+            Some(columns.collect::<Vec<_>>().join("|"))
+        }
+        _ => None,
+    });
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+async fn query_sql_server(url: &str, sql: &str) -> String {
+    let url: SqlServerUrl = url.parse().expect("is an address");
+    let config = url.driver_config();
+    let stream = TcpStream::connect(config.get_addr()).await.expect("connects");
+    let mut client = tiberius::Client::connect(config, stream.compat_write()).await.expect("logs in");
+    let results = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let results = results.into_results().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let rows = results.into_iter().flatten().map(|row| {
+        let columns = row.cells().map(|(_, cell)| match cell {
+            tiberius::ColumnData::I32(value) => value.map_or("NULL".to_owned(), |value| value.to_string()),
+            tiberius::ColumnData::I64(value) => value.map_or("NULL".to_owned(), |value| value.to_string()),
+            tiberius::ColumnData::String(value) => value.as_deref().unwrap_or("NULL").to_owned(),
+            other => format!("{other:?}"),
+        });
+        columns.collect::<Vec<_>>().join("|")
+    });
+    rows.collect::<Vec<_>>().join("\n")
+}

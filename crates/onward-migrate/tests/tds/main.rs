@@ -1,0 +1,251 @@
+//! What goes over the wire to SQL Server, and what is made of its answers: framing, draining, rollback, `GO`, the lock,
+//! line numbers. What a real server does with it is the conformance list's to say.
+
+mod server;
+
+use std::time::Duration;
+
+use onward_migrate::{
+    AdoptOptions, DatabaseUrl, Engine as _, Error, ErrorKind, Event, Identity, MigrateOptions, Migrated,
+    SchemaState, ScriptFailure, Session, SessionOptions, adopt, migrate, status,
+};
+use onward_script::{Content, Dialect, Entry, Folder, History, Known, Options, check};
+use server::Server;
+
+const BASELINE: &str = "CREATE TABLE orders (id int);";
+
+fn history(texts: &[&str]) -> History {
+    let entries = texts.iter().enumerate().map(|(index, text)| {
+        let name = if index == 0 { "Baseline.sql".to_owned() } else { format!("Script-{index:04}.sql") };
+        Entry { name, content: Content::File((*text).into()) }
+    });
+    let folder = Folder { path: "sql".to_owned(), entries: entries.collect() };
+    let options = Options { dialect: Dialect::SqlServer, release: false };
+    let checked = check(&folder, options, &Known::default());
+    checked.history.unwrap_or_else(|| panic!("{:?}", checked.findings))
+}
+
+fn options() -> MigrateOptions {
+    MigrateOptions {
+        to: None,
+        wait: Duration::from_secs(60),
+        single_transaction: false,
+        identity: Identity { host: "test".to_owned(), app_version: "1".to_owned() },
+    }
+}
+
+async fn connect(server: &Server) -> Session {
+    let url: DatabaseUrl = server.url.parse().expect("is an address");
+    Session::connect(&url, &SessionOptions::default()).await.expect("connects")
+}
+
+async fn run(server: &Server, history: &History, options: &MigrateOptions) -> Result<Migrated, Error> {
+    migrate(&mut connect(server).await, history, options, &mut |_| {}).await
+}
+
+/// The baseline and one script, which fails; the database stays at the baseline.
+async fn fails(script: &str) -> Box<ScriptFailure> {
+    let server = Server::start().await;
+    let error = run(&server, &history(&[BASELINE, script]), &options()).await.expect_err("fails");
+    let journal = server.state().journal.clone().expect("exists");
+    assert_eq!(journal.len(), 1, "only the baseline is journalled");
+    match error.kind {
+        ErrorKind::Script(failure) => failure,
+        _ => panic!("is no failure of a script: {error}"),
+    }
+}
+
+#[tokio::test]
+async fn each_script_has_a_transaction_with_its_row() {
+    let server = Server::start().await;
+    let all = history(&[BASELINE, "SELECT 1;\nGO\nSELECT 2;\nGO 2\n"]);
+    let migrated = run(&server, &all, &options()).await.expect("works");
+    assert_eq!(migrated, Migrated { from: None, to: 1, scripts: 2 });
+    let heard = server.heard();
+    let shape: Vec<_> = heard
+        .iter()
+        .map(|batch| match batch {
+            batch if batch.contains("INSERT INTO [dbo].schema_journal") => {
+                assert!(batch.contains("COMMIT TRANSACTION; SELECT -1"), "{batch}");
+                "row and commit"
+            }
+            batch if batch.contains("CREATE TABLE [dbo].schema_journal") => "journal",
+            batch if batch.contains("ORDER BY version") => "look",
+            batch if batch.contains("sp_getapplock") => "lock",
+            batch if batch.contains("sp_releaseapplock") => "unlock",
+            batch => batch.as_str(),
+        })
+        .collect();
+    assert_eq!(
+        shape,
+        [
+            "SELECT QUOTENAME(SCHEMA_NAME())",
+            "lock",
+            "look",
+            "journal",
+            "RESET BEGIN TRANSACTION;",
+            BASELINE,
+            "row and commit",
+            "RESET BEGIN TRANSACTION;",
+            "SELECT 1;",
+            "SELECT 2;",
+            "SELECT 2;",
+            "row and commit",
+            "unlock",
+        ]
+    );
+    assert_eq!(run(&server, &all, &options()).await.expect("works").scripts, 0);
+    assert_eq!(server.heard().len(), 4, "with nothing to do: schema, lock, look, unlock");
+    assert_eq!(status(&mut connect(&server).await, &all).await.expect("is read").state, SchemaState::Current);
+}
+
+#[tokio::test]
+async fn an_error_behind_result_sets_is_not_missed() {
+    let failure =
+        fails("SELECT 1 -- rows 1\nSELECT 2 -- rows 5000\nINSERT x -- error 2627 3: duplicate").await;
+    assert_eq!(failure.place, "sql/Script-0001.sql:3:1");
+    assert_eq!((failure.server.code.as_str(), failure.server.message.as_str()), ("2627", "duplicate"));
+    assert_eq!(failure.outcome, "Script-0001.sql was rolled back as a whole");
+}
+
+#[tokio::test]
+async fn the_first_of_several_errors_is_told() {
+    let failure = fails("A -- error 1779 1: has a primary key\nB -- error 1750 1: see previous errors").await;
+    assert_eq!(failure.server.code, "1779");
+}
+
+#[tokio::test]
+async fn lines_are_counted_in_the_script_and_not_in_the_batch() {
+    let failure =
+        fails("SELECT 1;\nGO\n\n/* größer\n*/\n   SELECT nope -- error 207 5: no such column\nGO\nSELECT 3;")
+            .await;
+    assert_eq!(failure.place, "sql/Script-0001.sql:6:4");
+    assert_eq!(failure.server.batch, Some((2, 3)));
+    assert_eq!(failure.statement.as_deref(), Some("SELECT nope -- error 207 5: no such column"));
+}
+
+#[tokio::test]
+async fn an_error_inside_a_procedure_counts_in_the_procedure() {
+    let called = fails("SELECT 1;\nGO\nEXEC p -- error 8134 40 p: division by zero").await;
+    assert_eq!(called.place, "sql/Script-0001.sql:3:1");
+    assert_eq!(called.server.context.as_deref(), Some("in p, line 40"));
+    let defined =
+        fails("SELECT 1;\nGO\nCREATE PROCEDURE [dbo].[p] AS\nSELEC 1 -- error 102 3 p: incorrect syntax")
+            .await;
+    assert_eq!(defined.place, "sql/Script-0001.sql:4:1");
+    assert_eq!(defined.server.context, None);
+}
+
+#[tokio::test]
+async fn a_script_that_ends_or_opens_a_transaction_fails() {
+    let ended = fails("EXEC p -- rollback").await;
+    assert!(ended.server.transaction_ended && ended.outcome.contains("ended the transaction"), "{ended}");
+    let opened = fails("EXEC p -- begin").await;
+    assert!(opened.server.message.contains("left 1 transaction(s) open"), "{opened}");
+    let silent = fails("EXEC p -- noexec").await;
+    assert!(silent.server.message.contains("stopped the session"), "{silent}");
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_reported_and_the_next_run_goes_on() {
+    let server = Server::start().await;
+    let all = history(&[BASELINE, "SELECT 1;", "SELECT 2 -- hang up"]);
+    let error = run(&server, &all, &options()).await.expect_err("is lost");
+    assert!(matches!(error.kind, ErrorKind::Unreachable), "{error}");
+    assert!(error.message.starts_with("the connection ended while Script-0002.sql ran"), "{error}");
+    let mended = history(&[BASELINE, "SELECT 1;", "SELECT 2;"]);
+    let migrated = run(&server, &mended, &options()).await.expect("the lock went with the connection");
+    assert_eq!(migrated, Migrated { from: Some(1), to: 2, scripts: 1 });
+}
+
+#[tokio::test]
+async fn a_busy_lock_is_waited_for_and_never_forced() {
+    let server = Server::start().await;
+    let mut holder = connect(&server).await;
+    assert_eq!(holder.try_lock().await.expect("works"), Ok(()));
+    let impatient = MigrateOptions { wait: Duration::ZERO, ..options() };
+    let error = run(&server, &history(&[BASELINE]), &impatient).await.expect_err("is locked");
+    assert!(matches!(error.kind, ErrorKind::Locked), "{error}");
+    assert!(error.message.contains("a session that this user may not see"), "{error}");
+
+    let mut holder = Some(holder);
+    let mut engine = connect(&server).await;
+    let mut progress = |event| {
+        if matches!(event, Event::Waiting { .. }) {
+            holder = None;
+        }
+    };
+    migrate(&mut engine, &history(&[BASELINE]), &options(), &mut progress).await.expect("gets the lock");
+    assert!(holder.is_none(), "it waited");
+}
+
+#[tokio::test]
+async fn a_single_transaction_commits_once() {
+    let server = Server::start().await;
+    let together = MigrateOptions { single_transaction: true, ..options() };
+    let failing = history(&[BASELINE, "SELECT 1;", "SELECT 2 -- error 50000 1: no"]);
+    let error = run(&server, &failing, &together).await.expect_err("fails");
+    assert!(error.to_string().contains("rolled back Baseline.sql to Script-0002.sql"), "{error}");
+    assert_eq!(server.state().journal.as_ref().map(Vec::len), Some(0));
+    server.heard();
+    run(&server, &history(&[BASELINE, "SELECT 1;", "SELECT 2;"]), &together).await.expect("works");
+    assert_eq!(server.heard().iter().filter(|batch| batch.contains("COMMIT")).count(), 1);
+    assert_eq!(server.state().journal.as_ref().map(Vec::len), Some(3));
+}
+
+#[tokio::test]
+async fn a_no_transaction_script_is_recorded_before_and_after() {
+    let server = Server::start().await;
+    let all = history(&[BASELINE, "-- onward: no-transaction\nALTER DATABASE x -- error 5061 2: busy"]);
+    let error = run(&server, &all, &options()).await.expect_err("fails");
+    assert!(
+        error.help.contains("DELETE FROM schema_journal WHERE version = 1 AND state = 'started'"),
+        "{error}"
+    );
+    let states = |server: &Server| -> Vec<String> {
+        server.state().journal.iter().flatten().map(|row| row[4].clone()).collect()
+    };
+    assert_eq!(states(&server), ["applied", "started"]);
+    server.state().journal.as_mut().expect("exists").pop();
+    let mended = history(&[BASELINE, "-- onward: no-transaction\nALTER DATABASE x"]);
+    run(&server, &mended, &options()).await.expect("works");
+    assert_eq!(states(&server), ["applied", "applied"]);
+}
+
+#[tokio::test]
+async fn printed_messages_are_shown_and_the_servers_own_are_not() {
+    let server = Server::start().await;
+    let all = history(&[BASELINE, "PRINT 'x' -- print hello\nPRINT 'y' -- print 50 percent"]);
+    let mut told = Vec::new();
+    let mut progress = |event| {
+        if let Event::Notice { text } = event {
+            told.push(text);
+        }
+    };
+    migrate(&mut connect(&server).await, &all, &options(), &mut progress).await.expect("works");
+    assert_eq!(told, ["hello", "50 percent"]);
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_told_as_such() {
+    let server = Server::start().await;
+    let url: DatabaseUrl = server.url.replace("user=app", "user=none").parse().expect("is an address");
+    let error = Session::connect(&url, &SessionOptions::default()).await.err().expect("is refused");
+    assert!(matches!(error.kind, ErrorKind::Credentials), "{error}");
+    assert!(!error.to_string().contains("hush"), "{error}");
+}
+
+#[tokio::test]
+async fn an_adoption_runs_nothing() {
+    let server = Server::start().await;
+    server.state().journal = Some(Vec::new());
+    let all = history(&[BASELINE, "SELECT 1;", "SELECT 2;"]);
+    let given = AdoptOptions {
+        through: Some(1),
+        wait: Duration::from_secs(1),
+        identity: Identity { host: "test".to_owned(), app_version: "1".to_owned() },
+    };
+    let empty = adopt(&mut connect(&server).await, &all, &given, &mut |_| {}).await.expect_err("is empty");
+    assert!(empty.message.contains("the database is empty"), "{empty}");
+    assert!(!server.heard().iter().any(|batch| batch == BASELINE));
+}
