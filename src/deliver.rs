@@ -25,8 +25,9 @@ pub(crate) struct Outbound {
 
 /// Builds the state; in development it also points the destination `echo` to the local stub.
 pub(crate) async fn setup(
-    Setup { pool, echo_url, .. }: Setup,
+    Setup { database, echo_url, .. }: Setup,
 ) -> Result<Outbound, Box<dyn std::error::Error + Send + Sync>> {
+    let pool = database.postgres()?;
     if let Some(url) = echo_url {
         let upsert = "INSERT INTO destinations (name, url) VALUES ('echo', $1) \
                       ON CONFLICT (name) DO UPDATE SET url = excluded.url";

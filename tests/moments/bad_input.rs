@@ -29,7 +29,7 @@ fn a_wrong_database() {
     refused(migrate(&credentials), 5, "password authentication failed");
     let missing = database.url.replace(&name, "nowhere");
     refused(migrate(&missing), 3, "database \"nowhere\" does not exist");
-    refused(migrate("sqlserver://sa:hush-hush@localhost/x"), 3, "SQL Server");
+    refused(migrate("sqlserver://sa:hush-hush@localhost/x"), 3, "DATABASE_URL is");
     refused(run(app().env("APP_ENV", "production").arg("migrate")), 3, "DATABASE_URL is not set");
 }
 

@@ -83,6 +83,30 @@ fn two_launches_share_the_server_and_the_first_to_end_does_not_stop_it() {
     assert_eq!(second.end().0.code(), Some(0));
 }
 
+#[test]
+fn a_draft_that_changed_is_told_with_the_command_that_helps() {
+    let project = project();
+    let migrated = run(&mut arguments(development(project.path()), ["migrate"]));
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+    let mut app = Running::start(&mut development(project.path()));
+    let url = app.wait_for("database  ");
+    app.wait_for("serving");
+    let password =
+        std::fs::read_to_string(project.path().join(".onward/postgres/password")).expect("is there");
+    let url = url.trim_start_matches("  database  ").replace("app@", &format!("app:{}@", password.trim()));
+    query(&url, "UPDATE schema_journal SET sha256 = repeat('0', 64) WHERE version = 1");
+    app.signal("-INT");
+    assert_eq!(app.end().0.code(), Some(0));
+
+    let refused = run(&mut arguments(development(project.path()), ["serve"]));
+    assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+    assert!(refused.stderr.contains("Script-0001.sql was applied with another text"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("`cargo run -- rebuild`"), "{}", refused.stderr);
+    let rebuilt = run(&mut arguments(development(project.path()), ["rebuild"]));
+    assert_eq!((rebuilt.code, rebuilt.stdout.as_str()), (Some(0), "rebuilt app: the schema is at 0001\n"));
+    assert_eq!(run(&mut arguments(development(project.path()), ["check"])).code, Some(0));
+}
+
 fn data_file(project: &std::path::Path, name: &str) -> bool {
     project.join(".onward/postgres/data").join(name).exists()
 }

@@ -55,6 +55,38 @@ fn migrate_then_serve() {
 }
 
 #[test]
+fn an_existing_database_is_adopted_and_never_rebuilt() {
+    let (database, queue) = (Database::create(), Queue::create());
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let baseline = std::fs::read_to_string(root.join("sql/Baseline.sql")).expect("is there");
+    database.query(&baseline);
+    let refused = app(&database, &queue, &["migrate"]);
+    assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+    assert!(refused.stderr.contains("`app adopt`"), "{}", refused.stderr);
+    let adopted = app(&database, &queue, &["adopt"]);
+    assert_eq!(
+        (adopted.code, adopted.stdout.as_str()),
+        (Some(0), "recorded 1 script(s) without running: the schema is at 0000\n")
+    );
+    assert_eq!(app(&database, &queue, &["adopt"]).code, Some(4));
+    assert_eq!(app(&database, &queue, &["migrate"]).stdout, "applied 1 script(s): the schema is at 0001\n");
+
+    let rebuild = |environment: &str, given: &[&str]| {
+        let mut command = arguments(production(&database.url, &queue.url), given);
+        run(command.env("APP_ENV", environment))
+    };
+    assert_eq!(rebuild("production", &["rebuild"]).code, Some(2));
+    let unmarked = rebuild("development", &["rebuild"]);
+    assert_eq!(unmarked.code, Some(2), "{}", unmarked.stderr);
+    let name = database.url.rsplit('/').next().and_then(|end| end.split('?').next()).expect("has a name");
+    assert!(unmarked.stderr.contains(&format!("`rebuild --confirm {name}`")), "{}", unmarked.stderr);
+    assert_eq!(database.query("SELECT count(*) FROM schema_journal"), "2", "it is all there");
+    let rebuilt = rebuild("development", &["rebuild", "--confirm", name]);
+    assert_eq!(rebuilt.code, Some(0), "{}", rebuilt.stderr);
+    assert_eq!(rebuild("development", &["rebuild"]).code, Some(0), "now it carries the mark");
+}
+
+#[test]
 fn serve_refuses_a_stale_schema_and_says_what_is_pending() {
     let (database, queue) = (Database::create(), Queue::create());
     let refused = app(&database, &queue, &["serve"]);

@@ -181,6 +181,39 @@ fn base_finds_what_was_sealed_anew_since_a_revision() {
 }
 
 #[test]
+fn squash_folds_what_is_sealed_and_a_migrated_database_goes_on() {
+    let project = Project::sealed();
+    let scripts = [
+        "-- onward: contract\nALTER TABLE orders ADD COLUMN note text;\nINSERT INTO orders VALUES (1, 'größer');\n",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELECT 1; $$;\n",
+        "CREATE TABLE parcels (id bigint PRIMARY KEY);\n",
+    ];
+    for (index, script) in scripts.iter().enumerate() {
+        project.write(&format!("Script-{:04}.sql", index + 1), script);
+    }
+    let draft = project.script(&["squash", "--through", "2"]);
+    assert_eq!(draft.code, Some(1));
+    assert!(draft.stderr.contains("Script-0001.sql is a draft"), "{}", draft.stderr);
+    assert_eq!(project.script(&["seal"]).code, Some(0));
+    assert_eq!(project.script(&["squash", "--through", "9"]).code, Some(2));
+
+    let squashed = project.script(&["squash", "--through", "2"]);
+    assert_eq!(squashed.code, Some(0), "{}", squashed.stderr);
+    let mut names: Vec<_> = fs::read_dir(project.0.path().join("sql"))
+        .expect("is there")
+        .map(|entry| entry.expect("is readable").file_name().into_string().expect("is text"))
+        .collect();
+    names.sort();
+    assert_eq!(names, ["Baseline-0002.sql", "Script-0003.sql", "scripts.lock"]);
+    let baseline = project.read("Baseline-0002.sql");
+    assert!(baseline.contains("größer") && baseline.contains("-- onward: contract"), "{baseline}");
+    assert!(!baseline.contains("schema_journal"), "{baseline}");
+    let checked = project.script(&["check"]);
+    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+    assert_eq!(project.script(&["new", "Next"]).stdout, "sql/Script-0004.sql\n");
+}
+
+#[test]
 fn the_starter_passes_its_own_rules() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let said = run(&mut arguments(development(root), ["script", "check"]));

@@ -14,6 +14,8 @@ mod postgres;
 #[cfg(feature = "sqlserver")]
 mod prints;
 mod progress;
+#[cfg(feature = "rebuild")]
+mod rebuild;
 mod runner;
 mod session;
 #[cfg(feature = "sqlserver")]
@@ -29,10 +31,12 @@ pub use journal::{JOURNAL, JournalRow, RowState};
 pub use plan::{Plan, Transaction};
 pub use postgres::Postgres;
 pub use progress::Event;
+#[cfg(feature = "rebuild")]
+pub use rebuild::{Doomed, create, inspect, remove};
 pub use runner::{AdoptOptions, Adopted, MigrateOptions, Migrated, adopt, migrate, status};
 pub use session::{DatabaseUrl, Session, SessionOptions};
 #[cfg(feature = "sqlserver")]
-pub use sqlserver::SqlServer;
+pub use sqlserver::{SqlServer, TdsClient};
 #[cfg(feature = "sqlserver")]
 pub use sqlserver_url::SqlServerUrl;
 pub use state::{Divergence, SchemaState, Status};

@@ -298,6 +298,47 @@ impl Postgres {
     }
 }
 
+#[cfg(feature = "rebuild")]
+impl Postgres {
+    /// A session beside the database, which cannot be dropped from within.
+    async fn connect_beside(url: &PostgresUrl) -> Result<(Self, String), Error> {
+        let name = url.config.get_dbname().ok_or_else(crate::rebuild::unnamed)?.to_owned();
+        let mut beside = url.clone();
+        beside.config.dbname("postgres");
+        let options = SessionOptions { application_name: "onward rebuild".to_owned(), lock_timeout: None };
+        Ok((Self::connect(&beside, &options).await?, name))
+    }
+
+    pub(crate) async fn inspect(url: &PostgresUrl) -> Result<crate::rebuild::Doomed, Error> {
+        let (session, name) = Self::connect_beside(url).await?;
+        let query = format!(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = {}",
+            literal(&name)
+        );
+        let rows = session.rows(&query).await.map_err(unexpected)?;
+        let is_marked = rows.first().and_then(|row| row.get(0)) == Some(crate::rebuild::MARK);
+        Ok(crate::rebuild::Doomed { name, is_marked })
+    }
+
+    pub(crate) async fn create(url: &PostgresUrl, doomed: &crate::rebuild::Doomed) -> Result<(), Error> {
+        let (session, _) = Self::connect_beside(url).await?;
+        let name = quoted(&doomed.name);
+        for statement in [
+            format!("CREATE DATABASE {name}"),
+            format!("COMMENT ON DATABASE {name} IS {}", literal(crate::rebuild::MARK)),
+        ] {
+            session.client.batch_execute(&statement).await.map_err(unexpected)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn remove(url: &PostgresUrl, doomed: &crate::rebuild::Doomed) -> Result<(), Error> {
+        let (session, _) = Self::connect_beside(url).await?;
+        let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&doomed.name));
+        session.client.batch_execute(&statement).await.map_err(unexpected)
+    }
+}
+
 fn journal_row(row: &SimpleQueryRow) -> Option<JournalRow> {
     Some(JournalRow {
         version: row.get(0)?.parse().ok()?,
@@ -307,6 +348,11 @@ fn journal_row(row: &SimpleQueryRow) -> Option<JournalRow> {
         state: RowState::parse(row.get(4)?),
         floor: row.get(5)?.parse().ok()?,
     })
+}
+
+#[cfg(feature = "rebuild")]
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A text as an SQL literal; `standard_conforming_strings` is on, and no text here holds a NUL.

@@ -2,6 +2,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use onward_script::Dialect;
+
 use crate::engine::{Engine, Observed, Step, StepError};
 use crate::error::{Error, ErrorKind};
 use crate::postgres::Postgres;
@@ -13,6 +15,7 @@ use crate::tls::PostgresUrl;
 
 /// The address of a database, which never shows its password.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum DatabaseUrl {
     /// `postgres://…`, or libpq's `key=value` form.
     Postgres(PostgresUrl),
@@ -36,6 +39,28 @@ impl FromStr for DatabaseUrl {
             "DATABASE_URL is a SQL Server address, and this binary was built without SQL Server",
             "build it with the feature `sqlserver` of `onward`, or use a postgres:// address",
         ))
+    }
+}
+
+impl DatabaseUrl {
+    /// Another database on the same server.
+    #[must_use]
+    pub fn with_database(&self, name: &str) -> Self {
+        match self {
+            Self::Postgres(url) => Self::Postgres(url.with_database(name)),
+            #[cfg(feature = "sqlserver")]
+            Self::SqlServer(url) => Self::SqlServer(url.with_database(name)),
+        }
+    }
+
+    /// The SQL that the database speaks.
+    #[must_use]
+    pub const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Postgres(_) => Dialect::Postgres,
+            #[cfg(feature = "sqlserver")]
+            Self::SqlServer(_) => Dialect::SqlServer,
+        }
     }
 }
 
@@ -68,6 +93,7 @@ pub struct SessionOptions {
 }
 
 /// One direct session with a database of either kind.
+#[non_exhaustive]
 pub enum Session {
     /// PostgreSQL.
     Postgres(Box<Postgres>),

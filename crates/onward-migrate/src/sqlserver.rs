@@ -15,9 +15,12 @@ use crate::prints::Prints;
 use crate::session::{SessionOptions, chain, foreign_journal};
 use crate::sqlserver_url::SqlServerUrl;
 
+/// The driver's connection.
+pub type TdsClient = Client<Compat<TcpStream>>;
+
 /// One direct session with a SQL Server, without a pool in between.
 pub struct SqlServer {
-    client: Client<Compat<TcpStream>>,
+    client: TdsClient,
     prints: Prints,
     lock_timeout_ms: i64,
     /// The schema that unqualified names are created in, quoted for SQL.
@@ -37,16 +40,35 @@ impl SqlServer {
     /// If the server cannot be reached, its certificate is not trusted, it refuses the user, or has no such
     /// database.
     pub async fn connect(url: &SqlServerUrl, options: &SessionOptions) -> Result<Self, Error> {
-        let mut config = url.driver_config();
-        config.application_name(&options.application_name);
-        // A script may take an hour.
-        config.command_timeout(None);
-        let client = open(config).await.map_err(|error| refused(url, &error))?;
+        let client = Self::open(url, &options.application_name).await?;
         let lock_timeout_ms =
             options.lock_timeout.map_or(-1, |timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX));
         let mut session = Self { client, prints: Prints::default(), lock_timeout_ms, schema: String::new() };
         session.schema = session.current_schema().await?;
         Ok(session)
+    }
+
+    /// Opens a connection for other uses than migrations.
+    ///
+    /// # Errors
+    ///
+    /// As [`SqlServer::connect`].
+    pub async fn open(url: &SqlServerUrl, application_name: &str) -> Result<TdsClient, Error> {
+        let mut config = url.driver_config();
+        config.application_name(application_name);
+        // A script may take an hour.
+        config.command_timeout(None);
+        open(config).await.map_err(|error| refused(url, &error))
+    }
+
+    /// Asks whether a connection still answers, and has no transaction left over.
+    ///
+    /// # Errors
+    ///
+    /// If it does not.
+    pub async fn is_alive(client: &mut TdsClient) -> Result<(), Error> {
+        let ask = client.simple_query("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION;").await;
+        ask.map_err(unexpected)?.into_results().await.map(|_| ()).map_err(unexpected)
     }
 
     async fn current_schema(&mut self) -> Result<String, Error> {
@@ -343,7 +365,50 @@ impl SqlServer {
     }
 }
 
-async fn open(mut config: Config) -> Result<Client<Compat<TcpStream>>, tiberius::error::Error> {
+#[cfg(feature = "rebuild")]
+impl SqlServer {
+    pub(crate) async fn inspect(url: &SqlServerUrl) -> Result<crate::rebuild::Doomed, Error> {
+        let mut session = Self::connect(url, &SessionOptions::default()).await?;
+        let batch = format!(
+            "SELECT DB_NAME(), CASE WHEN EXISTS (SELECT 1 FROM sys.extended_properties WHERE class = 0 AND name = {}) \
+             THEN N'marked' END",
+            literal(crate::rebuild::MARK)
+        );
+        let rows = session.rows(&batch).await.map_err(unexpected)?;
+        let row = rows.first().ok_or_else(crate::rebuild::unnamed)?;
+        let name = text(row, 0).ok_or_else(crate::rebuild::unnamed)?.to_owned();
+        Ok(crate::rebuild::Doomed { name, is_marked: text(row, 1).is_some() })
+    }
+
+    pub(crate) async fn create(url: &SqlServerUrl, doomed: &crate::rebuild::Doomed) -> Result<(), Error> {
+        let name = bracketed(&doomed.name);
+        let mark = literal(crate::rebuild::MARK);
+        let mark = format!("EXEC {name}.sys.sp_addextendedproperty @name = {mark}");
+        Self::run_beside(url, &[format!("CREATE DATABASE {name}"), mark]).await
+    }
+
+    pub(crate) async fn remove(url: &SqlServerUrl, doomed: &crate::rebuild::Doomed) -> Result<(), Error> {
+        let name = bracketed(&doomed.name);
+        // The sessions that use it would keep it from being dropped.
+        let alone = format!("ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE");
+        Self::run_beside(url, &[alone, format!("DROP DATABASE {name}")]).await
+    }
+
+    /// A database cannot be dropped from within.
+    async fn run_beside(url: &SqlServerUrl, statements: &[String]) -> Result<(), Error> {
+        let mut config = url.driver_config();
+        config.database("master");
+        config.command_timeout(None);
+        let mut beside = open(config).await.map_err(|error| refused(url, &error))?;
+        for statement in statements {
+            let outcome = beside.simple_query(statement.as_str()).await.map_err(unexpected)?;
+            outcome.into_results().await.map_err(unexpected)?;
+        }
+        Ok(())
+    }
+}
+
+async fn open(mut config: Config) -> Result<TdsClient, tiberius::error::Error> {
     let mut routings = 0;
     loop {
         let timed_out = || tiberius::error::Error::Io {
@@ -383,6 +448,11 @@ fn journal_row(row: &Row) -> Option<JournalRow> {
         state: RowState::parse(text(row, 4)?),
         floor: text(row, 5)?.parse().ok()?,
     })
+}
+
+#[cfg(feature = "rebuild")]
+fn bracketed(name: &str) -> String {
+    format!("[{}]", name.replace(']', "]]"))
 }
 
 fn literal(text: &str) -> String {

@@ -47,6 +47,14 @@ impl FromStr for SqlServerUrl {
 }
 
 impl SqlServerUrl {
+    /// Another database on the same server.
+    #[must_use]
+    pub fn with_database(&self, name: &str) -> Self {
+        let mut other = self.clone();
+        other.config.database(name);
+        other
+    }
+
     /// The driver's configuration; it holds the password.
     #[must_use]
     pub fn driver_config(&self) -> Config {

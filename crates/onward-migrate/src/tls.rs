@@ -123,6 +123,14 @@ fn host_name(host: &tokio_postgres::config::Host) -> String {
 }
 
 impl PostgresUrl {
+    /// Another database on the same server.
+    #[must_use]
+    pub fn with_database(&self, name: &str) -> Self {
+        let mut other = self.clone();
+        other.config.dbname(name);
+        other
+    }
+
     /// The driver's configuration, for a connection pool; it holds the password.
     #[must_use]
     pub fn driver_config(&self) -> tokio_postgres::Config {

@@ -8,7 +8,7 @@ use onward_worker::{Failure, Message, Options};
 
 use crate::cli::{Cli, Command};
 use crate::command::{self, migrate::Identity};
-use crate::database::PgPool;
+use crate::database::Database;
 use crate::exit::{Exit, Failed};
 use crate::handler::Handler;
 use crate::scripts::Scripts;
@@ -20,8 +20,8 @@ use crate::terminal::note;
 /// What an app's set-up gets to build its state from.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// Connections to the database, whose schema has passed the gate.
-    pub pool: PgPool,
+    /// The database, whose schema has passed the gate.
+    pub database: Database,
     /// In development without a `QUEUE_URL`: a stub that answers like an external HTTP service.
     pub echo_url: Option<String>,
 }
@@ -131,11 +131,14 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         match command {
             Command::Serve => serve::run(settings, history, &identity, self.into_work(settings.env)).await,
             Command::Migrate(options) => command::migrate::run(settings, history, &identity, &options).await,
+            Command::Adopt(options) => command::adopt::run(settings, history, &identity, &options).await,
+            #[cfg(feature = "local")]
+            Command::Rebuild(options) => command::rebuild::run(settings, history, &identity, &options).await,
             Command::Status { json } => command::status::show(settings, history, &identity, json).await,
             Command::Check => command::status::check(settings, history, &identity).await,
             Command::Queue(queue) => command::queue::run(settings, &queue).await,
             #[cfg(feature = "local")]
-            Command::Script(script) => command::script::run(settings, history, &script),
+            Command::Script(script) => command::script::run(settings, history, &identity, &script).await,
         }
     }
 

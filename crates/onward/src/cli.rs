@@ -15,7 +15,7 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Globals {
-    /// The database: `postgres://USER:PASSWORD@HOST:5432/NAME`
+    /// The database: `postgres://USER:PASSWORD@HOST:5432/NAME`, or a SQL Server address
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
     /// The SQS queue: `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`
@@ -30,6 +30,11 @@ pub(crate) enum Command {
     Serve,
     /// Upgrade the database to the scripts of this binary
     Migrate(Migrate),
+    /// Take over a database that has tables and no journal: record the baseline without running it
+    Adopt(Adopt),
+    /// Drop the development database and create it anew: baseline, then every script
+    #[cfg(feature = "local")]
+    Rebuild(Rebuild),
     /// Show how the database stands to the scripts of this binary
     Status {
         /// As JSON
@@ -67,6 +72,26 @@ pub(crate) struct Migrate {
     pub single_transaction: bool,
 }
 
+/// How to take over a database.
+#[derive(Debug, Args)]
+pub(crate) struct Adopt {
+    /// The last script whose effect is there already; without it only the baseline's is
+    #[arg(long, value_name = "N")]
+    pub through: Option<i32>,
+    /// How long to wait for a migrator
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub wait: Duration,
+}
+
+/// What to drop.
+#[cfg(feature = "local")]
+#[derive(Debug, Args)]
+pub(crate) struct Rebuild {
+    /// The name of the database, once more, where it is not the private one
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
+}
+
 /// What to do with a queue.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Queue {
@@ -91,6 +116,12 @@ pub(crate) enum Script {
     },
     /// Seal all drafts: they never change from then on
     Seal,
+    /// Fold the baseline and the sealed scripts up to N into `Baseline-N.sql`
+    Squash {
+        /// The last script that the new baseline contains
+        #[arg(long, value_name = "N")]
+        through: i32,
+    },
     /// Check all scripts by every rule, without a build
     Check {
         /// How to write the findings

@@ -1,19 +1,123 @@
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
-use onward_migrate::{PostgresUrl, tls_connector};
+use onward_migrate::{DatabaseUrl, PostgresUrl, tls_connector};
 
 use crate::exit::{Exit, Failed};
 
 /// A pool of PostgreSQL connections for handlers.
 pub type PgPool = Pool;
 
-/// A pool that opens its connections when they are first needed.
-pub(crate) fn pool(url: &PostgresUrl, app: &str, size: usize) -> Result<PgPool, Failed> {
+/// A pool of SQL Server connections for handlers.
+#[cfg(feature = "sqlserver")]
+pub type MssqlPool = deadpool::managed::Pool<MssqlManager>;
+
+/// The database behind an app, as its set-up gets it: connections are opened when they are first needed.
+#[derive(Debug, Clone)]
+pub struct Database(Pools);
+
+#[derive(Debug, Clone)]
+enum Pools {
+    Postgres(PgPool),
+    #[cfg(feature = "sqlserver")]
+    SqlServer(MssqlPool),
+}
+
+/// The app asks for the pool of a database that it does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtherDatabase {
+    asked: &'static str,
+}
+
+impl std::fmt::Display for OtherDatabase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DATABASE_URL is not {}, for which this app is written", self.asked)
+    }
+}
+
+impl std::error::Error for OtherDatabase {}
+
+impl Database {
+    /// The pool, where the database is PostgreSQL.
+    ///
+    /// # Errors
+    ///
+    /// If it is another one.
+    pub fn postgres(&self) -> Result<PgPool, OtherDatabase> {
+        match &self.0 {
+            Pools::Postgres(pool) => Ok(pool.clone()),
+            #[cfg(feature = "sqlserver")]
+            Pools::SqlServer(_) => Err(OtherDatabase { asked: "a PostgreSQL address" }),
+        }
+    }
+
+    /// The pool, where the database is SQL Server.
+    ///
+    /// # Errors
+    ///
+    /// If it is another one.
+    #[cfg(feature = "sqlserver")]
+    pub fn sql_server(&self) -> Result<MssqlPool, OtherDatabase> {
+        match &self.0 {
+            Pools::SqlServer(pool) => Ok(pool.clone()),
+            Pools::Postgres(_) => Err(OtherDatabase { asked: "a SQL Server address" }),
+        }
+    }
+
+    pub(crate) fn open(url: &DatabaseUrl, app: &str, size: usize) -> Result<Self, Failed> {
+        match url {
+            DatabaseUrl::Postgres(url) => Ok(Self(Pools::Postgres(postgres(url, app, size)?))),
+            #[cfg(feature = "sqlserver")]
+            DatabaseUrl::SqlServer(url) => {
+                let manager = MssqlManager { url: url.clone(), app: app.to_owned() };
+                let pool = MssqlPool::builder(manager).max_size(size).build().map_err(fault)?;
+                Ok(Self(Pools::SqlServer(pool)))
+            }
+            other => {
+                let message = format!("{other} is a kind of database that `onward` was built without");
+                Err(Failed::new(
+                    Exit::Configuration,
+                    message,
+                    "build it with the feature `sqlserver` of `onward`",
+                ))
+            }
+        }
+    }
+}
+
+fn postgres(url: &PostgresUrl, app: &str, size: usize) -> Result<PgPool, Failed> {
     let mut config = url.driver_config();
     config.application_name(app);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = Manager::from_config(config, tls_connector(url)?, recycling);
-    Pool::builder(manager)
-        .max_size(size)
-        .build()
-        .map_err(|error| Failed::new(Exit::Failed, error, "this is a fault of the product; please report it"))
+    Pool::builder(manager).max_size(size).build().map_err(fault)
+}
+
+fn fault(error: impl std::fmt::Display) -> Failed {
+    Failed::new(Exit::Failed, error, "this is a fault of the product; please report it")
+}
+
+/// Opens SQL Server connections for a pool.
+#[cfg(feature = "sqlserver")]
+#[derive(Debug)]
+pub struct MssqlManager {
+    url: onward_migrate::SqlServerUrl,
+    app: String,
+}
+
+#[cfg(feature = "sqlserver")]
+impl deadpool::managed::Manager for MssqlManager {
+    type Type = onward_migrate::TdsClient;
+    type Error = onward_migrate::Error;
+
+    async fn create(&self) -> Result<Self::Type, Self::Error> {
+        onward_migrate::SqlServer::open(&self.url, &self.app).await
+    }
+
+    /// A connection whose last answer was not read to its end is of no use, so each is asked before it is lent again.
+    async fn recycle(
+        &self,
+        client: &mut Self::Type,
+        _: &deadpool::managed::Metrics,
+    ) -> deadpool::managed::RecycleResult<Self::Error> {
+        onward_migrate::SqlServer::is_alive(client).await.map_err(deadpool::managed::RecycleError::Backend)
+    }
 }

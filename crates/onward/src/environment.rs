@@ -1,13 +1,14 @@
 //! Which database and which queue: the configured ones or, in development, private ones.
 
-use onward_migrate::PostgresUrl;
+use onward_migrate::DatabaseUrl;
+use onward_script::Dialect;
 
 use crate::exit::{Exit, Failed};
 use crate::settings::{AppEnv, Settings};
 
 /// The database, and what has to live as long as it is used.
 pub(crate) struct Database {
-    pub url: PostgresUrl,
+    pub url: DatabaseUrl,
     /// How a person opens it, where it is the private one.
     pub psql: Option<String>,
     #[cfg(feature = "local")]
@@ -16,20 +17,40 @@ pub(crate) struct Database {
 
 impl Database {
     /// The configured database or, in development, the private one, which is started.
-    pub(crate) async fn open(settings: &Settings) -> Result<Self, Failed> {
+    pub(crate) async fn open(settings: &Settings, dialect: Dialect) -> Result<Self, Failed> {
         if let Some(url) = &settings.database_url {
+            let url: DatabaseUrl = url.parse()?;
+            if url.dialect() != dialect {
+                let message =
+                    format!("the scripts are written for {}, and DATABASE_URL is {url}", name(dialect));
+                return Err(Failed::new(
+                    Exit::Configuration,
+                    message,
+                    format!("set it to {}", form(dialect)),
+                ));
+            }
             return Ok(Self {
-                url: parse(url)?,
+                url,
                 psql: None,
                 #[cfg(feature = "local")]
                 _private: None,
             });
         }
         #[cfg(feature = "local")]
-        if settings.env == AppEnv::Development {
+        if settings.env == AppEnv::Development && dialect == Dialect::Postgres {
             return Self::private(settings).await;
         }
-        Err(not_set(settings, "DATABASE_URL", "postgres://USER:PASSWORD@HOST:5432/NAME"))
+        if dialect == Dialect::SqlServer {
+            let help =
+                format!("set it to {}; a private database there is only for PostgreSQL", form(dialect));
+            return Err(Failed::new(Exit::Configuration, "DATABASE_URL is not set", help));
+        }
+        Err(not_set(settings, "DATABASE_URL", form(dialect)))
+    }
+
+    /// Whether it is the private one.
+    pub(crate) fn is_private(&self) -> bool {
+        self.psql.is_some()
     }
 
     #[cfg(feature = "local")]
@@ -39,19 +60,24 @@ impl Database {
         let private = tokio::task::spawn_blocking(start).await.map_err(|error| {
             Failed::new(Exit::Failed, error, "this is a fault of the product; please report it")
         })??;
-        let url: PostgresUrl = private.url("app").parse()?;
+        let url: DatabaseUrl = private.url("app").parse()?;
         let psql = format!("PGPASSFILE={} psql {url}", private.passfile().display());
         Ok(Self { url, psql: Some(psql), _private: Some(private) })
     }
 }
 
-fn parse(url: &str) -> Result<PostgresUrl, Failed> {
-    let scheme = url.split("://").next().unwrap_or_default();
-    if ["jdbc:sqlserver", "sqlserver", "mssql"].contains(&scheme) || url.to_lowercase().contains("server=") {
-        let message = "DATABASE_URL is a SQL Server address, and this version works on PostgreSQL only";
-        return Err(Failed::new(Exit::Configuration, message, "use a postgres:// address"));
+const fn name(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => "PostgreSQL",
+        Dialect::SqlServer => "SQL Server",
     }
-    Ok(url.parse()?)
+}
+
+const fn form(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => "postgres://USER:PASSWORD@HOST:5432/NAME",
+        Dialect::SqlServer => "server=tcp:HOST,1433;database=NAME;user=USER;password=PASSWORD",
+    }
 }
 
 /// The error for a variable that has no default here.

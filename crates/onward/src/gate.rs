@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use onward_migrate::{Engine as _, Error, Postgres, PostgresOptions, PostgresUrl, SchemaState, Status};
+use onward_migrate::{
+    DatabaseUrl, Divergence, Engine as _, Error, SchemaState, Session, SessionOptions, Status,
+};
 use onward_script::History;
 
 use crate::command::migrate::{self, Progress};
@@ -22,7 +24,7 @@ pub(crate) struct Passed {
 /// Lets through a current schema, and one ahead whose floor this binary reaches. In development, what is only
 /// behind is upgraded first; in production it is refused with the list and the command.
 pub(crate) async fn pass(
-    url: &PostgresUrl,
+    url: &DatabaseUrl,
     history: &History,
     env: AppEnv,
     app: &migrate::Identity,
@@ -34,10 +36,38 @@ pub(crate) async fn pass(
         return Ok(Passed { before: migrated.from, now: migrated.to });
     }
     if !status.may_serve() {
-        return Err(refusal(&status, history).into());
+        let mut error = refusal(&status, history);
+        if env == AppEnv::Development && status.state == SchemaState::Diverged {
+            drifted(&mut error, &status, history);
+        }
+        return Err(error.into());
     }
     let now = status.applied.unwrap_or(status.latest);
     Ok(Passed { before: Some(now), now })
+}
+
+/// A development database gets drafts while they are still written; what it has of them is then of an older day.
+fn drifted(error: &mut Error, status: &Status, history: &History) {
+    let drafts: Vec<_> = history
+        .all()
+        .filter(|script| !script.sealed)
+        .map(onward_script::Script::file_name)
+        .filter(|draft| {
+            status
+                .divergences
+                .iter()
+                .any(|found| matches!(found, Divergence::Edited { file } if file == draft))
+        })
+        .collect();
+    if !drafts.is_empty() {
+        error.message = format!(
+            "{}\n  {} changed as a draft after this database got it",
+            error.message,
+            drafts.join(", ")
+        );
+    }
+    error.help =
+        "if nothing in this development database is needed, make it anew: `cargo run -- rebuild`".to_owned();
 }
 
 fn refusal(status: &Status, history: &History) -> Error {
@@ -57,15 +87,15 @@ fn refusal(status: &Status, history: &History) -> Error {
     error
 }
 
-async fn look(url: &PostgresUrl, history: &History, app: &str) -> Result<Status, Error> {
-    let options = PostgresOptions { application_name: format!("{app} gate"), lock_timeout: None };
-    let mut engine = Postgres::connect(url, &options).await?;
+async fn look(url: &DatabaseUrl, history: &History, app: &str) -> Result<Status, Error> {
+    let options = SessionOptions { application_name: format!("{app} gate"), lock_timeout: None };
+    let mut engine = Session::connect(url, &options).await?;
     Ok(Status::assess(history, &engine.observe().await?))
 }
 
 /// Completes when the floor has risen above this binary: a newer one has taken something away that it uses.
 /// A database that cannot be asked is no reason to stop.
-pub(crate) async fn fallen(url: &PostgresUrl, history: &History, app: &str) -> Failed {
+pub(crate) async fn fallen(url: &DatabaseUrl, history: &History, app: &str) -> Failed {
     let mut ticks = tokio::time::interval(RECHECK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks.tick().await;

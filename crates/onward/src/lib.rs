@@ -24,9 +24,13 @@ mod settings;
 mod signal;
 mod telemetry;
 mod terminal;
+#[cfg(feature = "local")]
+pub mod testing;
 
 pub use app::{App, Setup};
-pub use database::PgPool;
+pub use database::{Database, OtherDatabase, PgPool};
+#[cfg(feature = "sqlserver")]
+pub use database::{MssqlManager, MssqlPool};
 pub use extract::{FromMessage, Json, State};
 pub use handler::Handler;
 pub use onward_worker::{Failure, FailureKind, Message, Options};

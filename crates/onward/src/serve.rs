@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{BoxedHandler, Setup, SetupFn};
 use crate::command::migrate::Identity;
-use crate::database::pool;
+use crate::database::Database as Pools;
 use crate::environment::Database;
 use crate::exit::{Exit, Failed};
 use crate::gate::{self, Passed};
@@ -56,16 +56,17 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     work: Work<S>,
     stop: CancellationToken,
 ) -> Result<Exit, Failed> {
-    let database = Database::open(settings).await?;
+    let database = Database::open(settings, history.dialect).await?;
     let passed = gate::pass(&database.url, history, settings.env, identity).await?;
     let queue = Queue::open(settings, work.queue).await?;
     if settings.env == AppEnv::Development {
         banner(identity, &database, passed, &queue.url, work.example)?;
     }
-    let pool = pool(&database.url, &identity.name, work.options.concurrency)?;
-    let state = (work.setup)(Setup { pool, echo_url: queue.echo_url() }).await.map_err(|error| {
-        Failed::new(Exit::Failed, format!("the set-up failed: {error}"), "see the message")
-    })?;
+    let pools = Pools::open(&database.url, &identity.name, work.options.concurrency)?;
+    let state =
+        (work.setup)(Setup { database: pools, echo_url: queue.echo_url() }).await.map_err(|error| {
+            Failed::new(Exit::Failed, format!("the set-up failed: {error}"), "see the message")
+        })?;
 
     let handler = work.handler;
     let handle = move |message: Message| {

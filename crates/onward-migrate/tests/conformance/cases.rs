@@ -36,6 +36,7 @@ pub(crate) fn all(kind: Kind) -> Vec<Trial> {
             another_tools_journal_is_not_taken_for_ours,
         ),
         trial(kind, "an_existing_database_is_adopted", an_existing_database_is_adopted),
+        trial(kind, "a_squash_changes_nothing_for_a_database", a_squash_changes_nothing_for_a_database),
         trial(kind, "messages_of_the_server_are_shown", messages_of_the_server_are_shown),
     ];
     if kind == Kind::SqlServer {
@@ -50,10 +51,7 @@ pub(crate) fn all(kind: Kind) -> Vec<Trial> {
     trials
 }
 
-fn trial<F: Future<Output = ()>>(kind: Kind, name: &str, case: fn(World) -> F) -> Trial
-where
-    F: 'static,
-{
+fn trial<F: Future<Output = ()> + 'static>(kind: Kind, name: &str, case: fn(World) -> F) -> Trial {
     Trial::test(format!("{}::{name}", kind.name()), move || {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
         runtime.block_on(async { case(World::create(kind).await).await });
@@ -204,7 +202,7 @@ async fn a_migrator_that_dies_leaves_a_script_boundary(world: World) {
     let given = options();
     tokio::select! {
         ended = migrate(&mut engine, &all, &given, &mut progress) => panic!("ended by itself: {ended:?}"),
-        begun = async { begun.await } => begun.expect("is told"),
+        begun = begun => begun.expect("is told"),
     }
     drop(engine);
     let mended = world.history(&[
@@ -341,6 +339,31 @@ async fn an_existing_database_is_adopted(world: World) {
         world.query("SELECT state FROM schema_journal ORDER BY version").await,
         "adopted\nadopted\napplied"
     );
+}
+
+async fn a_squash_changes_nothing_for_a_database(world: World) {
+    let long = world.history(&[
+        BASELINE,
+        "-- onward: contract\nINSERT INTO orders (id) VALUES (1);",
+        "INSERT INTO orders (id) VALUES (2);",
+        "INSERT INTO orders (id) VALUES (3);",
+    ]);
+    world.migrate_with(&long, &MigrateOptions { to: Some(2), ..options() }).await.expect("works");
+    let baseline = format!("-- onward: contract\n{BASELINE}\nINSERT INTO orders (id) VALUES (1), (2);");
+    let short = world.history_from(2, &[&baseline, "INSERT INTO orders (id) VALUES (3);"]);
+    assert_eq!(world.status(&short).await.pending, [3]);
+    assert_eq!(world.migrate(&short).await.expect("goes on"), Migrated { from: Some(2), to: 3, scripts: 1 });
+    assert_eq!(world.status(&short).await.state, SchemaState::Current);
+    assert_eq!(world.query("SELECT count(*) FROM orders").await, "3");
+
+    let fresh = World::create(world.kind).await;
+    assert_eq!(fresh.migrate(&short).await.expect("works"), Migrated { from: None, to: 3, scripts: 2 });
+    let older = fresh.history(&[BASELINE, "INSERT INTO orders (id) VALUES (1);"]);
+    assert!(!fresh.status(&older).await.may_serve(), "what was folded had a contract script");
+    let too_old = World::create(world.kind).await;
+    too_old.migrate_with(&long, &MigrateOptions { to: Some(1), ..options() }).await.expect("works");
+    let refused = too_old.migrate(&short).await.expect_err("the way from 1 to 2 is gone");
+    assert!(refused.message.contains("upgrade first with a version that still has the scripts"), "{refused}");
 }
 
 async fn messages_of_the_server_are_shown(world: World) {

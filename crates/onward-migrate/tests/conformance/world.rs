@@ -74,9 +74,14 @@ impl World {
 
     /// A history of these texts: the first is the baseline's.
     pub(crate) fn history(&self, texts: &[&str]) -> History {
+        self.history_from(0, texts)
+    }
+
+    /// The same after a squash: the baseline contains the scripts up to a number.
+    pub(crate) fn history_from(&self, through: i32, texts: &[&str]) -> History {
         let name = |index| match index {
-            0 => "Baseline.sql".to_owned(),
-            number => format!("Script-{number:04}.sql"),
+            0 => onward_script::baseline_name(through),
+            index => onward_script::script_name(through + i32::try_from(index).expect("is small")),
         };
         let texts: BTreeMap<_, _> =
             texts.iter().enumerate().map(|(index, text)| (name(index), *text)).collect();

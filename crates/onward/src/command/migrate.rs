@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use onward_migrate::{
-    Event, MigrateOptions, Migrated, Plan, Postgres, PostgresOptions, PostgresUrl, Status, Transaction,
+    DatabaseUrl, Event, MigrateOptions, Migrated, Plan, Session, SessionOptions, Status, Transaction,
 };
 use onward_script::{History, Script};
 
@@ -18,6 +18,12 @@ pub(crate) struct Identity {
     pub version: String,
 }
 
+impl Identity {
+    pub(crate) fn for_journal(&self) -> onward_migrate::Identity {
+        onward_migrate::Identity { host: host_name(), app_version: self.version.clone() }
+    }
+}
+
 /// Whether a person watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -31,7 +37,7 @@ pub(crate) async fn run(
     identity: &Identity,
     options: &cli::Migrate,
 ) -> Result<Exit, Failed> {
-    let database = Database::open(settings).await?;
+    let database = Database::open(settings, history.dialect).await?;
     if options.plan {
         return show_plan(&database.url, history, identity, options).await;
     }
@@ -56,7 +62,7 @@ pub(crate) fn defaults() -> cli::Migrate {
 
 /// Upgrades over a session of its own.
 pub(crate) async fn upgrade(
-    url: &PostgresUrl,
+    url: &DatabaseUrl,
     history: &History,
     identity: &Identity,
     options: &cli::Migrate,
@@ -67,19 +73,19 @@ pub(crate) async fn upgrade(
         to: options.to,
         wait: options.wait,
         single_transaction: options.single_transaction,
-        identity: onward_migrate::Identity { host: host_name(), app_version: identity.version.clone() },
+        identity: identity.for_journal(),
     };
     let mut show = |event| show(&event, progress);
     Ok(onward_migrate::migrate(&mut engine, history, &options, &mut show).await?)
 }
 
-async fn connect(
-    url: &PostgresUrl,
+pub(crate) async fn connect(
+    url: &DatabaseUrl,
     identity: &Identity,
     lock_timeout: Option<Duration>,
-) -> Result<Postgres, Failed> {
+) -> Result<Session, Failed> {
     let application_name = format!("{} migrate on {}", identity.name, host_name());
-    Ok(Postgres::connect(url, &PostgresOptions { application_name, lock_timeout }).await?)
+    Ok(Session::connect(url, &SessionOptions { application_name, lock_timeout }).await?)
 }
 
 /// Best effort: the journal is read by people, who know their hosts by these names.
@@ -89,7 +95,7 @@ fn host_name() -> String {
     named.ok().or_else(|| file().ok()).filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
-fn show(event: &Event, progress: Progress) {
+pub(crate) fn show(event: &Event, progress: Progress) {
     match (event, progress) {
         (Event::Waiting { holder }, _) => note(&format!("waiting for another migrator: {holder}")),
         (Event::Notice { text }, _) => note(&format!("  {text}")),
@@ -103,7 +109,7 @@ fn show(event: &Event, progress: Progress) {
 }
 
 async fn show_plan(
-    url: &PostgresUrl,
+    url: &DatabaseUrl,
     history: &History,
     identity: &Identity,
     options: &cli::Migrate,

@@ -1,7 +1,12 @@
 //! The commands, a file each.
 
+pub(crate) mod adopt;
 pub(crate) mod migrate;
 pub(crate) mod queue;
 #[cfg(feature = "local")]
+pub(crate) mod rebuild;
+#[cfg(feature = "local")]
 pub(crate) mod script;
+#[cfg(feature = "local")]
+pub(crate) mod squash;
 pub(crate) mod status;

@@ -4,12 +4,14 @@ use std::process::Command;
 
 use onward_build::{check_folder, read_folder};
 use onward_script::{
-    Checked, FileName, Finding, History, Known, Lock, Options, RULES, Rule, Severity, line_column, render,
-    rules_markdown, script_name,
+    Checked, Digest, FileName, Finding, History, Known, Lock, Options, RULES, Rule, Severity, baseline_name,
+    line_column, render, rules_markdown, script_name,
 };
 use serde_json::{Value, json};
 
 use crate::cli::{Format, Script};
+use crate::command::migrate::Identity;
+use crate::command::squash;
 use crate::exit::{Exit, Failed};
 use crate::settings::Settings;
 use crate::terminal::data;
@@ -23,7 +25,12 @@ struct Project<'a> {
     options: Options,
 }
 
-pub(crate) fn run(settings: &Settings, history: &History, command: &Script) -> Result<Exit, Failed> {
+pub(crate) async fn run(
+    settings: &Settings,
+    history: &History,
+    identity: &Identity,
+    command: &Script,
+) -> Result<Exit, Failed> {
     let project = Project {
         root: &settings.project,
         folder: &history.folder,
@@ -32,6 +39,7 @@ pub(crate) fn run(settings: &Settings, history: &History, command: &Script) -> R
     match command {
         Script::New { title } => project.write_next(title),
         Script::Seal => project.seal(),
+        Script::Squash { through } => project.squash(*through, identity).await,
         Script::Check { format, base } => project.check(*format, base.as_deref()),
         Script::Rules => data(rules_markdown().trim_end()).map(|()| Exit::Done),
     }
@@ -91,11 +99,7 @@ impl Project<'_> {
                 help,
             ));
         }
-        let checked = self.checked(false);
-        let Some(history) = checked.history else {
-            let help = "run `app script check`";
-            return Err(Failed::new(Exit::Failed, "the scripts do not pass", help));
-        };
+        let history = self.history()?;
         let mut lock = self.lock()?;
         let drafts: Vec<_> = history.all().filter(|script| !script.sealed).collect();
         for script in &drafts {
@@ -109,6 +113,38 @@ impl Project<'_> {
         for script in drafts {
             data(&format!("sealed {}/{}", self.folder, script.file_name()))?;
         }
+        Ok(Exit::Done)
+    }
+
+    /// The scripts as they are now, which may be newer than what the build embedded.
+    fn history(&self) -> Result<History, Failed> {
+        self.checked(false)
+            .history
+            .ok_or_else(|| Failed::new(Exit::Failed, "the scripts do not pass", "run `app script check`"))
+    }
+
+    /// Folds the oldest scripts into a new baseline. A database that has them goes on as it is, because its journal
+    /// says so; an empty one starts from the new baseline.
+    async fn squash(&self, through: i32, identity: &Identity) -> Result<Exit, Failed> {
+        let history = self.history()?;
+        let text = squash::baseline(self.root, &history, through, identity).await?;
+        let name = baseline_name(through);
+        let mut lock = Lock::default();
+        lock.push(&name, Digest::of(text.as_bytes()));
+        for script in history.scripts.iter().filter(|script| script.number > through && script.sealed) {
+            lock.push(&script.file_name(), script.digest);
+        }
+        self.write(&name, &text)?;
+        self.write(LOCK, &lock.to_text())?;
+        let folded: Vec<_> = history.all().filter(|script| script.number <= through).collect();
+        for script in &folded {
+            let path = self.path(&script.file_name());
+            fs::remove_file(&path).map_err(|error| {
+                let message = format!("{} cannot be removed: {error}", path.display());
+                Failed::new(Exit::Failed, message, "remove it by hand: the new baseline contains it")
+            })?;
+        }
+        data(&format!("{}/{name} contains {} script(s), which are removed", self.folder, folded.len()))?;
         Ok(Exit::Done)
     }
 

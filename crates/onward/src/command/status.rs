@@ -1,4 +1,4 @@
-use onward_migrate::{Error, Postgres, PostgresOptions, SchemaState, Status};
+use onward_migrate::{Error, SchemaState, Session, SessionOptions, Status};
 use onward_script::{History, Script};
 use serde_json::json;
 
@@ -9,10 +9,10 @@ use crate::settings::Settings;
 use crate::terminal::data;
 
 async fn look(settings: &Settings, history: &History, identity: &Identity) -> Result<Status, Failed> {
-    let database = Database::open(settings).await?;
+    let database = Database::open(settings, history.dialect).await?;
     let application_name = format!("{} status", identity.name);
-    let options = PostgresOptions { application_name, lock_timeout: None };
-    let mut engine = Postgres::connect(&database.url, &options).await?;
+    let options = SessionOptions { application_name, lock_timeout: None };
+    let mut engine = Session::connect(&database.url, &options).await?;
     Ok(onward_migrate::status(&mut engine, history).await?)
 }
 

@@ -1,0 +1,12 @@
+//! The starter on SQL Server: scripts, one queue, one handler.
+
+mod deliver;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    onward::App::new(onward::scripts!(), deliver::setup)
+        .handler("deliveries", deliver::deliver)
+        .example(r#"{"destination": "echo", "body": {"hello": "world"}}"#)
+        .run()
+}
