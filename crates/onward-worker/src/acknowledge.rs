@@ -120,7 +120,7 @@ async fn tell<Q: Queue>(core: &Core<Q>, mut batch: Vec<Outcome>) {
         batch = match call(core, &batch).await {
             Ok(refused) => still_open(core, batch, &refused),
             Err(fault) => {
-                count(&core.counters.failed_calls, 1);
+                count(&core.monitor.counters().failed_calls, 1);
                 tracing::warn!(%fault, messages = batch.len(), "acknowledging failed and is tried again");
                 batch
             }
@@ -135,11 +135,11 @@ async fn tell<Q: Queue>(core: &Core<Q>, mut batch: Vec<Outcome>) {
 async fn call<Q: Queue>(core: &Core<Q>, batch: &[Outcome]) -> Result<Vec<Refused>, Fault> {
     let deletes: Vec<_> = batch.iter().filter_map(Outcome::to_delete).collect();
     if deletes.is_empty() {
-        count(&core.counters.visibility_calls, 1);
+        count(&core.monitor.counters().visibility_calls, 1);
         let returns: Vec<_> = batch.iter().filter_map(Outcome::to_return).collect();
         core.queue.change_visibility(&returns).await
     } else {
-        count(&core.counters.delete_calls, 1);
+        count(&core.monitor.counters().delete_calls, 1);
         core.queue.delete(&deletes).await
     }
 }
@@ -170,7 +170,7 @@ fn given_up<Q: Queue>(core: &Core<Q>, outcome: &Outcome, reason: &str) {
     core.leases.end(outcome.receipt());
     match outcome {
         Outcome::Delete { id, .. } => {
-            count(&core.counters.undeleted, 1);
+            count(&core.monitor.counters().undeleted, 1);
             core.finished.give_up(id);
             tracing::warn!(%id, %reason, "done and not deleted; it is deleted when it comes back");
         }

@@ -1,13 +1,15 @@
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::acknowledge::Outcome;
+use crate::capacity::Reservation;
 use crate::ledger::count;
 use crate::queue::{Message, Queue};
 use crate::shutdown::Shared;
@@ -75,12 +77,47 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
-/// Takes one message from its receive to its outcome; the slot is free when its handler has ended.
-pub(crate) async fn deliver<Q: Queue, H: Handler>(
+/// Takes messages one after the other to their outcomes. In a group none is begun before the one in front of it is
+/// done: behind a failure the tail goes back, because SQS keeps it hidden until the failed one has come again.
+pub(crate) async fn deliver_in_order<Q: Queue, H: Handler>(
     shared: Arc<Shared<Q, H>>,
-    message: Message,
-    slot: OwnedSemaphorePermit,
+    messages: Vec<(Message, Reservation)>,
 ) {
+    let mut in_order = true;
+    for (message, reservation) in messages {
+        if shared.core.finished.holds(&message.id) {
+            tracing::info!(id = %message.id, "a message that is done came back; it is deleted");
+            shared.done(message);
+            continue;
+        }
+        let handler =
+            if in_order && !shared.stop.is_cancelled() { free_handler(&shared).await } else { None };
+        in_order = match handler {
+            Some(handler) => deliver(&shared, message, handler).await,
+            None => {
+                shared.release(message);
+                false
+            }
+        };
+        drop(reservation);
+    }
+}
+
+/// A free handler, unless none becomes free in time or the worker stops first.
+async fn free_handler<Q: Queue, H: Handler>(shared: &Shared<Q, H>) -> Option<OwnedSemaphorePermit> {
+    tokio::select! {
+        biased;
+        handler = shared.capacity.handler() => handler,
+        () = shared.stop.cancelled() => None,
+    }
+}
+
+/// Takes one message to its outcome and says whether it is done.
+async fn deliver<Q: Queue, H: Handler>(
+    shared: &Shared<Q, H>,
+    message: Message,
+    handler: OwnedSemaphorePermit,
+) -> bool {
     let span = tracing::info_span!(
         "message",
         id = %message.id,
@@ -90,20 +127,21 @@ pub(crate) async fn deliver<Q: Queue, H: Handler>(
     async {
         let begun = Instant::now();
         let outcome = tokio::select! {
-            outcome = handled(&shared, &message) => outcome,
+            outcome = handled(shared, &message) => outcome,
             () = shared.abandon.cancelled() => {
-                count(&shared.core.counters.abandoned, 1);
+                count(&shared.core.monitor.counters().abandoned, 1);
                 tracing::warn!("abandoned: the grace ended before the handler; the message comes back");
                 shared.core.leases.end(&message.receipt);
-                return;
+                return false;
             }
         };
-        drop(slot);
-        let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        settle(&shared, message, outcome, duration_ms).await;
+        let took = begun.elapsed();
+        shared.capacity.took(took);
+        drop(handler);
+        settle(shared, message, outcome, u64::try_from(took.as_millis()).unwrap_or(u64::MAX)).await
     }
     .instrument(span)
-    .await;
+    .await
 }
 
 /// Runs the handler; a panic and a timeout are failures like any other.
@@ -127,12 +165,13 @@ async fn settle<Q: Queue, H: Handler>(
     message: Message,
     outcome: Result<(), Failure>,
     duration_ms: u64,
-) {
+) -> bool {
     let failure = match outcome {
         Ok(()) => {
             tracing::info!(duration_ms, outcome = "done", "message done");
-            count(&shared.core.counters.done, 1);
-            return shared.done(message);
+            count(&shared.core.monitor.counters().done, 1);
+            shared.done(message);
+            return true;
         }
         Err(failure) => failure,
     };
@@ -141,8 +180,9 @@ async fn settle<Q: Queue, H: Handler>(
         match reject(shared, &message, &reason).await {
             Ok(()) => {
                 tracing::warn!(duration_ms, outcome = "rejected", %reason, "message rejected");
-                count(&shared.core.counters.rejected, 1);
-                return shared.done(message);
+                count(&shared.core.monitor.counters().rejected, 1);
+                shared.done(message);
+                return true;
             }
             Err(why) => tracing::error!(%reason, %why, "the message cannot be rejected, so it comes back"),
         }
@@ -153,8 +193,9 @@ async fn settle<Q: Queue, H: Handler>(
     };
     let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
     tracing::warn!(duration_ms, outcome = "retried", delay_ms, %reason, "message failed");
-    count(&shared.core.counters.retried, 1);
+    count(&shared.core.monitor.counters().retried, 1);
     shared.outcomes.push(Outcome::Return { receipt: message.receipt, delay });
+    false
 }
 
 /// Sends the copy before the delete, so that a crash in between leaves the message twice and never not at all.
@@ -163,12 +204,12 @@ async fn reject<Q: Queue, H: Handler>(
     message: &Message,
     reason: &str,
 ) -> Result<(), String> {
-    count(&shared.core.counters.send_calls, 1);
+    count(&shared.core.monitor.counters().send_calls, 1);
     match shared.core.queue.send_to_dead_letters(message, reason).await {
         Ok(true) => Ok(()),
         Ok(false) => Err("the queue has no dead-letter queue (RedrivePolicy)".to_owned()),
         Err(fault) => {
-            count(&shared.core.counters.failed_calls, 1);
+            count(&shared.core.monitor.counters().failed_calls, 1);
             Err(fault.to_string())
         }
     }

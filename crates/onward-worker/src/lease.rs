@@ -122,7 +122,7 @@ async fn extend<Q: Queue>(core: &Core<Q>, due: &[Receipt]) {
     if terms.is_empty() {
         return;
     }
-    count(&core.counters.visibility_calls, 1);
+    count(&core.monitor.counters().visibility_calls, 1);
     let asked = Instant::now();
     match core.queue.change_visibility(&terms).await {
         Ok(refused) => {
@@ -139,7 +139,7 @@ async fn extend<Q: Queue>(core: &Core<Q>, due: &[Receipt]) {
             }
         }
         Err(fault) => {
-            count(&core.counters.failed_calls, 1);
+            count(&core.monitor.counters().failed_calls, 1);
             tracing::warn!(%fault, messages = terms.len(), "extending leases failed and is tried again");
             for (receipt, _) in &terms {
                 core.leases.postpone(receipt);

@@ -12,7 +12,8 @@ pub struct Ledger {
     pub retried: u64,
     /// Messages that went to the dead-letter queue.
     pub rejected: u64,
-    /// Messages that were given back unhandled when the worker stopped.
+    /// Messages that were given back unhandled: when the worker stopped, behind a failure in their group, or because
+    /// no handler became free in time.
     pub released: u64,
     /// Messages whose handler was still running when the grace ended; they come back.
     pub abandoned: u64,

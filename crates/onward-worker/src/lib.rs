@@ -7,6 +7,7 @@
 //! | what | where |
 //! |---|---|
 //! | which messages are asked for, and when | `intake.rs` |
+//! | how many messages are asked for | `capacity.rs` |
 //! | how long a message stays ours | `lease.rs` |
 //! | one message from handler to outcome | `delivery.rs` |
 //! | deletes and retries, by tens | `acknowledge.rs` |
@@ -15,11 +16,13 @@
 //! | what is counted | `ledger.rs` |
 
 mod acknowledge;
+mod capacity;
 mod delivery;
 mod fault;
 mod intake;
 mod lease;
 mod ledger;
+mod monitor;
 mod options;
 mod queue;
 mod shutdown;
@@ -27,8 +30,9 @@ mod shutdown;
 pub use delivery::{Failure, FailureKind, Handler};
 pub use fault::{Fault, FaultKind};
 pub use ledger::Ledger;
+pub use monitor::Monitor;
 pub use options::{Options, OptionsError};
 pub use queue::memory::MemoryQueue;
-pub use queue::sqs::Sqs;
+pub use queue::sqs::{REJECTED, Sqs};
 pub use queue::{Message, Queue, Receipt, Refused};
-pub use shutdown::run;
+pub use shutdown::{run, run_monitored};

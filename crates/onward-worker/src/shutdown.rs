@@ -1,15 +1,17 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::acknowledge::{self, Finished, Outcome, Outcomes};
+use crate::capacity::Capacity;
 use crate::delivery::Handler;
 use crate::fault::Fault;
 use crate::intake;
 use crate::lease::{self, Leases};
-use crate::ledger::{Counters, Ledger};
+use crate::ledger::{Ledger, count};
+use crate::monitor::Monitor;
 use crate::options::Options;
 use crate::queue::{Message, Queue};
 
@@ -18,7 +20,7 @@ use crate::queue::{Message, Queue};
 pub(crate) struct Core<Q> {
     pub queue: Q,
     pub options: Options,
-    pub counters: Counters,
+    pub monitor: Monitor,
     pub leases: Leases,
     pub finished: Finished,
 }
@@ -29,12 +31,20 @@ pub(crate) struct Shared<Q, H> {
     pub core: Arc<Core<Q>>,
     pub handler: H,
     pub outcomes: Outcomes,
-    pub slots: Arc<Semaphore>,
+    pub capacity: Arc<Capacity>,
+    /// Cancelled when the worker is told to stop.
+    pub stop: CancellationToken,
     /// Cancelled when the grace has ended.
     pub abandon: CancellationToken,
 }
 
 impl<Q, H> Shared<Q, H> {
+    /// A message was not begun: it goes back at once, for another worker or a later poll.
+    pub(crate) fn release(&self, message: Message) {
+        count(&self.core.monitor.counters().released, 1);
+        self.outcomes.push(Outcome::Return { receipt: message.receipt, delay: Duration::ZERO });
+    }
+
     /// A message is done: it is deleted, and until then known not to be handled again.
     pub(crate) fn done(&self, Message { id, receipt, .. }: Message) {
         self.core.finished.remember(&id);
@@ -65,24 +75,39 @@ pub async fn run<Q: Queue, H: Handler>(
     options: Options,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Ledger, Fault> {
+    run_monitored(queue, handler, options, Monitor::default(), shutdown).await
+}
+
+/// As [`run`], with a [`Monitor`] that shows meanwhile how it goes.
+///
+/// # Errors
+///
+/// As [`run`].
+///
+/// # Panics
+///
+/// As [`run`].
+pub async fn run_monitored<Q: Queue, H: Handler>(
+    queue: Q,
+    handler: H,
+    options: Options,
+    monitor: Monitor,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Ledger, Fault> {
     options.validate().expect("the options are in range");
     let (outcomes, lanes) = acknowledge::lanes();
-    let slots = Arc::new(Semaphore::new(options.concurrency));
-    let core = Arc::new(Core {
-        queue,
-        options,
-        counters: Counters::default(),
-        leases: Leases::default(),
-        finished: Finished::default(),
-    });
+    let capacity = Capacity::new(options.concurrency);
+    let core =
+        Arc::new(Core { queue, options, monitor, leases: Leases::default(), finished: Finished::default() });
     let abandon = CancellationToken::new();
-    let shared = Arc::new(Shared { core: core.clone(), handler, outcomes, slots, abandon });
+    let stop = CancellationToken::new();
+    let shared =
+        Arc::new(Shared { core: core.clone(), handler, outcomes, capacity, stop: stop.clone(), abandon });
 
     let acknowledging = AbortOnDropHandle::new(tokio::spawn(acknowledge::run(core.clone(), lanes)));
     let leasing = AbortOnDropHandle::new(tokio::spawn(lease::keep(core.clone())));
     let tasks = TaskTracker::new();
-    let stop = CancellationToken::new();
-    let mut polling = Box::pin(intake::poll(shared.clone(), &tasks, &stop));
+    let mut polling = Box::pin(intake::poll(shared.clone(), &tasks));
     let fault = tokio::select! {
         ended = &mut polling => ended.err(),
         () = shutdown => None,
@@ -112,6 +137,6 @@ pub async fn run<Q: Queue, H: Handler>(
     drop(leasing);
     match fault {
         Some(fault) => Err(fault),
-        None => Ok(core.counters.read()),
+        None => Ok(core.monitor.ledger()),
     }
 }

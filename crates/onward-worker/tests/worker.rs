@@ -306,3 +306,79 @@ async fn a_message_that_is_done_and_could_not_be_deleted_is_deleted_when_it_come
     assert_eq!(runs.load(Ordering::Relaxed), 1, "the handler ran once");
     assert!(ledger.received > 1 && ledger.undeleted > 0, "{ledger:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_handled_in_order_and_its_tail_waits_behind_a_failure() {
+    let queue = MemoryQueue::new();
+    for number in 0..8 {
+        queue.send_to_group("a", format!("a{number}"));
+        queue.send_to_group("b", format!("b{number}"));
+    }
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let running = Arc::new(std::sync::Mutex::new(std::collections::HashSet::new()));
+    let (log, now) = (seen.clone(), running.clone());
+    let handler = move |message: Message| {
+        let (log, now) = (log.clone(), now.clone());
+        async move {
+            let group = message.group_id.clone().expect("has a group");
+            assert!(now.lock().expect("nobody panics").insert(group.clone()), "one of a group at a time");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            now.lock().expect("nobody panics").remove(&group);
+            if message.body == "a3" && message.receive_count == 1 {
+                return Err(Failure::retry("once"));
+            }
+            log.lock().expect("nobody panics").push(message.body);
+            Ok(())
+        }
+    };
+    let ledger = run(queue.clone(), handler, options(), until_empty(queue.clone())).await.expect("works");
+    assert_eq!((ledger.done, ledger.retried), (16, 1));
+    assert!(ledger.released > 0, "the tail went back: {ledger:?}");
+    let seen = seen.lock().expect("nobody panics").clone();
+    for group in ["a", "b"] {
+        let order: Vec<_> = seen.iter().filter(|body| body.starts_with(group)).cloned().collect();
+        assert_eq!(order, (0..8).map(|number| format!("{group}{number}")).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn quick_messages_are_received_by_tens_even_by_one_handler() {
+    let queue = MemoryQueue::new();
+    for number in 0..500 {
+        queue.send(number.to_string());
+    }
+    let handler = |_: Message| async { Ok(()) };
+    let options = Options { concurrency: 1, ..Options::default() };
+    let ledger = run(queue.clone(), handler, options, until_empty(queue.clone())).await.expect("works");
+    assert_eq!((ledger.done, ledger.released), (500, 0));
+    assert!(ledger.receive_calls <= 55, "{ledger:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_behind_a_slow_message_goes_to_another_worker() {
+    let queue = MemoryQueue::new();
+    for number in 0..30 {
+        queue.send(if number == 15 { "slow" } else { "fast" });
+    }
+    let handler = |message: Message| async move {
+        if message.body == "slow" {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+        }
+        Ok(())
+    };
+    let one = Options { concurrency: 1, handler_timeout: Duration::from_secs(7200), ..Options::default() };
+    let first = run(queue.clone(), handler, one.clone(), until_empty(queue.clone()));
+    let second = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let fast_are_done = async {
+            while queue.len() > 1 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        run(queue.clone(), handler, one.clone(), fast_are_done).await
+    };
+    let (first, second) = tokio::join!(first, second);
+    let (first, second) = (first.expect("works"), second.expect("works"));
+    assert!(first.released > 0 && second.done > 0, "{first:?} {second:?}");
+    assert_eq!(first.done + second.done, 30);
+}

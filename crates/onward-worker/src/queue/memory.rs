@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,10 +39,19 @@ impl MemoryQueue {
 
     /// Sends a message and returns its id.
     pub fn send(&self, body: impl Into<String>) -> String {
+        self.store(body.into(), None)
+    }
+
+    /// Sends a message of a group, as to a FIFO queue: while one of a group is hidden, those behind it wait.
+    pub fn send_to_group(&self, group: &str, body: impl Into<String>) -> String {
+        self.store(body.into(), Some(group.to_owned()))
+    }
+
+    fn store(&self, body: String, group_id: Option<String>) -> String {
         let mut state = self.state();
         state.next += 1;
         let id = format!("message-{}", state.next);
-        let message = Message { id: id.clone(), body: body.into(), ..Message::default() };
+        let message = Message { id: id.clone(), body, group_id, ..Message::default() };
         state.messages.push(Stored { message, visible_from: Instant::now() });
         drop(state);
         self.changed.notify_waiters();
@@ -82,7 +92,12 @@ impl MemoryQueue {
         let now = Instant::now();
         let mut state = self.state();
         let mut next = state.next;
-        let visible = state.messages.iter_mut().filter(|stored| stored.visible_from <= now);
+        let hidden = state.messages.iter().filter(|stored| stored.visible_from > now);
+        let blocked: HashSet<_> = hidden.filter_map(|stored| stored.message.group_id.clone()).collect();
+        let is_blocked =
+            |stored: &Stored| stored.message.group_id.as_ref().is_some_and(|group| blocked.contains(group));
+        let free = |stored: &&mut Stored| stored.visible_from <= now && !is_blocked(stored);
+        let visible = state.messages.iter_mut().filter(free);
         let taken = visible
             .take(max.min(BATCH))
             .map(|stored| {
@@ -136,7 +151,9 @@ impl Queue for MemoryQueue {
             if !taken.is_empty() || Instant::now() >= deadline {
                 return Ok(taken);
             }
-            let reappears = self.state().messages.iter().map(|stored| stored.visible_from).min();
+            let now = Instant::now();
+            let reappears =
+                self.state().messages.iter().map(|stored| stored.visible_from).filter(|at| *at > now).min();
             let until = reappears.map_or(deadline, |at| at.min(deadline));
             tokio::select! {
                 () = changed => {}

@@ -12,8 +12,8 @@ use tokio::sync::OnceCell;
 use super::{Message, Queue, Receipt, Refused};
 use crate::fault::{Fault, FaultKind};
 
-/// The attribute that says why a message is in the dead-letter queue.
-const REASON: &str = "onward.reason";
+/// The attribute of a dead letter that says why it is one: JSON with `reason`, `attempts`, `node` and `version`.
+pub const REJECTED: &str = "onward.rejected";
 
 /// The most characters of a reason; the attribute counts towards the size of the message.
 const REASON_CHARS: usize = 1_000;
@@ -24,13 +24,21 @@ pub struct Sqs {
     client: Client,
     url: Arc<str>,
     dead_letters: Arc<OnceCell<Option<String>>>,
+    node: Arc<str>,
+    version: Arc<str>,
 }
 
 impl Sqs {
     /// The queue at `url`, reached with the client's region, credentials and endpoint.
     #[must_use]
     pub fn new(client: Client, url: &str) -> Self {
-        Self { client, url: url.into(), dead_letters: Arc::default() }
+        Self { client, url: url.into(), dead_letters: Arc::default(), node: "".into(), version: "".into() }
+    }
+
+    /// Who works the queue, for the dead letters: the host's name and the app's version.
+    #[must_use]
+    pub fn signed(self, node: &str, version: &str) -> Self {
+        Self { node: node.into(), version: version.into(), ..self }
     }
 
     /// The URL of the queue that this queue's redrive policy names, asked for once.
@@ -118,16 +126,22 @@ impl Queue for Sqs {
     async fn send_to_dead_letters(&self, message: &Message, reason: &str) -> Result<bool, Fault> {
         let Some(url) = self.dead_letter_url().await? else { return Ok(false) };
         let reason: String = reason.chars().take(REASON_CHARS).collect();
+        let rejected = serde_json::json!({
+            "reason": reason,
+            "attempts": message.receive_count,
+            "node": &*self.node,
+            "version": &*self.version,
+        });
         let mut request = self
             .client
             .send_message()
             .queue_url(url)
             .message_body(&message.body)
-            .message_attributes(REASON, text_attribute(&reason))
+            .message_attributes(REJECTED, text_attribute(&rejected.to_string()))
             .set_message_group_id(message.group_id.clone())
             .set_message_deduplication_id(message.group_id.as_ref().map(|_| message.id.clone()));
         // SQS takes at most ten attributes.
-        for (name, value) in message.attributes.iter().take(9) {
+        for (name, value) in message.attributes.iter().filter(|(name, _)| *name != REJECTED).take(9) {
             request = request.message_attributes(name, text_attribute(value));
         }
         request.send().await.map_err(|error| fault(&error))?;

@@ -1,0 +1,125 @@
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use std::sync::Arc;
+
+use crate::queue::BATCH;
+
+/// How long a message may wait here for a handler. What would wait longer is not asked for, and what has waited longer
+/// is given back, so that another worker can have it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many messages may be asked for: one for each free handler and, while handlers are quick, enough to keep
+/// batches full. A receive of ten costs as much as a receive of one.
+#[derive(Debug)]
+pub(crate) struct Capacity {
+    concurrency: usize,
+    /// Messages that are asked for, waiting or being handled.
+    reserved: AtomicUsize,
+    freed: Notify,
+    handlers: Arc<Semaphore>,
+    /// A mean of how long handlers take, in microseconds; nothing is known of it before the first has ended.
+    mean_us: AtomicU64,
+    began: Instant,
+    /// When a handler last began or ended, in milliseconds after `began`.
+    moved_ms: AtomicU64,
+}
+
+const UNKNOWN: u64 = u64::MAX;
+
+impl Capacity {
+    pub(crate) fn new(concurrency: usize) -> Arc<Self> {
+        Arc::new(Self {
+            concurrency,
+            reserved: AtomicUsize::new(0),
+            freed: Notify::new(),
+            handlers: Arc::new(Semaphore::new(concurrency)),
+            mean_us: AtomicU64::new(UNKNOWN),
+            began: Instant::now(),
+            moved_ms: AtomicU64::new(0),
+        })
+    }
+
+    /// Waits until something may be asked for and takes up to a batch of it: while handlers are quick a full batch,
+    /// else whatever is free.
+    pub(crate) async fn reserve(self: &Arc<Self>) -> Vec<Reservation> {
+        loop {
+            let freed = self.freed.notified();
+            let ahead = self.ahead();
+            let free = (self.concurrency + ahead).saturating_sub(self.reserved.load(Ordering::Relaxed));
+            let least = if ahead > 0 { BATCH.min(self.concurrency + ahead) } else { 1 };
+            if free >= least {
+                return (0..free.min(BATCH)).map(|_| Reservation::new(self)).collect();
+            }
+            freed.await;
+        }
+    }
+
+    /// How many messages beyond the free handlers would be begun within half of the patience.
+    fn ahead(&self) -> usize {
+        let mean = self.mean_us.load(Ordering::Relaxed);
+        if mean == UNKNOWN || self.is_stuck() {
+            return 0;
+        }
+        let soon = (PATIENCE / 2).as_micros() as u64 * self.concurrency as u64 / mean.max(1);
+        usize::try_from(soon).unwrap_or(usize::MAX).min(self.concurrency + 2 * BATCH)
+    }
+
+    /// Whether all handlers have been busy for so long that their mean says nothing of them.
+    fn is_stuck(&self) -> bool {
+        let moved = Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
+        self.handlers.available_permits() == 0 && self.began.elapsed().saturating_sub(moved) > PATIENCE / 2
+    }
+
+    fn moved(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// Waits for a free handler; none within the patience means that the message is better off elsewhere.
+    pub(crate) async fn handler(&self) -> Option<OwnedSemaphorePermit> {
+        let permit = match self.handlers.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let waiting = tokio::time::timeout(PATIENCE, self.handlers.clone().acquire_owned());
+                waiting.await.ok()?.expect("the handlers are never closed")
+            }
+        };
+        self.moved();
+        Some(permit)
+    }
+
+    /// A handler has ended; one slow message ends all working ahead until quick ones have outweighed it.
+    pub(crate) fn took(&self, duration: Duration) {
+        let sample = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX - 1);
+        let next = |mean: u64| match mean {
+            UNKNOWN => sample,
+            mean if duration > PATIENCE / 2 => mean.max(sample),
+            mean => mean - mean / 8 + sample / 8,
+        };
+        // The closure always gives a value, so the update cannot fail.
+        let _ = self.mean_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |mean| Some(next(mean)));
+        self.moved();
+    }
+}
+
+/// Room for one message, from the asking to the end of its handler.
+#[derive(Debug)]
+pub(crate) struct Reservation(Arc<Capacity>);
+
+impl Reservation {
+    fn new(capacity: &Arc<Capacity>) -> Self {
+        capacity.reserved.fetch_add(1, Ordering::Relaxed);
+        Self(capacity.clone())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.0.reserved.fetch_sub(1, Ordering::Relaxed);
+        self.0.freed.notify_one();
+    }
+}
