@@ -68,7 +68,7 @@ fn a_message_that_cannot_be_delivered_goes_to_the_dead_letters_and_stops_nothing
     app.signal("-INT");
     let (status, output) = app.end();
     assert_eq!(status.code(), Some(0));
-    assert!(output.contains("3 received: 0 done, 0 retried, 3 rejected"), "{output}");
+    assert!(output.contains("3 received (0 again): 0 done, 0 retried, 3 rejected"), "{output}");
 }
 
 #[test]

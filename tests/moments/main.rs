@@ -7,3 +7,4 @@ mod production;
 mod script;
 mod support;
 mod tidy;
+mod worker;

@@ -17,7 +17,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) fn app() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_app"));
-    let inherited = ["DATABASE_URL", "QUEUE_URL", "APP_ENV", "RUST_LOG", "AWS_PROFILE", "AWS_ENDPOINT_URL"];
+    let inherited =
+        ["HTTP_ADDR", "DATABASE_URL", "QUEUE_URL", "APP_ENV", "RUST_LOG", "AWS_PROFILE", "AWS_ENDPOINT_URL"];
     for variable in inherited {
         command.env_remove(variable);
     }

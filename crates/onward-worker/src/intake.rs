@@ -74,18 +74,21 @@ async fn receive<Q: Queue, H: Handler>(
     let core = &shared.core;
     let options = &core.options;
     count(&core.monitor.counters().receive_calls, 1);
+    let polling = core.monitor.polling();
     let receive = core.queue.receive(room.len(), options.wait, options.visibility);
     let outcome = match tokio::time::timeout(options.wait + MARGIN, receive).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Fault::new(FaultKind::Network, "a poll did not end in time")),
     };
+    drop(polling);
     let messages = outcome.inspect_err(|_| count(&core.monitor.counters().failed_calls, 1))?;
     count(&core.monitor.counters().received, messages.len());
     count(&core.monitor.counters().empty_receives, usize::from(messages.is_empty()));
+    let again = messages.iter().filter(|message| message.receive_count > 1).count();
+    count(&core.monitor.counters().redelivered, again);
     for message in &messages {
         core.leases.begin(&message.receipt, options.visibility);
     }
-    core.monitor.polled();
     Ok((messages, room))
 }
 

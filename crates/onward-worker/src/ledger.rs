@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Ledger {
     /// Messages that a receive brought.
     pub received: u64,
+    /// Those of them that had been received before, by whatever worker.
+    pub redelivered: u64,
     /// Messages that were handled and deleted.
     pub done: u64,
     /// Messages that failed and will come back.
@@ -39,20 +41,29 @@ impl Ledger {
     pub const fn calls(&self) -> u64 {
         self.receive_calls + self.delete_calls + self.visibility_calls + self.send_calls
     }
+
+    /// What the calls cost at list price, in US dollars: 0.40 for a million, payloads up to 64 KiB, without the free
+    /// million of a month. <https://aws.amazon.com/sqs/pricing/>
+    #[must_use]
+    pub fn dollars(&self) -> f64 {
+        self.calls() as f64 * 0.40 / 1_000_000.0
+    }
 }
 
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} received: {} done, {} retried, {} rejected, {} released, {} abandoned; {} calls",
+            "{} received ({} again): {} done, {} retried, {} rejected, {} released, {} abandoned; {} calls, ${:.4}",
             self.received,
+            self.redelivered,
             self.done,
             self.retried,
             self.rejected,
             self.released,
             self.abandoned,
-            self.calls()
+            self.calls(),
+            self.dollars()
         )?;
         if self.undeleted > 0 {
             write!(f, "; {} done but not deleted", self.undeleted)?;
@@ -79,6 +90,7 @@ macro_rules! counters {
 
 counters!(
     received,
+    redelivered,
     done,
     retried,
     rejected,

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::ledger::{Counters, Ledger};
@@ -11,8 +11,12 @@ pub struct Monitor(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     counters: Counters,
-    /// When the last poll ended, in milliseconds after `EPOCH`, plus one; 0 before the first.
-    polled_ms: AtomicU64,
+    /// How many polls are open.
+    open: AtomicUsize,
+    /// How many have ended, well or not.
+    ended: AtomicU64,
+    /// When a poll last began or ended, in milliseconds after `EPOCH`.
+    moved_ms: AtomicU64,
 }
 
 /// A fixed moment to count from; the clock is real, because it is people and machines that watch.
@@ -25,19 +29,44 @@ impl Monitor {
         self.0.counters.read()
     }
 
-    /// How long ago a poll last ended well; none before the first.
+    /// Whether the polls move: none has been open for longer than `limit`. A worker whose handlers are all busy has none
+    /// open and is alive.
     #[must_use]
-    pub fn since_poll(&self) -> Option<Duration> {
-        let polled = self.0.polled_ms.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(EPOCH.elapsed().saturating_sub(Duration::from_millis(polled)))
+    pub fn is_alive(&self, limit: Duration) -> bool {
+        let moved = Duration::from_millis(self.0.moved_ms.load(Ordering::Relaxed));
+        self.0.open.load(Ordering::Relaxed) == 0 || EPOCH.elapsed().saturating_sub(moved) < limit
+    }
+
+    /// Whether the queue is being polled: a poll is open or has ended.
+    #[must_use]
+    pub fn has_polled(&self) -> bool {
+        self.0.open.load(Ordering::Relaxed) > 0 || self.0.ended.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.0.counters
     }
 
-    pub(crate) fn polled(&self) {
-        let now = u64::try_from(EPOCH.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-        self.0.polled_ms.store(now + 1, Ordering::Relaxed);
+    /// Counts a poll as open until the guard is dropped.
+    pub(crate) fn polling(&self) -> Polling<'_> {
+        self.0.open.fetch_add(1, Ordering::Relaxed);
+        self.moved();
+        Polling(self)
+    }
+
+    fn moved(&self) {
+        let now = u64::try_from(EPOCH.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.moved_ms.store(now, Ordering::Relaxed);
+    }
+}
+
+/// A poll that is open.
+pub(crate) struct Polling<'a>(&'a Monitor);
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.ended.fetch_add(1, Ordering::Relaxed);
+        self.0.moved();
     }
 }

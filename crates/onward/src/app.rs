@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::exit::{Exit, Failed};
 use crate::handler::Handler;
 use crate::scripts::Scripts;
-use crate::serve::{self, Work};
+use crate::serve::{self, Work, WorkedQueue};
 use crate::settings::{AppEnv, Settings, load_environment};
 use crate::telemetry;
 use crate::terminal::note;
@@ -29,14 +29,15 @@ pub struct Setup {
 type SetupError = Box<dyn std::error::Error + Send + Sync>;
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) type SetupFn<S> = Box<dyn FnOnce(Setup) -> Boxed<Result<S, SetupError>> + Send>;
-pub(crate) type BoxedHandler<S> = Arc<dyn Fn(Message, S) -> Boxed<Result<(), Failure>> + Send + Sync>;
+pub(crate) type BoxedHandler<S> =
+    Arc<dyn Fn(Message, S, Database) -> Boxed<Result<(), Failure>> + Send + Sync>;
 
-/// An app: embedded scripts, a state, one queue and its handler.
+/// An app: embedded scripts, a state, queues and their handlers.
 pub struct App<S> {
     scripts: Scripts,
     setup: SetupFn<S>,
-    queue: Option<(&'static str, BoxedHandler<S>)>,
-    options: Options,
+    queues: Vec<WorkedQueue<S>>,
+    has_outbox: bool,
     example: Option<&'static str>,
 }
 
@@ -48,24 +49,38 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         Fut: Future<Output = Result<S, SetupError>> + Send + 'static,
     {
         let setup: SetupFn<S> = Box::new(move |given| Box::pin(setup(given)));
-        Self { scripts, setup, queue: None, options: Options::default(), example: None }
+        Self { scripts, setup, queues: Vec::new(), has_outbox: false, example: None }
     }
 
-    /// The handler of the messages; in development the local queue has this name.
+    /// A queue and the handler of its messages; in development the local queue has this name.
+    ///
+    /// The first queue's address is `QUEUE_URL`; that of each further one is `QUEUE_URL_NAME`, its name in capitals and
+    /// with `_` for what is no letter or digit. Each has its own concurrency and its own polls.
     #[must_use]
     pub fn handler<A: 'static>(mut self, queue: &'static str, handler: impl Handler<S, A>) -> Self {
-        let boxed: BoxedHandler<S> = Arc::new(move |message, state| {
+        let boxed: BoxedHandler<S> = Arc::new(move |message, state, database| {
             let handler = handler.clone();
-            Box::pin(async move { handler.call(message, state).await })
+            Box::pin(async move { handler.call(queue, message, state, database).await })
         });
-        self.queue = Some((queue, boxed));
+        self.queues.push(WorkedQueue { name: queue, handler: boxed, options: Options::default() });
         self
     }
 
-    /// How the queue is worked, where the defaults do not fit.
+    /// How the queue that was named last is worked, where the defaults do not fit.
+    ///
+    /// # Panics
+    ///
+    /// If no queue was named yet.
     #[must_use]
     pub fn options(mut self, options: Options) -> Self {
-        self.options = options;
+        self.queues.last_mut().expect("options follow the handler that they are for").options = options;
+        self
+    }
+
+    /// Publishes what handlers send with `PgTx::send`; needs the table `outbox`, see `docs/inbox.md`.
+    #[must_use]
+    pub fn outbox(mut self) -> Self {
+        self.has_outbox = true;
         self
     }
 
@@ -143,14 +158,16 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     }
 
     fn into_work(self, env: AppEnv) -> Work<S> {
-        let (queue, handler) = self.queue.expect("an app has a handler: App::handler");
-        let mut options = self.options;
+        assert!(!self.queues.is_empty(), "an app has a handler: App::handler");
+        let mut queues = self.queues;
         if env == AppEnv::Development {
-            // The open poll is awaited at the stop; a developer who presses Ctrl-C does not wait 20 s for it,
-            // and the local queue costs nothing a poll.
-            options.wait = options.wait.min(std::time::Duration::from_secs(1));
+            for queue in &mut queues {
+                // The open poll is awaited at the stop; a developer who presses Ctrl-C does not wait 20 s for it,
+                // and the local queue costs nothing a poll.
+                queue.options.wait = queue.options.wait.min(std::time::Duration::from_secs(1));
+            }
         }
-        Work { queue, handler, setup: self.setup, options, example: self.example }
+        Work { queues, setup: self.setup, has_outbox: self.has_outbox, example: self.example }
     }
 }
 

@@ -44,7 +44,6 @@ pub(crate) enum Command {
     /// Exit with 0 if the schema is current, with 4 if it is not
     Check,
     /// Send messages and look at queues
-    #[command(subcommand)]
     Queue(Queue),
     /// Write, seal and check scripts
     #[cfg(feature = "local")]
@@ -92,9 +91,19 @@ pub(crate) struct Rebuild {
     pub confirm: Option<String>,
 }
 
+/// A queue and what to do with it.
+#[derive(Debug, Args)]
+pub(crate) struct Queue {
+    /// Another queue than the first, by its name
+    #[arg(long, global = true, value_name = "NAME")]
+    pub queue: Option<String>,
+    #[command(subcommand)]
+    pub action: QueueAction,
+}
+
 /// What to do with a queue.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Queue {
+pub(crate) enum QueueAction {
     /// Send one message
     Send {
         /// The body; `-` reads it from standard input
@@ -102,6 +111,45 @@ pub(crate) enum Queue {
         /// The message group, for a FIFO queue
         #[arg(long, value_name = "ID")]
         group: Option<String>,
+    },
+    /// Count the messages of the queue and of its dead-letter queue
+    Stats {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at messages; this receives them, so they stay hidden for some seconds
+    Peek {
+        /// How many at most
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        max: usize,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at dead letters and why they are there; this receives them
+    Dead {
+        /// How many at most
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        max: usize,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete every message of the queue for good
+    Purge {
+        /// The queue's name, once more
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+    },
+    /// Send dead letters to the queue again
+    Redrive {
+        /// Only those whose body or reason contains this
+        #[arg(long, value_name = "TEXT")]
+        filter: Option<String>,
+        /// How many at most
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        max: usize,
     },
 }
 

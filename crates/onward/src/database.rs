@@ -1,5 +1,9 @@
+use std::sync::Arc;
+
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use onward_migrate::{DatabaseUrl, PostgresUrl, tls_connector};
+
+use tokio::sync::Notify;
 
 use crate::exit::{Exit, Failed};
 
@@ -12,7 +16,11 @@ pub type MssqlPool = deadpool::managed::Pool<MssqlManager>;
 
 /// The database behind an app, as its set-up gets it: connections are opened when they are first needed.
 #[derive(Debug, Clone)]
-pub struct Database(Pools);
+pub struct Database {
+    pools: Pools,
+    /// Told when a handler has committed messages to the outbox.
+    pub(crate) wake: Arc<Notify>,
+}
 
 #[derive(Debug, Clone)]
 enum Pools {
@@ -42,7 +50,7 @@ impl Database {
     ///
     /// If it is another one.
     pub fn postgres(&self) -> Result<PgPool, OtherDatabase> {
-        match &self.0 {
+        match &self.pools {
             Pools::Postgres(pool) => Ok(pool.clone()),
             #[cfg(feature = "sqlserver")]
             Pools::SqlServer(_) => Err(OtherDatabase { asked: "a PostgreSQL address" }),
@@ -56,30 +64,28 @@ impl Database {
     /// If it is another one.
     #[cfg(feature = "sqlserver")]
     pub fn sql_server(&self) -> Result<MssqlPool, OtherDatabase> {
-        match &self.0 {
+        match &self.pools {
             Pools::SqlServer(pool) => Ok(pool.clone()),
             Pools::Postgres(_) => Err(OtherDatabase { asked: "a SQL Server address" }),
         }
     }
 
     pub(crate) fn open(url: &DatabaseUrl, app: &str, size: usize) -> Result<Self, Failed> {
-        match url {
-            DatabaseUrl::Postgres(url) => Ok(Self(Pools::Postgres(postgres(url, app, size)?))),
+        let pools = match url {
+            DatabaseUrl::Postgres(url) => Pools::Postgres(postgres(url, app, size)?),
             #[cfg(feature = "sqlserver")]
             DatabaseUrl::SqlServer(url) => {
                 let manager = MssqlManager { url: url.clone(), app: app.to_owned() };
                 let pool = MssqlPool::builder(manager).max_size(size).build().map_err(fault)?;
-                Ok(Self(Pools::SqlServer(pool)))
+                Pools::SqlServer(pool)
             }
             other => {
                 let message = format!("{other} is a kind of database that `onward` was built without");
-                Err(Failed::new(
-                    Exit::Configuration,
-                    message,
-                    "build it with the feature `sqlserver` of `onward`",
-                ))
+                let help = "build it with the feature `sqlserver` of `onward`";
+                return Err(Failed::new(Exit::Configuration, message, help));
             }
-        }
+        };
+        Ok(Self { pools, wake: Arc::default() })
     }
 }
 

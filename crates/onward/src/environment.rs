@@ -49,6 +49,7 @@ impl Database {
     }
 
     /// Whether it is the private one.
+    #[cfg(feature = "local")]
     pub(crate) fn is_private(&self) -> bool {
         self.psql.is_some()
     }

@@ -1,6 +1,7 @@
 use onward_worker::{Failure, Message};
 
-use crate::extract::FromMessage;
+use crate::database::Database;
+use crate::extract::{Delivery, FromMessage};
 
 /// A plain async function whose arguments are taken from the message and the state:
 ///
@@ -15,7 +16,13 @@ use crate::extract::FromMessage;
 )]
 pub trait Handler<S, Arguments>: Clone + Send + Sync + 'static {
     /// Handles one message.
-    fn call(&self, message: Message, state: S) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn call(
+        &self,
+        queue: &'static str,
+        message: Message,
+        state: S,
+        database: Database,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 macro_rules! handler {
@@ -27,11 +34,36 @@ macro_rules! handler {
             Fut: Future<Output = Result<(), Failure>> + Send,
             $($argument: FromMessage<S> + 'static,)*
         {
-            #[allow(unused_variables, non_snake_case)]
-            async fn call(&self, message: Message, state: S) -> Result<(), Failure> {
-                $(let $argument = $argument::from_message(&message, &state)?;)*
-                drop((message, state));
-                self($($argument),*).await
+            #[allow(unused_mut, non_snake_case)]
+            async fn call(
+                &self,
+                queue: &'static str,
+                message: Message,
+                state: S,
+                database: Database,
+            ) -> Result<(), Failure> {
+                let mut delivery = Delivery {
+                    message: &message,
+                    state: &state,
+                    database: &database,
+                    queue,
+                    transaction: None,
+                    was_handled: false,
+                };
+                $(let $argument = match $argument::from_message(&mut delivery).await {
+                    Ok(argument) => argument,
+                    Err(_) if delivery.was_handled => {
+                        tracing::info!("handled before: deleted without running the handler");
+                        return Ok(());
+                    }
+                    Err(failure) => return Err(failure),
+                };)*
+                let transaction = delivery.transaction.take();
+                let outcome = self($($argument),*).await;
+                match transaction {
+                    Some(transaction) => transaction.settle(outcome).await,
+                    None => outcome,
+                }
             }
         }
     };

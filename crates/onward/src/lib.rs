@@ -15,8 +15,11 @@ mod exit;
 mod extract;
 mod gate;
 mod handler;
+mod health;
+mod inbox;
 #[cfg(feature = "local")]
 mod local;
+mod outbox;
 mod queue;
 mod scripts;
 mod serve;
@@ -31,8 +34,9 @@ pub use app::{App, Setup};
 pub use database::{Database, OtherDatabase, PgPool};
 #[cfg(feature = "sqlserver")]
 pub use database::{MssqlManager, MssqlPool};
-pub use extract::{FromMessage, Json, State};
+pub use extract::{Attempt, Delivery, FromMessage, Json, State};
 pub use handler::Handler;
+pub use inbox::PgTx;
 pub use onward_worker::{Failure, FailureKind, Message, Options};
 pub use scripts::Scripts;
 

@@ -10,30 +10,34 @@ use crate::settings::Settings;
 
 /// What a development launch starts besides the database; it ends when it is dropped.
 pub(crate) struct Local {
-    pub queue_url: String,
+    /// One for each name, in their order.
+    pub queue_urls: Vec<String>,
     pub echo: Echo,
     address: PathBuf,
     _queue: LocalQueue,
 }
 
 impl Local {
-    pub(crate) async fn start(settings: &Settings, queue: &str) -> Result<Self, Failed> {
+    pub(crate) async fn start(settings: &Settings, queues: &[&str]) -> Result<Self, Failed> {
         let server = LocalQueue::start(QUEUE_PORT).await?;
-        let queue_url = server.create(queue).await?;
+        let mut queue_urls = Vec::new();
+        for queue in queues {
+            queue_urls.push(server.create(queue).await?);
+        }
         let echo = Echo::start().await?;
         let address = address_file(settings);
         let folder = address.parent().unwrap_or(&address);
         fs::create_dir_all(folder)
-            .and_then(|()| fs::write(&address, &queue_url))
+            .and_then(|()| fs::write(&address, queue_urls.join("\n")))
             .map_err(|error| unwritable(&address, &error))?;
-        Ok(Self { queue_url, echo, address, _queue: server })
+        Ok(Self { queue_urls, echo, address, _queue: server })
     }
 }
 
 impl Drop for Local {
     fn drop(&mut self) {
         // A newer launch may have written its own address by now.
-        if fs::read_to_string(&self.address).is_ok_and(|url| url == self.queue_url)
+        if fs::read_to_string(&self.address).is_ok_and(|urls| urls == self.queue_urls.join("\n"))
             && let Err(error) = fs::remove_file(&self.address)
         {
             tracing::debug!(%error, "the address of the local queue was not removed");
@@ -41,9 +45,10 @@ impl Drop for Local {
     }
 }
 
-/// The queue of the launch that runs in another terminal.
-pub(crate) fn running_queue(settings: &Settings) -> Result<String, Failed> {
-    fs::read_to_string(address_file(settings)).map_err(|_| {
+/// The queues of the launch that runs in another terminal.
+pub(crate) fn running_queues(settings: &Settings) -> Result<Vec<String>, Failed> {
+    let read = fs::read_to_string(address_file(settings));
+    read.map(|urls| urls.lines().map(str::to_owned).collect()).map_err(|_| {
         let message = "QUEUE_URL is not set, and no development launch is running here";
         Failed::new(
             Exit::Configuration,

@@ -1,28 +1,36 @@
 //! The worker from launch to exit: places, gate, set-up, work, ledger.
 
-use std::sync::Arc;
-
 use onward_script::History;
-use onward_worker::{Message, Sqs};
+use onward_worker::{Fault, Ledger, Message, Monitor, Sqs, run_monitored};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{BoxedHandler, Setup, SetupFn};
+use crate::command;
 use crate::command::migrate::Identity;
 use crate::database::Database as Pools;
 use crate::environment::Database;
 use crate::exit::{Exit, Failed};
 use crate::gate::{self, Passed};
+use crate::health::{self, Watched};
+use crate::outbox::Relay;
 use crate::queue::client;
 use crate::settings::{AppEnv, Settings};
 use crate::signal::Stop;
 
-/// What an app brings to its worker.
+/// What an app brings to its workers.
 pub(crate) struct Work<S> {
-    pub queue: &'static str,
-    pub handler: BoxedHandler<S>,
+    pub queues: Vec<WorkedQueue<S>>,
     pub setup: SetupFn<S>,
-    pub options: onward_worker::Options,
+    pub has_outbox: bool,
     pub example: Option<&'static str>,
+}
+
+/// One queue and how it is worked.
+pub(crate) struct WorkedQueue<S> {
+    pub name: &'static str,
+    pub handler: BoxedHandler<S>,
+    pub options: onward_worker::Options,
 }
 
 /// Serves until it is told to stop; a second request ends it at once.
@@ -58,63 +66,134 @@ async fn serve<S: Clone + Send + Sync + 'static>(
 ) -> Result<Exit, Failed> {
     let database = Database::open(settings, history.dialect).await?;
     let passed = gate::pass(&database.url, history, settings.env, identity).await?;
-    let queue = Queue::open(settings, work.queue).await?;
+    let names: Vec<_> = work.queues.iter().map(|queue| queue.name).collect();
+    let places = Places::open(settings, &names).await?;
     if settings.env == AppEnv::Development {
-        banner(identity, &database, passed, &queue.url, work.example)?;
+        banner(identity, &database, passed, &places.urls, work.example)?;
     }
-    let pools = Pools::open(&database.url, &identity.name, work.options.concurrency)?;
-    let state =
-        (work.setup)(Setup { database: pools, echo_url: queue.echo_url() }).await.map_err(|error| {
-            Failed::new(Exit::Failed, format!("the set-up failed: {error}"), "see the message")
-        })?;
+    let handlers = work.queues.iter().map(|queue| queue.options.concurrency).sum();
+    let pools = Pools::open(&database.url, &identity.name, handlers)?;
+    let given = Setup { database: pools.clone(), echo_url: places.echo_url() };
+    let state = (work.setup)(given).await.map_err(|error| {
+        Failed::new(Exit::Failed, format!("the set-up failed: {error}"), "see the message")
+    })?;
 
-    let handler = work.handler;
-    let handle = move |message: Message| {
-        let (handler, state) = (handler.clone(), state.clone());
-        async move { handler(message, state).await }
+    // Ends the polls: by the stop, by a schema that has moved on, or because another queue cannot be worked.
+    let drain = stop.child_token();
+    let relaying = CancellationToken::new();
+    let relay = match work.has_outbox {
+        true => Some(tokio::spawn(relay(&places, &names, &pools).await?.run(relaying.clone()))),
+        false => None,
     };
-    let sqs = Sqs::new(client(&queue.url, queue.is_local()).await?, &queue.url);
-    let fallen = Arc::new(std::sync::OnceLock::new());
-    let shutdown = async {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            reason = gate::fallen(&database.url, history, &identity.name) => {
-                tracing::error!(reason = %reason.message, "the schema has moved on: draining");
-                fallen.get_or_init(|| reason);
-            }
-        }
-    };
-    tracing::info!(queue = %queue.url, concurrency = work.options.concurrency, "serving");
-    let ledger = onward_worker::run(sqs, handle, work.options, shutdown).await?;
-    tracing::info!(%ledger, "stopped");
-    if let Some(reason) = Arc::into_inner(fallen).and_then(std::sync::OnceLock::into_inner) {
-        return Err(reason);
+    let mut watched = Vec::new();
+    let mut workers = JoinSet::new();
+    for (queue, url) in work.queues.into_iter().zip(&places.urls) {
+        let WorkedQueue { name, handler, options } = queue;
+        let monitor = Monitor::default();
+        watched.push(Watched { queue: name, monitor: monitor.clone(), wait: options.wait });
+        let (state, pools) = (state.clone(), pools.clone());
+        let handle = move |message: Message| {
+            let (handler, state, pools) = (handler.clone(), state.clone(), pools.clone());
+            async move { handler(message, state, pools).await }
+        };
+        let sqs = Sqs::new(client(url, places.is_local()).await?, url)
+            .signed(&command::migrate::host_name(), &identity.version);
+        tracing::info!(queue = %url, concurrency = options.concurrency, "serving");
+        let told = drain.clone().cancelled_owned();
+        workers.spawn(async move { (name, run_monitored(sqs, handle, options, monitor, told).await) });
     }
-    Ok(if ledger.abandoned == 0 { Exit::Done } else { Exit::Abandoned })
+    let _health = health::serve(settings, watched, drain.clone()).await?;
+    let fallen = gate::fallen(&database.url, history, &identity.name);
+    let outcome = until_all_end(workers, fallen, &drain).await;
+    relaying.cancel();
+    if let Some(relay) = relay
+        && let Err(error) = relay.await
+    {
+        tracing::error!(%error, "the task that publishes the outbox failed");
+    }
+    outcome
 }
 
-/// The queue, and what lives as long as it is worked.
-struct Queue {
-    url: String,
+/// Waits for every worker. The schema may fall behind meanwhile, and one queue that cannot be worked ends them all.
+async fn until_all_end(
+    mut workers: JoinSet<(&'static str, Result<Ledger, Fault>)>,
+    fallen: impl Future<Output = Failed>,
+    drain: &CancellationToken,
+) -> Result<Exit, Failed> {
+    let mut fallen = std::pin::pin!(fallen);
+    let (mut abandoned, mut failed) = (0, None);
+    loop {
+        let ended = tokio::select! {
+            ended = workers.join_next() => ended,
+            reason = &mut fallen, if failed.is_none() => {
+                tracing::error!(reason = %reason.message, "the schema has moved on: draining");
+                failed = Some(reason);
+                drain.cancel();
+                continue;
+            }
+        };
+        let reason = match ended {
+            None => break,
+            Some(Ok((queue, Ok(ledger)))) => {
+                tracing::info!(queue, %ledger, "stopped");
+                abandoned += ledger.abandoned;
+                continue;
+            }
+            Some(Ok((_, Err(fault)))) => fault.into(),
+            Some(Err(error)) => {
+                Failed::new(Exit::Failed, error, "this is a fault of the product; please report it")
+            }
+        };
+        failed.get_or_insert(reason);
+        drain.cancel();
+    }
+    match failed {
+        Some(failed) => Err(failed),
+        None if abandoned == 0 => Ok(Exit::Done),
+        None => Ok(Exit::Abandoned),
+    }
+}
+
+async fn relay(places: &Places, names: &[&str], pools: &Pools) -> Result<Relay, Failed> {
+    let help = "the outbox works on PostgreSQL";
+    Ok(Relay {
+        pool: pools.postgres().map_err(|error| Failed::new(Exit::Configuration, error, help))?,
+        client: client(&places.urls[0], places.is_local()).await?,
+        known: names.iter().map(ToString::to_string).zip(places.urls.clone()).collect(),
+        creates: places.is_local(),
+        wake: pools.wake.clone(),
+    })
+}
+
+/// Where the queues are, and what lives as long as they are worked.
+struct Places {
+    urls: Vec<String>,
     #[cfg(feature = "local")]
     local: Option<crate::local::Local>,
 }
 
-impl Queue {
-    async fn open(settings: &Settings, name: &str) -> Result<Self, Failed> {
-        if let Some(url) = &settings.queue_url {
+impl Places {
+    async fn open(settings: &Settings, names: &[&str]) -> Result<Self, Failed> {
+        if let Some(first) = &settings.queue_url {
+            let mut urls = vec![first.clone()];
+            for name in &names[1..] {
+                let variable = queue_variable(name);
+                let url = std::env::var(&variable).ok().filter(|url| !url.trim().is_empty());
+                let form = format!("https://sqs.REGION.amazonaws.com/ACCOUNT/{name}");
+                urls.push(url.ok_or_else(|| crate::environment::not_set(settings, &variable, &form))?);
+            }
             return Ok(Self {
-                url: url.clone(),
+                urls,
                 #[cfg(feature = "local")]
                 local: None,
             });
         }
         #[cfg(feature = "local")]
         if settings.env == AppEnv::Development {
-            let local = crate::local::Local::start(settings, name).await?;
-            return Ok(Self { url: local.queue_url.clone(), local: Some(local) });
+            let local = crate::local::Local::start(settings, names).await?;
+            return Ok(Self { urls: local.queue_urls.clone(), local: Some(local) });
         }
-        let form = format!("https://sqs.REGION.amazonaws.com/ACCOUNT/{name}");
+        let form = format!("https://sqs.REGION.amazonaws.com/ACCOUNT/{}", names[0]);
         Err(crate::environment::not_set(settings, "QUEUE_URL", &form))
     }
 
@@ -139,11 +218,17 @@ impl Queue {
     }
 }
 
+/// `QUEUE_URL_ORDERS_FIFO` for `orders.fifo`.
+fn queue_variable(name: &str) -> String {
+    let letters = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    format!("QUEUE_URL_{}", letters.collect::<String>())
+}
+
 fn banner(
     identity: &Identity,
     database: &Database,
     passed: Passed,
-    queue_url: &str,
+    queue_urls: &[String],
     example: Option<&str>,
 ) -> Result<(), Failed> {
     let before = passed.before.map_or_else(|| "empty".to_owned(), |before| before.to_string());
@@ -156,9 +241,9 @@ fn banner(
         String::new(),
         format!("  database  {}", database.url),
         format!("  schema    {schema}"),
-        format!("  queue     {queue_url}"),
-        String::new(),
     ];
+    lines.extend(queue_urls.iter().map(|url| format!("  queue     {url}")));
+    lines.push(String::new());
     if let Some(psql) = &database.psql {
         lines.extend(["Look into the database:".to_owned(), format!("  {psql}"), String::new()]);
     }

@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     /// It may hold a password and is never shown.
     pub database_url: Option<String>,
     pub queue_url: Option<String>,
+    /// Where health and metrics are served.
+    pub http_addr: Option<String>,
     /// The project's folder, for `sql/` and `.onward/`.
     #[cfg(feature = "local")]
     pub project: PathBuf,
@@ -69,6 +71,7 @@ impl Settings {
             env,
             database_url: set(globals.database_url),
             queue_url: set(globals.queue_url),
+            http_addr: variable("HTTP_ADDR"),
             #[cfg(feature = "local")]
             project: variable("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from),
         }

@@ -89,7 +89,7 @@ pub(crate) async fn connect(
 }
 
 /// Best effort: the journal is read by people, who know their hosts by these names.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let named = std::env::var("HOSTNAME").or_else(|_| std::env::var("COMPUTERNAME"));
     let file = || std::fs::read_to_string("/etc/hostname").map(|name| name.trim().to_owned());
     named.ok().or_else(|| file().ok()).filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())

@@ -1,47 +1,304 @@
+//! What a person does with a queue: send, look, purge, and bring dead letters back.
+
 use std::io::Read as _;
 
-use onward_worker::Fault;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName as Attribute,
+    SendMessageBatchRequestEntry,
+};
+use onward_worker::{Fault, REJECTED};
+use serde_json::{Value, json};
 
 use crate::cli;
 use crate::exit::{Exit, Failed};
 use crate::queue::client;
 use crate::settings::Settings;
-use crate::terminal::data;
+use crate::terminal::{data, note};
 
 pub(crate) async fn run(settings: &Settings, command: &cli::Queue) -> Result<Exit, Failed> {
-    match command {
-        cli::Queue::Send { body, group } => send(settings, body, group.as_deref()).await,
+    let place = Place::open(settings, command.queue.as_deref()).await?;
+    match &command.action {
+        cli::QueueAction::Send { body, group } => place.send(body, group.as_deref()).await,
+        cli::QueueAction::Stats { json } => place.stats(*json).await,
+        cli::QueueAction::Peek { max, json } => place.peek(&place.url, *max, *json).await,
+        cli::QueueAction::Dead { max, json } => place.peek(&place.dead_letters().await?, *max, *json).await,
+        cli::QueueAction::Purge { confirm } => place.purge(confirm.as_deref()).await,
+        cli::QueueAction::Redrive { filter, max } => place.redrive(filter.as_deref(), *max).await,
     }
 }
 
-/// The configured queue, or that of the development launch in another terminal.
-fn queue_url(settings: &Settings) -> Result<(String, bool), Failed> {
+/// A queue and the way to it.
+struct Place {
+    url: String,
+    client: Client,
+}
+
+/// How long a message that is looked at stays hidden from the workers.
+const PEEK_SECONDS: i32 = 5;
+
+/// How long a dead letter is ours while it is brought back.
+const REDRIVE_SECONDS: i32 = 60;
+
+impl Place {
+    /// The configured queue, or that of the development launch in another terminal; another one beside it by name.
+    async fn open(settings: &Settings, name: Option<&str>) -> Result<Self, Failed> {
+        let (url, local) = first_queue(settings)?;
+        let client = client(&url, local).await?;
+        let mut place = Self { url, client };
+        if let Some(name) = name.filter(|name| *name != place.name()) {
+            place.url = place.url_of(name).await?;
+        }
+        Ok(place)
+    }
+
+    fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or_default()
+    }
+
+    async fn url_of(&self, name: &str) -> Result<String, Failed> {
+        let found =
+            self.client.get_queue_url().queue_name(name).send().await.map_err(|error| refused(&error))?;
+        Ok(found.queue_url.unwrap_or_default())
+    }
+
+    async fn send(&self, body: &str, group: Option<&str>) -> Result<Exit, Failed> {
+        let body = if body == "-" { read_stdin()? } else { body.to_owned() };
+        let request = self.client.send_message().queue_url(&self.url).message_body(body);
+        let request = request.set_message_group_id(group.map(str::to_owned));
+        let request = request.set_message_deduplication_id(group.map(|_| unique_id()));
+        let sent = request.send().await.map_err(|error| refused(&error))?;
+        data(sent.message_id().unwrap_or_default())?;
+        Ok(Exit::Done)
+    }
+
+    async fn attributes(&self, url: &str, names: &[Attribute]) -> Result<Vec<Option<String>>, Failed> {
+        let request = self.client.get_queue_attributes().queue_url(url);
+        let request = request.set_attribute_names(Some(names.to_vec()));
+        let answer = request.send().await.map_err(|error| refused(&error))?;
+        let all = answer.attributes.unwrap_or_default();
+        Ok(names.iter().map(|name| all.get(name).cloned()).collect())
+    }
+
+    async fn counts(&self, url: &str) -> Result<Value, Failed> {
+        let names = [
+            Attribute::ApproximateNumberOfMessages,
+            Attribute::ApproximateNumberOfMessagesNotVisible,
+            Attribute::ApproximateNumberOfMessagesDelayed,
+        ];
+        let counts = self.attributes(url, &names).await?;
+        let number =
+            |index: usize| counts[index].as_deref().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        let name = url.rsplit('/').next().unwrap_or_default();
+        Ok(json!({"queue": name, "waiting": number(0), "in_flight": number(1), "delayed": number(2)}))
+    }
+
+    async fn stats(&self, as_json: bool) -> Result<Exit, Failed> {
+        let mut all = vec![self.counts(&self.url).await?];
+        if let Some(dead) = self.dead_letter_name().await? {
+            all.push(self.counts(&self.url_of(&dead).await?).await?);
+        }
+        if as_json {
+            data(&json!({ "queues": all }).to_string())?;
+            return Ok(Exit::Done);
+        }
+        for counts in all {
+            let name = counts["queue"].as_str().unwrap_or_default();
+            let (waiting, in_flight, delayed) =
+                (&counts["waiting"], &counts["in_flight"], &counts["delayed"]);
+            data(&format!("{name}  {waiting} waiting, {in_flight} in flight, {delayed} delayed"))?;
+        }
+        Ok(Exit::Done)
+    }
+
+    /// The queue that the redrive policy names.
+    async fn dead_letter_name(&self) -> Result<Option<String>, Failed> {
+        let policy = self.attributes(&self.url, &[Attribute::RedrivePolicy]).await?.remove(0);
+        let policy = policy.and_then(|policy| serde_json::from_str::<Value>(&policy).ok());
+        let arn = policy.as_ref().and_then(|policy| policy["deadLetterTargetArn"].as_str());
+        Ok(arn.and_then(|arn| arn.rsplit(':').next()).map(str::to_owned))
+    }
+
+    async fn dead_letters(&self) -> Result<String, Failed> {
+        let name = self.dead_letter_name().await?.ok_or_else(|| {
+            let help = "give it a RedrivePolicy with a deadLetterTargetArn";
+            Failed::new(Exit::Configuration, format!("{} has no dead-letter queue", self.name()), help)
+        })?;
+        self.url_of(&name).await
+    }
+
+    async fn receive(&self, url: &str, max: usize, visibility: i32) -> Result<Vec<Message>, Failed> {
+        let request = self.client.receive_message().queue_url(url).visibility_timeout(visibility);
+        let request = request.max_number_of_messages(i32::try_from(max.clamp(1, 10)).unwrap_or(10));
+        let request = request.message_system_attribute_names(MessageSystemAttributeName::All);
+        let received = request.message_attribute_names("All").wait_time_seconds(1).send().await;
+        Ok(received.map_err(|error| refused(&error))?.messages.unwrap_or_default())
+    }
+
+    async fn peek(&self, url: &str, max: usize, as_json: bool) -> Result<Exit, Failed> {
+        note(&format!(
+            "a look is a receive: what is shown is hidden from the workers for {PEEK_SECONDS} s and counts as received \
+             once more"
+        ));
+        let mut shown = Vec::new();
+        while shown.len() < max {
+            let messages = self.receive(url, max - shown.len(), PEEK_SECONDS).await?;
+            let new: Vec<_> = messages
+                .iter()
+                .map(as_value)
+                .filter(|new| shown.iter().all(|old: &Value| old["id"] != new["id"]))
+                .collect();
+            if new.is_empty() {
+                break;
+            }
+            shown.extend(new);
+        }
+        if as_json {
+            data(&json!({ "messages": shown }).to_string())?;
+            return Ok(Exit::Done);
+        }
+        for message in &shown {
+            let text = |key: &str| message[key].as_str().unwrap_or_default().to_owned();
+            data(&format!(
+                "{}  received {} time(s)  {}",
+                text("id"),
+                message["receive_count"],
+                text("body")
+            ))?;
+            if let Some(reason) = message["rejected"]["reason"].as_str() {
+                data(&format!("    rejected: {reason}"))?;
+            }
+        }
+        data(&format!("{} message(s)", shown.len()))?;
+        Ok(Exit::Done)
+    }
+
+    async fn purge(&self, confirm: Option<&str>) -> Result<Exit, Failed> {
+        let name = self.name();
+        if confirm != Some(name) {
+            let message = format!("purge deletes every message of {name} for good");
+            let help = format!("if that is meant: `queue purge --confirm {name}`");
+            return Err(Failed::new(Exit::Usage, message, help));
+        }
+        self.client.purge_queue().queue_url(&self.url).send().await.map_err(|error| refused(&error))?;
+        data(&format!("{name} is purged; SQS takes up to a minute for it"))?;
+        Ok(Exit::Done)
+    }
+
+    /// Sends dead letters to the queue again, each before it is deleted from where it was, so that none is lost.
+    async fn redrive(&self, filter: Option<&str>, max: usize) -> Result<Exit, Failed> {
+        let dead = self.dead_letters().await?;
+        let (mut moved, mut left) = (0, 0);
+        while moved < max {
+            let messages = self.receive(&dead, (max - moved).min(10), REDRIVE_SECONDS).await?;
+            if messages.is_empty() {
+                break;
+            }
+            let (chosen, others): (Vec<_>, Vec<_>) =
+                messages.iter().partition(|message| matches(message, filter));
+            left += others.len();
+            if !chosen.is_empty() {
+                moved += self.send_again(&dead, &chosen, moved).await?;
+            }
+        }
+        data(&format!("{moved} message(s) sent to {} again, {left} left that do not match", self.name()))?;
+        Ok(Exit::Done)
+    }
+
+    async fn send_again(&self, dead: &str, chosen: &[&Message], moved: usize) -> Result<usize, Failed> {
+        let entries = chosen.iter().enumerate().map(|(index, message)| again(index, message)).collect();
+        let send = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let sent = send.send().await.map_err(|error| refused(&error))?;
+        let taken: Vec<_> = sent
+            .successful()
+            .iter()
+            .filter_map(|entry| chosen.get(entry.id().parse::<usize>().ok()?))
+            .filter_map(|message| message.receipt_handle())
+            .enumerate()
+            .map(|(index, receipt)| {
+                let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
+                entry.receipt_handle(receipt).build().expect("id and receipt handle are set")
+            })
+            .collect();
+        let count = taken.len();
+        if count > 0 {
+            let delete = self.client.delete_message_batch().queue_url(dead).set_entries(Some(taken));
+            let deleted = delete.send().await.map_err(|error| refused(&error))?;
+            if let Some(failed) = deleted.failed().first() {
+                let message =
+                    format!("a message was sent again and is still a dead letter: {}", failed.code());
+                return Err(Failed::new(Exit::Queue, message, "delete it there by hand"));
+            }
+        }
+        match sent.failed().first() {
+            None => Ok(count),
+            Some(failed) => {
+                let reason = failed.message().unwrap_or_default();
+                let message = format!("{} moved, then one was refused: {reason}", moved + count);
+                Err(Failed::new(Exit::Queue, message, "see the reason, then run it again"))
+            }
+        }
+    }
+}
+
+fn matches(message: &Message, filter: Option<&str>) -> bool {
+    filter.is_none_or(|filter| {
+        let reason = as_value(message)["rejected"]["reason"].as_str().unwrap_or_default().to_owned();
+        message.body().unwrap_or_default().contains(filter) || reason.contains(filter)
+    })
+}
+
+fn first_queue(settings: &Settings) -> Result<(String, bool), Failed> {
     if let Some(url) = &settings.queue_url {
         return Ok((url.clone(), false));
     }
     #[cfg(feature = "local")]
     if settings.env == crate::settings::AppEnv::Development {
-        return Ok((crate::local::running_queue(settings)?, true));
+        let urls = crate::local::running_queues(settings)?;
+        return Ok((urls.into_iter().next().unwrap_or_default(), true));
     }
     let form = "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME";
     Err(crate::environment::not_set(settings, "QUEUE_URL", form))
 }
 
-async fn send(settings: &Settings, body: &str, group: Option<&str>) -> Result<Exit, Failed> {
-    let (url, local) = queue_url(settings)?;
-    let body = if body == "-" { read_stdin()? } else { body.to_owned() };
-    let sent = client(&url, local)
-        .await?
-        .send_message()
-        .queue_url(&url)
-        .message_body(body)
-        .set_message_group_id(group.map(str::to_owned))
-        .set_message_deduplication_id(group.map(|_| unique_id()))
-        .send()
-        .await
-        .map_err(|error| Failed::from(Fault::of_sdk(&error)))?;
-    data(sent.message_id().unwrap_or_default())?;
-    Ok(Exit::Done)
+fn refused<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> Failed {
+    Fault::of_sdk(error).into()
+}
+
+fn as_value(message: &Message) -> Value {
+    let system = |name: MessageSystemAttributeName| {
+        message.attributes().and_then(|all| all.get(&name)).cloned().unwrap_or_default()
+    };
+    let rejected = message
+        .message_attributes()
+        .and_then(|all| all.get(REJECTED))
+        .and_then(|value| value.string_value())
+        .and_then(|text| serde_json::from_str::<Value>(text).ok());
+    json!({
+        "id": message.message_id(),
+        "body": message.body(),
+        "receive_count": system(MessageSystemAttributeName::ApproximateReceiveCount).parse::<u64>().unwrap_or(0),
+        "sent_ms": system(MessageSystemAttributeName::SentTimestamp).parse::<u64>().ok(),
+        "group": Some(system(MessageSystemAttributeName::MessageGroupId)).filter(|group| !group.is_empty()),
+        "rejected": rejected,
+    })
+}
+
+/// The same message once more, without the reason of its rejection.
+fn again(index: usize, message: &Message) -> SendMessageBatchRequestEntry {
+    let group =
+        message.attributes().and_then(|all| all.get(&MessageSystemAttributeName::MessageGroupId)).cloned();
+    let mut attributes = message.message_attributes.clone().unwrap_or_default();
+    attributes.remove(REJECTED);
+    SendMessageBatchRequestEntry::builder()
+        .id(index.to_string())
+        .message_body(message.body().unwrap_or_default())
+        .set_message_attributes(Some(attributes).filter(|all| !all.is_empty()))
+        .set_message_deduplication_id(group.as_ref().map(|_| unique_id()))
+        .set_message_group_id(group)
+        .build()
+        .expect("id and body are set")
 }
 
 /// Every message that a person sends is meant, also the same one twice.

@@ -1,0 +1,175 @@
+//! Publishes what handlers have committed to the table `outbox`: at least once, in order, by tens, one node at a time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use onward_worker::Fault;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::database::PgPool;
+
+/// The attribute that tells a message from its copy: the same for each time that one row is published.
+pub(crate) const ID: &str = "onward.id";
+
+/// How often the table is looked at without being told: for rows of other nodes, and those that a crash left.
+const PATROL: Duration = Duration::from_secs(5);
+
+/// How many rows are published in one transaction.
+const ROWS: i64 = 100;
+
+/// The most bytes of a batch: SQS takes 1 MiB, and other servers the 256 KiB that it took before.
+const BATCH_BYTES: usize = 200 * 1024;
+
+pub(crate) struct Relay {
+    pub pool: PgPool,
+    pub client: Client,
+    /// Where the queues are that this app works itself; all others are found by name.
+    pub known: HashMap<String, String>,
+    /// Whether a queue that is missing is created, as in development.
+    pub creates: bool,
+    /// Told after each commit of this process.
+    pub wake: Arc<Notify>,
+}
+
+struct Row {
+    id: i64,
+    key: String,
+    queue: String,
+    group: Option<String>,
+    body: String,
+}
+
+impl Relay {
+    /// Publishes until it is stopped; what is left is published by the next one.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            match self.publish().await {
+                Ok(0) => {}
+                Ok(_) => continue,
+                Err(reason) => {
+                    tracing::warn!(%reason, "the outbox could not be published and is tried again")
+                }
+            }
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(PATROL) => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        // What the last handlers have committed goes out before the process ends.
+        while matches!(self.publish().await, Ok(published) if published > 0) {}
+    }
+
+    /// One transaction: takes the turn, publishes some rows, and deletes those that the queue has. A crash in between
+    /// publishes them once more, under the same key.
+    async fn publish(&mut self) -> Result<usize, String> {
+        let mut connection = self.pool.get().await.map_err(|error| error.to_string())?;
+        let transaction = connection.transaction().await.map_err(|error| error.to_string())?;
+        let turn =
+            "SELECT pg_try_advisory_xact_lock(hashtext('onward'), hashtext(current_schema() || '.outbox'))";
+        let has_turn: bool =
+            transaction.query_one(turn, &[]).await.map_err(|error| error.to_string())?.get(0);
+        if !has_turn {
+            return Ok(0);
+        }
+        let select = "SELECT id, key::text, queue, group_id, body FROM outbox ORDER BY id LIMIT $1";
+        let rows = transaction.query(select, &[&ROWS]).await.map_err(|error| error.to_string())?;
+        let mut queues: Vec<(String, Vec<Row>)> = Vec::new();
+        for row in &rows {
+            let row = Row {
+                id: row.get(0),
+                key: row.get(1),
+                queue: row.get(2),
+                group: row.get(3),
+                body: row.get(4),
+            };
+            match queues.iter_mut().find(|(queue, _)| *queue == row.queue) {
+                Some((_, rows)) => rows.push(row),
+                None => queues.push((row.queue.clone(), vec![row])),
+            }
+        }
+        let mut sent = Vec::new();
+        let mut refused = None;
+        for (queue, rows) in queues {
+            if let Err(reason) = self.send(&queue, &rows, &mut sent).await {
+                refused = Some(format!("{queue}: {reason}"));
+            }
+        }
+        let delete = "DELETE FROM outbox WHERE id = ANY($1)";
+        transaction.execute(delete, &[&sent]).await.map_err(|error| error.to_string())?;
+        transaction.commit().await.map_err(|error| error.to_string())?;
+        match refused {
+            Some(reason) if sent.is_empty() => Err(reason),
+            Some(reason) => {
+                tracing::warn!(%reason, "a part of the outbox could not be published and is tried again");
+                Ok(sent.len())
+            }
+            None => Ok(sent.len()),
+        }
+    }
+
+    /// Sends the rows of one queue in order; behind one that is refused nothing is sent, so that the order holds.
+    async fn send(&mut self, queue: &str, rows: &[Row], sent: &mut Vec<i64>) -> Result<(), String> {
+        let url = self.url(queue).await?;
+        let mut rest = rows;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |row: &&Row| {
+                bytes += row.body.len();
+                bytes <= BATCH_BYTES
+            };
+            let length = rest.iter().take(10).take_while(fits).count().max(1);
+            let (batch, later) = rest.split_at(length);
+            rest = later;
+            let entries = batch.iter().enumerate().map(|(index, row)| entry(index, row)).collect();
+            let request = self.client.send_message_batch().queue_url(&url).set_entries(Some(entries));
+            let answer = request.send().await.map_err(|error| Fault::of_sdk(&error).to_string())?;
+            let taken =
+                answer.successful().iter().filter_map(|entry| batch.get(entry.id().parse::<usize>().ok()?));
+            sent.extend(taken.map(|row| row.id));
+            if let Some(failed) = answer.failed().first() {
+                return Err(format!("{}: {}", failed.code(), failed.message().unwrap_or_default()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn url(&mut self, queue: &str) -> Result<String, String> {
+        if let Some(url) = self.known.get(queue) {
+            return Ok(url.clone());
+        }
+        let found = self.client.get_queue_url().queue_name(queue).send().await;
+        let url = match found {
+            Ok(found) => found.queue_url,
+            Err(_) if self.creates => {
+                let create = self.client.create_queue().queue_name(queue);
+                let create = if queue.ends_with(".fifo") {
+                    create.attributes(aws_sdk_sqs::types::QueueAttributeName::FifoQueue, "true")
+                } else {
+                    create
+                };
+                create.send().await.map_err(|error| Fault::of_sdk(&error).to_string())?.queue_url
+            }
+            Err(error) => return Err(Fault::of_sdk(&error).to_string()),
+        };
+        let url = url.ok_or("the queue has no URL")?;
+        self.known.insert(queue.to_owned(), url.clone());
+        Ok(url)
+    }
+}
+
+fn entry(index: usize, row: &Row) -> SendMessageBatchRequestEntry {
+    let key = MessageAttributeValue::builder().data_type("String").string_value(&row.key);
+    SendMessageBatchRequestEntry::builder()
+        .id(index.to_string())
+        .message_body(&row.body)
+        .message_attributes(ID, key.build().expect("the data type is set"))
+        .set_message_group_id(row.group.clone())
+        .set_message_deduplication_id(row.group.as_ref().map(|_| row.key.clone()))
+        .build()
+        .expect("id and body are set")
+}

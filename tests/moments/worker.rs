@@ -1,0 +1,134 @@
+//! What a worker shows while it works, and what a person does with its queue.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+
+use serde_json::Value;
+
+use crate::support::{Database, Queue, Running, Said, arguments, production, run};
+
+struct World {
+    database: Database,
+    queue: Queue,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self { database: Database::create(), queue: Queue::create() };
+        assert_eq!(world.app(&["migrate"]).code, Some(0));
+        world
+    }
+
+    fn app(&self, given: &[&str]) -> Said {
+        run(&mut arguments(production(&self.database.url, &self.queue.url), given))
+    }
+
+    fn json(&self, given: &[&str]) -> Value {
+        let said = self.app(given);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", said.stdout))
+    }
+
+    fn serve(&self, http_addr: &str) -> Running {
+        let mut command = arguments(production(&self.database.url, &self.queue.url), ["serve"]);
+        Running::start(command.env("HTTP_ADDR", http_addr))
+    }
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("answers");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("is open");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("is text");
+    answer
+}
+
+/// A loopback address that was free a moment ago.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").to_string()
+}
+
+#[test]
+fn health_and_metrics_are_served() {
+    let world = World::new();
+    let address = free_address();
+    let mut serving = world.serve(&address);
+    serving.wait_for("health and metrics");
+    assert_eq!(world.app(&["queue", "send", "no json"]).code, Some(0));
+    serving.wait_for("message rejected");
+    assert!(get(&address, "/livez").starts_with("HTTP/1.1 200"));
+    assert!(get(&address, "/readyz").starts_with("HTTP/1.1 200"));
+    let metrics = get(&address, "/metrics");
+    for line in [
+        "onward_messages_total{queue=\"deliveries\",outcome=\"received\"} 1",
+        "onward_messages_total{queue=\"deliveries\",outcome=\"rejected\"} 1",
+        "onward_sqs_calls_total{queue=\"deliveries\",call=\"send\"} 1",
+        "# TYPE onward_sqs_dollars_total counter",
+    ] {
+        assert!(metrics.contains(line), "{line}:\n{metrics}");
+    }
+    serving.signal("-TERM");
+    assert_eq!(serving.end().0.code(), Some(0));
+}
+
+#[test]
+fn a_wrong_or_busy_http_address_is_refused() {
+    let world = World::new();
+    let (status, output) = world.serve("nowhere").end();
+    assert_eq!(status.code(), Some(3), "{output}");
+    assert!(output.contains("HTTP_ADDR is `nowhere`"), "{output}");
+    let busy = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let (status, output) = world.serve(&busy.local_addr().expect("is bound").to_string()).end();
+    assert_eq!(status.code(), Some(3), "{output}");
+    assert!(output.contains("cannot be opened"), "{output}");
+}
+
+#[test]
+fn dead_letters_say_why_and_are_brought_back() {
+    let world = World::new();
+    let mut serving = world.serve("127.0.0.1:0");
+    serving.wait_for("serving");
+    for body in ["first junk", "second junk"] {
+        assert_eq!(world.app(&["queue", "send", body]).code, Some(0));
+        serving.wait_for("message rejected");
+    }
+    serving.signal("-TERM");
+    assert_eq!(serving.end().0.code(), Some(0), "every delete was told");
+
+    let stats = world.json(&["queue", "stats", "--json"]);
+    assert_eq!(stats["queues"][0]["waiting"], 0, "{stats}");
+    assert_eq!(
+        (&stats["queues"][1]["queue"], &stats["queues"][1]["waiting"]),
+        (&"deliveries-dead".into(), &2.into())
+    );
+
+    let redriven = world.app(&["queue", "redrive", "--filter", "second"]);
+    assert_eq!(redriven.stdout, "1 message(s) sent to deliveries again, 1 left that do not match\n");
+    let back = world.json(&["queue", "peek", "--json"]);
+    assert_eq!(back["messages"][0]["body"], "second junk");
+    assert_eq!(back["messages"][0]["rejected"], Value::Null, "the reason does not go with it");
+
+    let unsure = world.app(&["queue", "purge"]);
+    assert_eq!(unsure.code, Some(2), "{}", unsure.stderr);
+    assert!(unsure.stderr.contains("`queue purge --confirm deliveries`"), "{}", unsure.stderr);
+    assert_eq!(world.app(&["queue", "purge", "--confirm", "deliveries"]).code, Some(0));
+    assert_eq!(world.json(&["queue", "stats", "--json"])["queues"][0]["waiting"], 0);
+    let missing = world.app(&["queue", "--queue", "nowhere", "stats"]);
+    assert_eq!(missing.code, Some(5), "{}", missing.stderr);
+}
+
+#[test]
+fn a_dead_letter_carries_its_reason() {
+    let world = World::new();
+    let mut serving = world.serve("127.0.0.1:0");
+    serving.wait_for("serving");
+    assert_eq!(world.app(&["queue", "send", "junk"]).code, Some(0));
+    serving.wait_for("message rejected");
+    let dead = world.json(&["queue", "dead", "--json"]);
+    let letter = &dead["messages"][0];
+    assert_eq!(letter["body"], "junk", "the body is untouched");
+    let rejected = &letter["rejected"];
+    assert!(rejected["reason"].as_str().is_some_and(|reason| reason.contains("does not decode")), "{dead}");
+    assert_eq!((&rejected["attempts"], &rejected["version"]), (&1.into(), &env!("CARGO_PKG_VERSION").into()));
+    assert!(rejected["node"].is_string());
+}
