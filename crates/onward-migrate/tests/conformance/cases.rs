@@ -26,6 +26,16 @@ pub(crate) fn all(kind: Kind) -> Vec<Trial> {
             "a_migrator_that_dies_leaves_a_script_boundary",
             a_migrator_that_dies_leaves_a_script_boundary,
         ),
+        trial(
+            kind,
+            "kill_at_any_moment_leaves_a_script_boundary",
+            kill_at_any_moment_leaves_a_script_boundary,
+        ),
+        trial(
+            kind,
+            "a_lock_of_another_session_is_not_waited_for_longer_than_asked",
+            a_lock_is_not_waited_for_longer,
+        ),
         trial(kind, "no_transaction_says_when_it_is_half_done", no_transaction_says_when_it_is_half_done),
         trial(kind, "a_single_transaction_rolls_back_as_one", a_single_transaction_rolls_back_as_one),
         trial(kind, "states_that_a_journal_can_be_in", states_that_a_journal_can_be_in),
@@ -219,6 +229,103 @@ async fn a_migrator_that_dies_leaves_a_script_boundary(world: World) {
     world.query(end_sleepers).await;
     assert_eq!(world.migrate(&mended).await.expect("goes on"), Migrated { from: Some(1), to: 2, scripts: 1 });
     assert_eq!(world.query("SELECT count(*) FROM orders").await, "2");
+}
+
+/// Names the database for a process that is started to be killed.
+pub(crate) const MIGRATOR: &str = "ONWARD_TEST_MIGRATOR";
+
+const MANY: usize = 150;
+
+/// Each script adds one row, so that the rows and the journal tell whether they belong together.
+fn many() -> Vec<String> {
+    let scripts = (1..=MANY).map(|number| format!("INSERT INTO orders (id) VALUES ({number});"));
+    std::iter::once(BASELINE.to_owned()).chain(scripts).collect()
+}
+
+/// What the started process does.
+pub(crate) fn be_a_migrator(address: &str) -> std::process::ExitCode {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    runtime.block_on(async {
+        let texts = many();
+        let url: onward_migrate::DatabaseUrl = address.parse().expect("is an address");
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        let all = crate::world::history(url.dialect(), 0, &texts);
+        let mut engine = onward_migrate::Session::connect(&url, &Default::default()).await.expect("connects");
+        migrate(&mut engine, &all, &options(), &mut |_| {}).await.expect("works");
+    });
+    std::process::ExitCode::SUCCESS
+}
+
+async fn kill_at_any_moment_leaves_a_script_boundary(world: World) {
+    let texts = many();
+    let all = world.history(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let start = || {
+        let mut command = std::process::Command::new(std::env::current_exe().expect("is known"));
+        command.env(MIGRATOR, world.address()).spawn().expect("starts")
+    };
+    let mut kills = 0;
+    let mut applied = -1;
+    while kills < 12 {
+        let mut migrator = start();
+        // Until it has got further than the one before, or is through.
+        while world.status(&all).await.applied.unwrap_or(-1) <= applied
+            && migrator.try_wait().expect("can be asked").is_none()
+        {}
+        migrator.kill().expect("can be killed");
+        migrator.wait().expect("ends");
+        kills += 1;
+        let status = world.status(&all).await;
+        assert!(
+            matches!(status.state, SchemaState::Empty | SchemaState::Behind | SchemaState::Current),
+            "{status:?}"
+        );
+        applied = status.applied.unwrap_or(-1);
+        if applied >= 0 {
+            // The server may still be ending the transaction of the killed one, so both are read in one statement.
+            let both = "SELECT CASE WHEN (SELECT count(*) FROM orders) = (SELECT max(version) FROM schema_journal) THEN 1 \
+                        ELSE 0 END";
+            assert_eq!(world.query(both).await, "1", "at {applied}");
+        }
+        if status.state == SchemaState::Current {
+            break;
+        }
+    }
+    world.migrate(&all).await.expect("the next run goes on");
+    assert_eq!(world.status(&all).await.state, SchemaState::Current);
+    assert_eq!(world.query("SELECT count(*) FROM orders").await, MANY.to_string());
+}
+
+async fn a_lock_is_not_waited_for_longer(world: World) {
+    let all = world.history(&[BASELINE]);
+    world.migrate(&all).await.expect("works");
+    let hold = world.either(
+        "BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)",
+        "BEGIN TRANSACTION; SELECT count(*) FROM orders WITH (TABLOCKX, HOLDLOCK); WAITFOR DELAY '00:10:00'",
+    );
+    let taken = world.either(
+        "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'orders'::regclass",
+        "SELECT count(*) FROM sys.dm_tran_locks WHERE resource_type = 'OBJECT' AND request_mode = 'X' AND \
+         resource_database_id = DB_ID()",
+    );
+    let options_with_limit = onward_migrate::SessionOptions {
+        application_name: "impatient".to_owned(),
+        lock_timeout: Some(Duration::from_millis(200)),
+    };
+    let mut engine =
+        onward_migrate::Session::connect(&world.url, &options_with_limit).await.expect("connects");
+    let more = world.history(&[BASELINE, "-- onward: contract\nALTER TABLE orders ADD size int NULL;"]);
+    let given = options();
+    let waits = async {
+        while world.query(taken).await == "0" {}
+        migrate(&mut engine, &more, &given, &mut |_| {}).await
+    };
+    let outcome = tokio::select! {
+        _ = world.query(hold) => panic!("the lock was given back too early"),
+        outcome = waits => outcome,
+    };
+    let error = outcome.expect_err("has waited long enough");
+    assert_eq!(failure(&error).server.code, world.either("55P03", "1222"));
+    assert_eq!(failure(&error).outcome, "Script-0001.sql was rolled back as a whole");
 }
 
 async fn no_transaction_says_when_it_is_half_done(world: World) {

@@ -79,18 +79,12 @@ impl World {
 
     /// The same after a squash: the baseline contains the scripts up to a number.
     pub(crate) fn history_from(&self, through: i32, texts: &[&str]) -> History {
-        let name = |index| match index {
-            0 => onward_script::baseline_name(through),
-            index => onward_script::script_name(through + i32::try_from(index).expect("is small")),
-        };
-        let texts: BTreeMap<_, _> =
-            texts.iter().enumerate().map(|(index, text)| (name(index), *text)).collect();
-        let entries =
-            texts.into_iter().map(|(name, text)| Entry { name, content: Content::File(text.into()) });
-        let folder = Folder { path: "sql".to_owned(), entries: entries.collect() };
-        let options = Options { dialect: self.kind.dialect(), release: false };
-        let checked = check(&folder, options, &Known::default());
-        checked.history.unwrap_or_else(|| panic!("{:?}", checked.findings))
+        history(self.kind.dialect(), through, texts)
+    }
+
+    /// The database's address, for another process; it holds the password.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     pub(crate) async fn connect(&self) -> Session {
@@ -199,4 +193,17 @@ async fn query_sql_server(url: &str, sql: &str) -> String {
         columns.collect::<Vec<_>>().join("|")
     });
     rows.collect::<Vec<_>>().join("\n")
+}
+
+/// A history of these texts, whose baseline contains the scripts up to a number.
+pub(crate) fn history(dialect: Dialect, through: i32, texts: &[&str]) -> History {
+    let name = |index| match index {
+        0 => onward_script::baseline_name(through),
+        index => onward_script::script_name(through + i32::try_from(index).expect("is small")),
+    };
+    let texts: BTreeMap<_, _> = texts.iter().enumerate().map(|(index, text)| (name(index), *text)).collect();
+    let entries = texts.into_iter().map(|(name, text)| Entry { name, content: Content::File(text.into()) });
+    let folder = Folder { path: "sql".to_owned(), entries: entries.collect() };
+    let checked = check(&folder, Options { dialect, release: false }, &Known::default());
+    checked.history.unwrap_or_else(|| panic!("{:?}", checked.findings))
 }

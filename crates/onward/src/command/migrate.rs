@@ -1,5 +1,7 @@
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use onward_migrate::{
     DatabaseUrl, Event, MigrateOptions, Migrated, Plan, Session, SessionOptions, Status, Transaction,
 };
@@ -75,8 +77,8 @@ pub(crate) async fn upgrade(
         single_transaction: options.single_transaction,
         identity: identity.for_journal(),
     };
-    let mut show = |event| show(&event, progress);
-    Ok(onward_migrate::migrate(&mut engine, history, &options, &mut show).await?)
+    let mut shown = Shown::new(progress);
+    Ok(onward_migrate::migrate(&mut engine, history, &options, &mut |event| shown.show(&event)).await?)
 }
 
 pub(crate) async fn connect(
@@ -95,16 +97,54 @@ pub(crate) fn host_name() -> String {
     named.ok().or_else(|| file().ok()).filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
-pub(crate) fn show(event: &Event, progress: Progress) {
-    match (event, progress) {
-        (Event::Waiting { holder }, _) => note(&format!("waiting for another migrator: {holder}")),
-        (Event::Notice { text }, _) => note(&format!("  {text}")),
-        (Event::Started { file, title: Some(title) }, Progress::Lines) => note(&format!("{file}  {title}")),
-        (Event::Started { file, title: None }, Progress::Lines) => note(file),
-        (Event::Applied { file, duration }, Progress::Lines) => {
-            note(&format!("{file}  applied in {} ms", duration.as_millis()));
+/// Shows a migration: a bar on a terminal, lines elsewhere.
+pub(crate) struct Shown {
+    progress: Progress,
+    bar: Option<ProgressBar>,
+}
+
+impl Shown {
+    pub(crate) fn new(progress: Progress) -> Self {
+        Self { progress, bar: None }
+    }
+
+    pub(crate) fn show(&mut self, event: &Event) {
+        match (event, &self.bar, self.progress) {
+            (Event::Waiting { holder }, ..) => self.say(&format!("waiting for another migrator: {holder}")),
+            (Event::Notice { text }, ..) => self.say(&format!("  {text}")),
+            (Event::Planned { scripts }, _, Progress::Lines)
+                if *scripts > 0 && std::io::stderr().is_terminal() =>
+            {
+                let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}");
+                let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+                self.bar = Some(ProgressBar::new(*scripts as u64).with_style(style));
+            }
+            (Event::Started { file, title }, Some(bar), _) => {
+                bar.set_message(format!("{file}  {}", title.as_deref().unwrap_or_default()));
+            }
+            (Event::Applied { file, duration }, Some(bar), _) => {
+                bar.println(format!("{file}  applied in {} ms", duration.as_millis()));
+                bar.inc(1);
+                if bar.length() == Some(bar.position()) {
+                    bar.finish_and_clear();
+                }
+            }
+            (Event::Started { file, title: Some(title) }, None, Progress::Lines) => {
+                note(&format!("{file}  {title}"));
+            }
+            (Event::Started { file, title: None }, None, Progress::Lines) => note(file),
+            (Event::Applied { file, duration }, None, Progress::Lines) => {
+                note(&format!("{file}  applied in {} ms", duration.as_millis()));
+            }
+            _ => {}
         }
-        _ => {}
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => note(text),
+        }
     }
 }
 

@@ -1,0 +1,6 @@
+//! What the app's own tests say of its scripts, on the server that `TEST_SQLSERVER_URL` names.
+
+#[test]
+fn the_scripts_are_sound() {
+    onward::testing::verify(&onward::scripts!());
+}

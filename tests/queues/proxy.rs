@@ -1,0 +1,132 @@
+//! Faults between worker and queue, by a seed: connections that are refused, cut before and after the server has
+//! answered, delayed, left hanging, and answers of 500 and 503.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+pub(crate) struct Proxy {
+    pub(crate) endpoint: String,
+    faults: Arc<AtomicU64>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Proxy {
+    /// Of a hundred requests, `percent` go wrong.
+    pub(crate) async fn start(upstream: &str, percent: u64, seed: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let endpoint = format!("http://{}", listener.local_addr().expect("is bound"));
+        let upstream = upstream.trim_start_matches("http://").to_owned();
+        let faults = Arc::new(AtomicU64::new(0));
+        let counted = faults.clone();
+        let serving = tokio::spawn(async move {
+            let mut random = fastrand::Rng::with_seed(seed);
+            while let Ok((stream, _)) = listener.accept().await {
+                let (upstream, counted, random) = (upstream.clone(), counted.clone(), random.fork());
+                // A connection that ends is what the proxy is for.
+                tokio::spawn(
+                    async move { drop(forward(stream, &upstream, percent, random, &counted).await) },
+                );
+            }
+        });
+        Self { endpoint, faults, serving }
+    }
+
+    pub(crate) fn faults(&self) -> u64 {
+        self.faults.load(Ordering::Relaxed)
+    }
+}
+
+/// Forwards request by request, each whole, so that a fault hits one call.
+async fn forward(
+    mut client: TcpStream,
+    upstream: &str,
+    percent: u64,
+    mut random: fastrand::Rng,
+    faults: &AtomicU64,
+) -> std::io::Result<()> {
+    let mut server = TcpStream::connect(upstream).await?;
+    loop {
+        let Some(request) = read_message(&mut client).await? else { return Ok(()) };
+        if random.u64(..100) >= percent {
+            server.write_all(&request).await?;
+            let Some(answer) = read_message(&mut server).await? else { return Ok(()) };
+            client.write_all(&answer).await?;
+            continue;
+        }
+        faults.fetch_add(1, Ordering::Relaxed);
+        match random.u8(..6) {
+            // The server never hears of it.
+            0 => return Ok(()),
+            // The server has done it, and nobody is told.
+            1 => {
+                server.write_all(&request).await?;
+                read_message(&mut server).await?;
+                return Ok(());
+            }
+            2 => client.write_all(&error(503, "ThrottlingException")).await?,
+            3 => client.write_all(&error(500, "InternalError")).await?,
+            // Late, but in time.
+            4 => {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                server.write_all(&request).await?;
+                let Some(answer) = read_message(&mut server).await? else { return Ok(()) };
+                client.write_all(&answer).await?;
+            }
+            // Half open: nothing comes until the client gives up.
+            _ => {
+                server.write_all(&request).await?;
+                read_message(&mut server).await?;
+                let mut rest = [0; 1];
+                client.read_exact(&mut rest).await?;
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn error(status: u16, code: &str) -> Vec<u8> {
+    let body = format!("{{\"__type\":\"com.amazonaws.sqs#{code}\",\"message\":\"injected\"}}");
+    let head = format!(
+        "HTTP/1.1 {status} Fault\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body.into_bytes()].concat()
+}
+
+/// One HTTP message with its body, by its content length or in chunks; none at the end of the connection.
+async fn read_message(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+            let is_whole =
+                match header(&head, "content-length").and_then(|length| length.parse::<usize>().ok()) {
+                    Some(length) => bytes.len() >= end + 4 + length,
+                    None if header(&head, "transfer-encoding").is_some() => bytes.ends_with(b"0\r\n\r\n"),
+                    None => true,
+                };
+            if is_whole {
+                return Ok(Some(bytes));
+            }
+        }
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(None),
+            length => bytes.extend_from_slice(&buffer[..length]),
+        }
+    }
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}

@@ -1,0 +1,156 @@
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::retry::RetryConfig;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
+use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::types::{QueueAttributeName as Attribute, SendMessageBatchRequestEntry};
+use aws_smithy_http_client::Builder;
+use onward_local::LocalQueue;
+
+/// A kind of server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Embedded,
+    LocalStack,
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::LocalStack => "localstack",
+        }
+    }
+}
+
+/// Where LocalStack answers, once it is started.
+static ENDPOINT: OnceLock<String> = OnceLock::new();
+
+/// LocalStack with SQS alone; it ends with the test.
+pub(crate) struct LocalStack(Child);
+
+impl LocalStack {
+    pub(crate) fn start() -> Self {
+        let venv = PathBuf::from(std::env::var_os("LOCALSTACK_VENV").expect("is set"));
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        let address = free.expect("a port is free").to_string();
+        let state = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("localstack");
+        let mut command = Command::new(venv.join("bin/python"));
+        command
+            .args(["-m", "localstack.runtime.main"])
+            .env("SERVICES", "sqs")
+            .env("GATEWAY_LISTEN", &address);
+        command.env("SKIP_SSL_CERT_DOWNLOAD", "1").env("DISABLE_EVENTS", "1").env("DNS_ADDRESS", "0");
+        command
+            .env("FILESYSTEM_ROOT", state)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = command.spawn().expect("LOCALSTACK_VENV holds a python");
+        let server = Self(child);
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(&address).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "LocalStack does not answer");
+            std::thread::yield_now();
+        }
+        let endpoint = format!("http://{address}");
+        // The first request loads the service, which takes longer than a call of a test may.
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+        let client = client(&endpoint);
+        runtime.block_on(async {
+            while client.list_queues().send().await.is_err() {
+                assert!(begun.elapsed() < Duration::from_secs(60), "LocalStack has no SQS");
+            }
+        });
+        ENDPOINT.set(endpoint).expect("is started once");
+        server
+    }
+}
+
+impl Drop for LocalStack {
+    fn drop(&mut self) {
+        // A server that has ended by itself has failed the tests already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A queue of its own.
+pub(crate) struct World {
+    pub(crate) endpoint: String,
+    pub(crate) client: Client,
+    pub(crate) url: String,
+    _embedded: Option<LocalQueue>,
+}
+
+impl World {
+    pub(crate) async fn create(kind: Kind, is_fifo: bool) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let (endpoint, embedded) = match kind {
+            Kind::Embedded => {
+                let server = LocalQueue::start(0).await.expect("a port is free");
+                (server.endpoint().to_owned(), Some(server))
+            }
+            Kind::LocalStack => (ENDPOINT.get().expect("is started").clone(), None),
+        };
+        let client = client(&endpoint);
+        let name = format!("q-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let create = if is_fifo {
+            let create = client.create_queue().queue_name(format!("{name}.fifo"));
+            create.attributes(Attribute::FifoQueue, "true")
+        } else {
+            client.create_queue().queue_name(name)
+        };
+        let url = create.send().await.expect("is created").queue_url.expect("has one");
+        Self { endpoint, client, url, _embedded: embedded }
+    }
+
+    /// Sends bodies in their order; a group makes it a FIFO queue's.
+    pub(crate) async fn send(&self, bodies: &[String], group: Option<&str>) {
+        for batch in bodies.chunks(10) {
+            let entries = batch.iter().enumerate().map(|(index, body)| {
+                let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
+                let entry = entry.set_message_group_id(group.map(str::to_owned));
+                let entry = entry.set_message_deduplication_id(group.map(|group| format!("{group}-{body}")));
+                entry.build().expect("is whole")
+            });
+            let send = self.client.send_message_batch().queue_url(&self.url);
+            let sent = send.set_entries(Some(entries.collect())).send().await.expect("is sent");
+            assert!(sent.failed().is_empty(), "{sent:?}");
+        }
+    }
+
+    /// How many messages are visible, and how many are hidden.
+    pub(crate) async fn counts(&self) -> (u64, u64) {
+        let get = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(Attribute::All);
+        let all = get.send().await.expect("is read").attributes.unwrap_or_default();
+        let number = |name| all.get(&name).and_then(|text: &String| text.parse().ok()).unwrap_or(0);
+        let hidden = number(Attribute::ApproximateNumberOfMessagesNotVisible);
+        (number(Attribute::ApproximateNumberOfMessages), hidden)
+    }
+
+    /// Another client, which goes through `endpoint`.
+    pub(crate) fn client_through(&self, endpoint: &str) -> Client {
+        client(endpoint)
+    }
+}
+
+fn client(endpoint: &str) -> Client {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(4)).build();
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .http_client(Builder::new().build_http())
+        .timeout_config(timeouts)
+        // The worker's own faults are under test, not the SDK's.
+        .retry_config(RetryConfig::disabled())
+        .endpoint_url(endpoint)
+        .build();
+    Client::from_conf(config)
+}
