@@ -5,6 +5,8 @@ mod build;
 mod launch;
 mod production;
 mod script;
+#[cfg(target_os = "linux")]
+mod service;
 mod support;
 mod tidy;
 mod worker;

@@ -2,6 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use crate::ledger::{Counters, Ledger};
 
 /// A look at a worker while it works, for a health check and for metrics.
@@ -17,6 +19,8 @@ struct Inner {
     ended: AtomicU64,
     /// When a poll last began or ended, in milliseconds after `EPOCH`.
     moved_ms: AtomicU64,
+    /// Told when a poll begins.
+    began: Notify,
 }
 
 /// A fixed moment to count from; the clock is real, because it is people and machines that watch.
@@ -43,6 +47,17 @@ impl Monitor {
         self.0.open.load(Ordering::Relaxed) > 0 || self.0.ended.load(Ordering::Relaxed) > 0
     }
 
+    /// Completes when the queue is being polled.
+    pub async fn first_poll(&self) {
+        loop {
+            let began = self.0.began.notified();
+            if self.has_polled() {
+                return;
+            }
+            began.await;
+        }
+    }
+
     pub(crate) fn counters(&self) -> &Counters {
         &self.0.counters
     }
@@ -51,6 +66,7 @@ impl Monitor {
     pub(crate) fn polling(&self) -> Polling<'_> {
         self.0.open.fetch_add(1, Ordering::Relaxed);
         self.moved();
+        self.0.began.notify_waiters();
         Polling(self)
     }
 

@@ -151,6 +151,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             Command::Rebuild(options) => command::rebuild::run(settings, history, &identity, &options).await,
             Command::Status { json } => command::status::show(settings, history, &identity, json).await,
             Command::Check => command::status::check(settings, history, &identity).await,
+            Command::Service(service) => command::service::run(&identity, &service),
             Command::Queue(queue) => command::queue::run(settings, &queue).await,
             #[cfg(feature = "local")]
             Command::Script(script) => command::script::run(settings, history, &identity, &script).await,

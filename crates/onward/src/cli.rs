@@ -45,6 +45,9 @@ pub(crate) enum Command {
     Check,
     /// Send messages and look at queues
     Queue(Queue),
+    /// Run as a service of systemd
+    #[command(subcommand)]
+    Service(Service),
     /// Write, seal and check scripts
     #[cfg(feature = "local")]
     #[command(subcommand)]
@@ -89,6 +92,59 @@ pub(crate) struct Rebuild {
     /// The name of the database, once more, where it is not the private one
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,
+}
+
+/// What to do with the service.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Service {
+    /// Write the unit and have it started at boot
+    Install(Install),
+    /// Stop it and remove the unit
+    Uninstall(Named),
+    /// Start it
+    Start(Named),
+    /// Stop it: it drains, then ends
+    Stop(Named),
+    /// Stop it and start it again
+    Restart(Named),
+    /// Say whether it runs; exits with 0 if it does, else with 1
+    Status(Named),
+}
+
+/// Which service.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// The unit's name; by default the app's
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// One of several side by side
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<String>,
+    /// A unit of the user instead of the system
+    #[arg(long)]
+    pub user_level: bool,
+}
+
+/// How the service is installed.
+#[derive(Debug, Args)]
+pub(crate) struct Install {
+    #[command(flatten)]
+    pub named: Named,
+    /// Show the unit and write nothing
+    #[arg(long)]
+    pub print: bool,
+    /// Whom it runs as; by default a user that exists only while it runs
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// A file with its environment: DATABASE_URL, QUEUE_URL, …
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<std::path::PathBuf>,
+    /// How long after a failure it is started again
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub restart_delay: Duration,
+    /// Not started at boot
+    #[arg(long)]
+    pub disabled: bool,
 }
 
 /// A queue and what to do with it.

@@ -19,6 +19,7 @@ mod health;
 mod inbox;
 #[cfg(feature = "local")]
 mod local;
+mod notify;
 mod outbox;
 mod queue;
 mod scripts;

@@ -4,6 +4,7 @@ use onward_script::History;
 use onward_worker::{Fault, Ledger, Message, Monitor, Sqs, run_monitored};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::app::{BoxedHandler, Setup, SetupFn};
 use crate::command;
@@ -13,6 +14,7 @@ use crate::environment::Database;
 use crate::exit::{Exit, Failed};
 use crate::gate::{self, Passed};
 use crate::health::{self, Watched};
+use crate::notify;
 use crate::outbox::Relay;
 use crate::queue::client;
 use crate::settings::{AppEnv, Settings};
@@ -72,6 +74,7 @@ async fn serve<S: Clone + Send + Sync + 'static>(
         banner(identity, &database, passed, &places.urls, work.example)?;
     }
     let handlers = work.queues.iter().map(|queue| queue.options.concurrency).sum();
+    let grace = work.queues.iter().map(|queue| queue.options.grace).max().unwrap_or_default();
     let pools = Pools::open(&database.url, &identity.name, handlers)?;
     let given = Setup { database: pools.clone(), echo_url: places.echo_url() };
     let state = (work.setup)(given).await.map_err(|error| {
@@ -102,7 +105,8 @@ async fn serve<S: Clone + Send + Sync + 'static>(
         let told = drain.clone().cancelled_owned();
         workers.spawn(async move { (name, run_monitored(sqs, handle, options, monitor, told).await) });
     }
-    let _health = health::serve(settings, watched, drain.clone()).await?;
+    let _health = health::serve(settings, watched.clone(), drain.clone()).await?;
+    let _manager = AbortOnDropHandle::new(tokio::spawn(notify::keep(watched, drain.clone(), grace)));
     let fallen = gate::fallen(&database.url, history, &identity.name);
     let outcome = until_all_end(workers, fallen, &drain).await;
     relaying.cancel();

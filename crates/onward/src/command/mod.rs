@@ -7,6 +7,7 @@ pub(crate) mod queue;
 pub(crate) mod rebuild;
 #[cfg(feature = "local")]
 pub(crate) mod script;
+pub(crate) mod service;
 #[cfg(feature = "local")]
 pub(crate) mod squash;
 pub(crate) mod status;

@@ -1,0 +1,82 @@
+//! The app under a service manager: its unit, and what it tells.
+
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::{Database, Queue, Running, app, arguments, production, project, run};
+
+fn printed(given: &[&str]) -> String {
+    let said = run(&mut arguments(arguments(app(), ["service", "install", "--print"]), given));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    said.stdout
+}
+
+/// <https://www.freedesktop.org/software/systemd/man/latest/systemd-analyze.html>
+#[test]
+fn the_unit_is_sound_and_exposes_little() {
+    let folder = project();
+    let file = folder.path().join("app.service");
+    std::fs::write(&file, printed(&[])).expect("is writable");
+    let analyze = |given: &[&str]| run(Command::new("systemd-analyze").args(given).arg(&file));
+    let verified = analyze(&["verify"]);
+    assert_eq!(verified.code, Some(0), "{}", verified.stderr);
+    let exposure = analyze(&["security", "--offline=yes", "--threshold=30", "--no-pager"]);
+    assert_eq!(exposure.code, Some(0), "{}", exposure.stdout);
+}
+
+#[test]
+fn the_unit_says_what_was_asked_for() {
+    let unit = printed(&["--user", "worker", "--restart-delay", "5s", "--instance", "blue"]);
+    for line in [
+        "Type=notify",
+        "User=worker",
+        "RestartSec=5",
+        "Restart=always",
+        "RestartPreventExitStatus=2 3",
+        "WatchdogSec=60",
+        "Environment=APP_ENV=production",
+    ] {
+        assert!(unit.lines().any(|found| found == line), "{line}:\n{unit}");
+    }
+    assert!(unit.contains("Description=app-blue worker"), "{unit}");
+    let missing = run(&mut arguments(app(), ["service", "install", "--env-file", "/nowhere", "--print"]));
+    assert_eq!(missing.code, Some(2), "{}", missing.stderr);
+    let injected =
+        run(&mut arguments(app(), ["service", "install", "--user", "x\nExecStart=/bin/sh", "--print"]));
+    assert_eq!(injected.code, Some(2), "{}", injected.stderr);
+}
+
+#[test]
+fn the_manager_is_told_ready_alive_and_stopping() {
+    let (database, queue, folder) = (Database::create(), Queue::create(), project());
+    let migrated = run(&mut arguments(production(&database.url, &queue.url), ["migrate"]));
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("is writable");
+    // A manager reads whatever comes; a socket that nobody reads would hold up who writes to it.
+    let (sender, messages) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 1024];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            if sender.send(String::from_utf8_lossy(&buffer[..length]).into_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    let told = |what: &str| loop {
+        let text = messages.recv_timeout(Duration::from_secs(60));
+        let text = text.unwrap_or_else(|error| panic!("no {what}: {error}"));
+        if text.lines().any(|line| line.starts_with(what)) {
+            return text;
+        }
+    };
+    let mut command = arguments(production(&database.url, &queue.url), ["serve"]);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "300000").env("HTTP_ADDR", "127.0.0.1:0");
+    let serving = Running::start(&mut command);
+    told("READY=1");
+    told("WATCHDOG=1");
+    serving.signal("-TERM");
+    assert!(told("STOPPING=1").contains("EXTEND_TIMEOUT_USEC="));
+    assert_eq!(serving.end().0.code(), Some(0));
+}
