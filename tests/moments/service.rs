@@ -1,7 +1,6 @@
 //! The app under a service manager: its unit, and what it tells.
 
 use std::os::unix::net::UnixDatagram;
-use std::process::Command;
 use std::time::Duration;
 
 use crate::support::{Database, Queue, Running, app, arguments, production, project, run};
@@ -10,19 +9,6 @@ fn printed(given: &[&str]) -> String {
     let said = run(&mut arguments(arguments(app(), ["service", "install", "--print"]), given));
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     said.stdout
-}
-
-/// <https://www.freedesktop.org/software/systemd/man/latest/systemd-analyze.html>
-#[test]
-fn the_unit_is_sound_and_exposes_little() {
-    let folder = project();
-    let file = folder.path().join("app.service");
-    std::fs::write(&file, printed(&[])).expect("is writable");
-    let analyze = |given: &[&str]| run(Command::new("systemd-analyze").args(given).arg(&file));
-    let verified = analyze(&["verify"]);
-    assert_eq!(verified.code, Some(0), "{}", verified.stderr);
-    let exposure = analyze(&["security", "--offline=yes", "--threshold=30", "--no-pager"]);
-    assert_eq!(exposure.code, Some(0), "{}", exposure.stdout);
 }
 
 #[test]

@@ -1,0 +1,39 @@
+//! The unit, judged by systemd itself where it is installed. `REQUIRE_ENGINES=systemd` makes its absence a failure.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> ExitCode {
+    let is_there = Command::new("systemd-analyze").arg("--version").output().is_ok();
+    let mut trials = Vec::new();
+    if is_there {
+        trials.push(Trial::test("the_unit_is_sound", || analyze(&["verify"])));
+        // 30 tenths: an exposure of 3 and below is what systemd calls OK.
+        let security = ["security", "--offline=yes", "--threshold=30", "--no-pager"];
+        trials.push(Trial::test("the_unit_exposes_little", move || analyze(&security)));
+    }
+    let required = std::env::var("REQUIRE_ENGINES").unwrap_or_default();
+    if required.split(',').any(|engine| engine.trim() == "systemd") {
+        trials.push(Trial::test("systemd_is_there", move || {
+            if is_there { Ok(()) } else { Err("REQUIRE_ENGINES asks for it; install systemd".into()) }
+        }));
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// <https://www.freedesktop.org/software/systemd/man/latest/systemd-analyze.html>
+fn analyze(arguments: &[&str]) -> Result<(), Failed> {
+    let printed = Command::new(env!("CARGO_BIN_EXE_app")).args(["service", "install", "--print"]).output()?;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("unit-{}", arguments[0]));
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join("app.service");
+    std::fs::write(&file, printed.stdout)?;
+    let output = Command::new("systemd-analyze").args(arguments).arg(&file).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(String::from_utf8_lossy(&said).into_owned().into())
+}
