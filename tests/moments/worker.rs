@@ -84,6 +84,33 @@ fn a_wrong_or_busy_http_address_is_refused() {
 }
 
 #[test]
+fn the_doctor_finds_what_is_wrong_and_changes_nothing() {
+    let world = World::new();
+    assert_eq!(world.app(&["queue", "send", "untouched"]).code, Some(0));
+    let well = world.json(&["doctor", "--json"]);
+    assert_eq!(well["healthy"], true, "{well}");
+    let verdicts: Vec<_> =
+        well["checks"].as_array().expect("is a list").iter().map(|check| check["check"].as_str()).collect();
+    for check in ["database", "schema", "queue", "ReceiveMessage", "DeleteMessage", "dead letters"] {
+        assert!(verdicts.contains(&Some(check)), "{check}: {well}");
+    }
+    let peeked = world.json(&["queue", "peek", "--json"]);
+    assert_eq!(peeked["messages"][0]["receive_count"], 1, "the doctor has received nothing");
+
+    world.database.query("DELETE FROM schema_journal WHERE version = 1");
+    let ill = world.app(&["doctor"]);
+    assert_eq!(ill.code, Some(1), "{}", ill.stdout);
+    assert!(ill.stdout.contains("wrong  schema"), "{}", ill.stdout);
+    assert!(ill.stdout.contains("help: run `app migrate`"), "{}", ill.stdout);
+    let missing = run(&mut arguments(
+        production(&world.database.url, &world.queue.url.replace("deliveries", "nowhere")),
+        ["doctor"],
+    ));
+    assert_eq!(missing.code, Some(1), "{}", missing.stdout);
+    assert!(missing.stdout.contains("there is no such queue"), "{}", missing.stdout);
+}
+
+#[test]
 fn dead_letters_say_why_and_are_brought_back() {
     let world = World::new();
     let mut serving = world.serve("127.0.0.1:0");

@@ -11,6 +11,7 @@ mod error;
 mod journal;
 mod plan;
 mod postgres;
+mod postgres_error;
 #[cfg(feature = "sqlserver")]
 mod prints;
 mod progress;
@@ -20,6 +21,8 @@ mod runner;
 mod session;
 #[cfg(feature = "sqlserver")]
 mod sqlserver;
+#[cfg(feature = "sqlserver")]
+mod sqlserver_error;
 #[cfg(feature = "sqlserver")]
 mod sqlserver_url;
 mod state;

@@ -1,19 +1,19 @@
-use std::ops::Range;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
 use futures_util::future::poll_fn;
-use onward_script::{Digest, Script, statements};
+use onward_script::{Digest, Script, Statement, statements};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, SimpleQueryRow};
 
-use crate::engine::{Engine, Observed, ServerError, Step, StepError};
+use crate::engine::{Engine, Observed, Step, StepError};
 use crate::error::{Error, ErrorKind};
 use crate::journal::{JOURNAL, JournalRow, RowState};
-use crate::session::{SessionOptions, chain, foreign_journal};
+use crate::postgres_error::{journal_error, refused, step_error, unexpected};
+use crate::session::{SessionOptions, foreign_journal};
 use crate::tls::{PostgresUrl, tls_connector};
 
 /// One direct session with a PostgreSQL server, without a pool in between.
@@ -143,6 +143,20 @@ impl Postgres {
 /// What a script leaves behind in the session ends with it: settings, role and user are the next script's own.
 const RESET: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;";
 
+/// What is sent behind a script: nothing where it cannot have changed the session, because the three cost as much as a
+/// small table.
+pub(crate) fn reset_after(script: &Script) -> &'static str {
+    let text = script.text();
+    let is_plain_ddl = |statement: &Statement| {
+        let begins = |words: &[&str]| words.iter().any(|word| statement.starts_with(text, &[word]));
+        let has = |words: &[&str]| words.iter().any(|word| statement.find(text, word).is_some());
+        // A default is evaluated for the rows that are there already, and may call any function.
+        let runs_code = has(&["set", "select", "execute"]) || begins(&["alter"]) && has(&["default"]);
+        begins(&["create", "alter", "drop", "comment", "grant", "revoke"]) && !runs_code
+    };
+    if statements(text).iter().all(is_plain_ddl) { "" } else { RESET }
+}
+
 /// The first statement of the query that a script runs in.
 const BEGIN: &str = "BEGIN;\n";
 
@@ -217,8 +231,9 @@ impl Engine for Postgres {
     async fn apply(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {
         let duration = "round(extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000)::int8";
         let query = format!(
-            "{BEGIN}{}\n;{RESET}{}COMMIT",
+            "{BEGIN}{}\n;{}{}COMMIT",
             step.script.text(),
+            reset_after(step.script),
             self.insert(step, RowState::Applied, duration)
         );
         let begun = Instant::now();
@@ -255,8 +270,9 @@ impl Engine for Postgres {
             let begin = if index == 0 { BEGIN } else { "" };
             let duration = "NULL";
             let query = format!(
-                "{begin}{}\n;{RESET}{}",
+                "{begin}{}\n;{}{}",
                 step.script.text(),
+                reset_after(step.script),
                 self.insert(step, RowState::Applied, duration)
             );
             let begun = Instant::now();
@@ -358,99 +374,4 @@ fn quoted(name: &str) -> String {
 /// A text as an SQL literal; `standard_conforming_strings` is on, and no text here holds a NUL.
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
-}
-
-/// What went wrong outside a script.
-fn unexpected(error: tokio_postgres::Error) -> Error {
-    let Some(db) = error.as_db_error() else {
-        let reason = chain(&error);
-        let help = "see whether the server runs, then run the command again";
-        return Error::new(ErrorKind::Unreachable, format!("the connection ended: {reason}"), help);
-    };
-    let message = format!("{} ({})", db.message(), db.code().code());
-    if *db.code() == SqlState::INSUFFICIENT_PRIVILEGE {
-        let help = format!(
-            "grant the role what it needs: SELECT on {JOURNAL} to serve, all of the schema to migrate"
-        );
-        return Error::new(ErrorKind::Permission, message, help);
-    }
-    let help = db.hint().unwrap_or("see the server's log").to_owned();
-    Error::new(ErrorKind::Database, message, help)
-}
-
-fn refused(url: &PostgresUrl, error: &tokio_postgres::Error) -> Error {
-    let Some(db) = error.as_db_error() else {
-        let message = format!("{url} cannot be reached: {}", chain(error));
-        let help = "see whether the server runs and DATABASE_URL names it; without DATABASE_URL a private one is \
-                    started in development";
-        return Error::new(ErrorKind::Unreachable, message, help);
-    };
-    let message = format!("{url} refuses the connection: {}", db.message());
-    let (kind, help) = match db.code() {
-        code if *code == SqlState::INVALID_PASSWORD
-            || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
-        {
-            (ErrorKind::Credentials, "correct user and password in DATABASE_URL")
-        }
-        code if *code == SqlState::INVALID_CATALOG_NAME => {
-            (ErrorKind::Configuration, "create the database, or correct its name in DATABASE_URL")
-        }
-        _ => (ErrorKind::Unreachable, "see the server's log"),
-    };
-    Error::new(kind, message, help)
-}
-
-fn server_error(db: &DbError) -> ServerError {
-    let context = match db.position() {
-        Some(ErrorPosition::Internal { query, .. }) => Some(format!("in `{query}`")),
-        _ => None,
-    };
-    ServerError {
-        code: db.code().code().to_owned(),
-        message: db.message().to_owned(),
-        detail: db.detail().map(str::to_owned),
-        hint: db.hint().map(str::to_owned),
-        context: db.where_().map(str::to_owned).or(context),
-        ..ServerError::default()
-    }
-}
-
-fn journal_error(error: &tokio_postgres::Error) -> StepError {
-    match error.as_db_error() {
-        Some(db) => StepError::Server(Box::new(ServerError { in_journal: true, ..server_error(db) })),
-        None => StepError::Lost(chain(error)),
-    }
-}
-
-/// Finds the place in the script: from the server's position, a count of characters into the whole query, or
-/// else from the number of statements that were done before.
-fn step_error(
-    script: &Script,
-    prefix: usize,
-    done: Option<usize>,
-    error: &tokio_postgres::Error,
-) -> StepError {
-    let Some(db) = error.as_db_error() else { return StepError::Lost(chain(error)) };
-    let text = script.text();
-    let mut server = server_error(db);
-    let spans: Vec<Range<usize>> = statements(text).iter().map(onward_script::Statement::span).collect();
-    // Behind the script come the three resets and the journal row; what fails after them is the commit.
-    let in_journal = |done: usize| (spans.len()..spans.len() + 4).contains(&done);
-    let in_script = |offset: &usize| spans.last().is_some_and(|last| *offset <= last.end);
-    let position = match db.position() {
-        Some(ErrorPosition::Original(position)) => (*position as usize).checked_sub(1 + prefix),
-        _ => None,
-    };
-    let offset = position.and_then(|characters| text.char_indices().nth(characters));
-    if let Some((offset, _)) = offset.filter(|(offset, _)| in_script(offset)) {
-        server.position = Some(offset);
-        server.statement = spans.iter().rfind(|span| span.start <= offset).cloned();
-    } else if let Some(done) = done {
-        server.statement = spans.get(done).cloned();
-        server.in_journal = in_journal(done);
-        if server.statement.is_none() && !server.in_journal {
-            server.context = Some("at the commit, where deferred constraints are checked".to_owned());
-        }
-    }
-    StepError::Server(Box::new(server))
 }

@@ -1,4 +1,5 @@
-//! Migrations on a real PostgreSQL: each test has a database of its own on a server that it starts itself.
+//! What is PostgreSQL's own, and what a failure looks like on it; what holds for every database is in `conformance`. Each
+//! test has a database of its own on a server that it starts itself.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -89,35 +90,6 @@ fn options() -> MigrateOptions {
 const BASELINE: &str = "CREATE TABLE orders (id bigint PRIMARY KEY, note text);";
 
 #[tokio::test]
-async fn an_empty_database_gets_everything_once() {
-    let database = Database::create().await;
-    let all = history(&[
-        BASELINE,
-        "INSERT INTO orders VALUES (1);",
-        "-- onward: contract\nINSERT INTO orders VALUES (2);",
-    ]);
-    assert_eq!(database.status(&all).await.state, SchemaState::Empty);
-
-    let first = database.migrate(&all, &MigrateOptions { to: Some(1), ..options() }).await.expect("works");
-    assert_eq!(first, Migrated { from: None, to: 1, scripts: 2 });
-    let status = database.status(&all).await;
-    assert_eq!((status.state, status.applied, status.pending), (SchemaState::Behind, Some(1), vec![2]));
-
-    let second = database.migrate(&all, &options()).await.expect("works");
-    assert_eq!(second, Migrated { from: Some(1), to: 2, scripts: 1 });
-    let third = database.migrate(&all, &options()).await.expect("works");
-    assert_eq!(third, Migrated { from: Some(2), to: 2, scripts: 0 });
-    assert_eq!(database.status(&all).await.state, SchemaState::Current);
-
-    let rows = "SELECT version, name, state, floor, host, app_version, checksum ~ '^[0-9]+$', duration_ms >= 0, \
-                applied_on ~ '^20..-..-..T.*Z$', applied_by FROM schema_journal ORDER BY version";
-    let expected = "0|Baseline|applied|0|test|1.2.3|t|t|t|app\n1|Script_0001|applied|0|test|1.2.3|t|t|t|app\n\
-                    2|Script_0002|applied|2|test|1.2.3|t|t|t|app";
-    assert_eq!(database.query(rows).await, expected);
-    assert_eq!(database.query("SELECT count(*) FROM orders").await, "2");
-}
-
-#[tokio::test]
 async fn a_script_that_fails_leaves_nothing_and_says_where() {
     let cases = [
         (
@@ -160,29 +132,6 @@ async fn what_a_script_sets_in_its_session_ends_with_it() {
     ]);
     database.migrate(&all, &options()).await.expect("works");
     assert_eq!(database.status(&all).await.state, SchemaState::Current);
-}
-
-#[tokio::test]
-async fn twenty_migrators_apply_each_script_once_and_all_end_well() {
-    let database = Database::create().await;
-    let scripts: Vec<_> = (1..10).map(|number| format!("INSERT INTO orders VALUES ({number});")).collect();
-    let all =
-        history(&std::iter::once(BASELINE).chain(scripts.iter().map(String::as_str)).collect::<Vec<_>>());
-    let runs = (0..20).map(|_| {
-        let (url, all) = (database.url.clone(), all.clone());
-        tokio::spawn(async move {
-            let url: PostgresUrl = url.parse().expect("is an address");
-            let mut engine = Postgres::connect(&url, &SessionOptions::default()).await.expect("connects");
-            migrate(&mut engine, &all, &options(), &mut |_| {}).await.expect("works")
-        })
-    });
-    let mut applied = Vec::new();
-    for run in runs.collect::<Vec<_>>() {
-        applied.push(run.await.expect("does not panic").scripts);
-    }
-    applied.sort_unstable();
-    assert_eq!(applied.split_last(), Some((&10, &[0; 19][..])));
-    assert_eq!(database.query("SELECT count(*) FROM orders").await, "9");
 }
 
 #[tokio::test]
@@ -249,43 +198,6 @@ async fn a_single_transaction_rolls_back_its_neighbours_and_breaks_at_no_transac
     insta::assert_snapshot!("single-transaction", error);
     assert_eq!(database.status(&all).await.applied, Some(2));
     assert_eq!(database.query("SELECT count(*) FROM orders").await, "1");
-}
-
-#[tokio::test]
-async fn states_that_a_journal_can_be_in() {
-    let all = history(&[BASELINE, "SELECT 1;", "SELECT 2;"]);
-    let change_and_state = [
-        ("DELETE FROM schema_journal WHERE version = 1", SchemaState::Diverged),
-        ("DELETE FROM schema_journal WHERE version = 2", SchemaState::Behind),
-        ("UPDATE schema_journal SET sha256 = repeat('0', 64) WHERE version = 0", SchemaState::Diverged),
-        (
-            "UPDATE schema_journal SET version = 3, name = 'Script_0003' WHERE version = 2",
-            SchemaState::Diverged,
-        ),
-        ("DROP TABLE schema_journal", SchemaState::Unversioned),
-        ("DELETE FROM schema_journal", SchemaState::Unversioned),
-        ("DELETE FROM schema_journal; DROP TABLE orders", SchemaState::Empty),
-    ];
-    for (change, expected) in change_and_state {
-        let database = Database::create().await;
-        database.migrate(&all, &options()).await.expect("works");
-        database.query(change).await;
-        assert_eq!(database.status(&all).await.state, expected, "{change}");
-    }
-    let newer = history(&[BASELINE, "SELECT 1;", "SELECT 2;", "-- onward: contract\nSELECT 3;"]);
-    let database = Database::create().await;
-    database.migrate(&newer, &options()).await.expect("works");
-    let status = database.status(&all).await;
-    assert_eq!((status.state, status.floor, status.may_serve()), (SchemaState::Ahead, 3, false));
-    assert!(database.status(&newer).await.may_serve());
-}
-
-#[tokio::test]
-async fn another_tools_journal_is_not_taken_for_ours() {
-    let database = Database::create().await;
-    database.query("CREATE TABLE schema_journal (id bigint, what text)").await;
-    let error = status(&mut database.connect().await, &history(&[BASELINE])).await.expect_err("is foreign");
-    assert!(error.message.contains("is not the journal of this product"), "{error}");
 }
 
 #[tokio::test]

@@ -151,6 +151,11 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             Command::Rebuild(options) => command::rebuild::run(settings, history, &identity, &options).await,
             Command::Status { json } => command::status::show(settings, history, &identity, json).await,
             Command::Check => command::status::check(settings, history, &identity).await,
+            Command::Doctor { json } => {
+                let queues: Vec<_> =
+                    self.queues.iter().map(|queue| (queue.name, queue.options.clone())).collect();
+                command::doctor::run(settings, history, &identity, &queues, json).await
+            }
             Command::Service(service) => command::service::run(&identity, &service),
             Command::Queue(queue) => command::queue::run(settings, &queue).await,
             #[cfg(feature = "local")]

@@ -45,6 +45,12 @@ pub(crate) enum Command {
     Check,
     /// Send messages and look at queues
     Queue(Queue),
+    /// Check configuration, database and queue, and say how to mend what is wrong
+    Doctor {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Run as a service of systemd
     #[command(subcommand)]
     Service(Service),

@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 pub(crate) mod adopt;
+pub(crate) mod doctor;
 pub(crate) mod migrate;
 pub(crate) mod queue;
 #[cfg(feature = "local")]

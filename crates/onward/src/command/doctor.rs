@@ -1,0 +1,242 @@
+//! `doctor`: one line a check, what it means, and how to mend it. Nothing is changed: the queue's actions are tried with
+//! requests that SQS refuses as malformed once it has allowed them.
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::QueueAttributeName as Attribute;
+use onward_migrate::{Engine as _, Error, Session, SessionOptions, Status};
+use onward_script::History;
+use onward_worker::{Fault, FaultKind, Options};
+use serde_json::{Value, json};
+
+use crate::command::migrate::Identity;
+use crate::environment::Database;
+use crate::exit::{Exit, Failed};
+use crate::queue::client;
+use crate::settings::Settings;
+use crate::terminal::data;
+
+/// One check.
+struct Check {
+    what: &'static str,
+    verdict: Verdict,
+    says: String,
+    help: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Well,
+    Doubtful,
+    Wrong,
+}
+
+impl Verdict {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Well => "ok",
+            Self::Doubtful => "doubt",
+            Self::Wrong => "wrong",
+        }
+    }
+}
+
+fn well(what: &'static str, says: impl Into<String>) -> Check {
+    Check { what, verdict: Verdict::Well, says: says.into(), help: None }
+}
+
+fn doubtful(what: &'static str, says: impl Into<String>, help: impl Into<String>) -> Check {
+    Check { what, verdict: Verdict::Doubtful, says: says.into(), help: Some(help.into()) }
+}
+
+fn wrong(what: &'static str, says: impl Into<String>, help: impl Into<String>) -> Check {
+    Check { what, verdict: Verdict::Wrong, says: says.into(), help: Some(help.into()) }
+}
+
+/// A failure as a check: its first line says what, the rest how to mend it.
+fn failed(what: &'static str, failed: &Failed) -> Check {
+    let (says, help) =
+        failed.message.split_once("\n  help: ").unwrap_or((&failed.message, "see the message"));
+    wrong(what, says, help)
+}
+
+pub(crate) async fn run(
+    settings: &Settings,
+    history: &History,
+    identity: &Identity,
+    queues: &[(&'static str, Options)],
+    as_json: bool,
+) -> Result<Exit, Failed> {
+    let mut checks = vec![environment(settings)];
+    checks.extend(database(settings, history, identity).await);
+    checks.extend(queue(settings, queues).await);
+    let is_well = checks.iter().all(|check| check.verdict != Verdict::Wrong);
+    if as_json {
+        let all: Vec<_> = checks.iter().map(as_value).collect();
+        data(&json!({"healthy": is_well, "checks": all}).to_string())?;
+    } else {
+        for check in &checks {
+            data(&format!("{:6} {:24} {}", check.verdict.word(), check.what, check.says))?;
+            if let Some(help) = &check.help {
+                data(&format!("       {:24} help: {help}", ""))?;
+            }
+        }
+    }
+    Ok(if is_well { Exit::Done } else { Exit::Failed })
+}
+
+fn as_value(check: &Check) -> Value {
+    json!({"check": check.what, "verdict": check.verdict.word(), "says": check.says, "help": check.help})
+}
+
+fn environment(settings: &Settings) -> Check {
+    let set = |value: &Option<String>| if value.is_some() { "set" } else { "not set" };
+    let env = match settings.env {
+        crate::settings::AppEnv::Development => "development",
+        crate::settings::AppEnv::Production => "production",
+    };
+    let (database, queue) = (set(&settings.database_url), set(&settings.queue_url));
+    well("configuration", format!("{env}; DATABASE_URL is {database}, QUEUE_URL is {queue}"))
+}
+
+async fn database(settings: &Settings, history: &History, identity: &Identity) -> Vec<Check> {
+    let database = match Database::open(settings, history.dialect).await {
+        Ok(database) => database,
+        Err(error) => return vec![failed("database", &error)],
+    };
+    let options =
+        SessionOptions { application_name: format!("{} doctor", identity.name), lock_timeout: None };
+    let mut session = match Session::connect(&database.url, &options).await {
+        Ok(session) => session,
+        Err(error) => return vec![failed("database", &error.into())],
+    };
+    let mut checks = vec![well("database", format!("{} answers", database.url))];
+    match session.observe().await {
+        Ok(observed) => {
+            let status = Status::assess(history, &observed);
+            checks.push(if status.may_serve() {
+                well("schema", format!("{}, at {:04}", status.state, status.applied.unwrap_or(status.latest)))
+            } else {
+                failed("schema", &Error::state(&status).into())
+            });
+        }
+        Err(error) => checks.push(failed("schema", &error.into())),
+    }
+    checks
+}
+
+async fn queue(settings: &Settings, queues: &[(&'static str, Options)]) -> Vec<Check> {
+    let Some(url) = &settings.queue_url else {
+        return vec![match settings.env {
+            crate::settings::AppEnv::Development => well("queue", "a private one is started by `serve`"),
+            crate::settings::AppEnv::Production => {
+                wrong("queue", "QUEUE_URL is not set", "set it to the queue's URL")
+            }
+        }];
+    };
+    let client = match client(url, false).await {
+        Ok(client) => client,
+        Err(error) => return vec![failed("queue", &error)],
+    };
+    let get = client.get_queue_attributes().queue_url(url).attribute_names(Attribute::All);
+    let attributes = match get.send().await {
+        Ok(answer) => answer.attributes.unwrap_or_default(),
+        Err(error) => return vec![failed("queue", &Fault::of_sdk(&error).into())],
+    };
+    let number = |name: Attribute| attributes.get(&name).and_then(|text| text.parse::<u64>().ok());
+    let name = url.rsplit('/').next().unwrap_or_default();
+    let mut checks = vec![well("queue", format!("{name} answers"))];
+    checks.extend(actions(&client, url).await);
+
+    let policy = attributes.get(&Attribute::RedrivePolicy);
+    let policy = policy.and_then(|policy| serde_json::from_str::<Value>(policy).ok());
+    checks.extend(redrive(&client, policy.as_ref(), number(Attribute::MessageRetentionPeriod)).await);
+    if let Some((_, options)) = queues.first() {
+        let (limit, lease) = (options.handler_timeout, options.max_lease);
+        checks.push(if limit > lease {
+            let help = "lower the handler's timeout, or raise `max_lease`";
+            wrong(
+                "handler timeout",
+                format!("{limit:?} is longer than a message can be leased ({lease:?})"),
+                help,
+            )
+        } else {
+            well(
+                "handler timeout",
+                format!("{limit:?}; leases of {:?} are extended meanwhile", options.visibility),
+            )
+        });
+    }
+    checks
+}
+
+async fn redrive(client: &Client, policy: Option<&Value>, retention: Option<u64>) -> Vec<Check> {
+    let Some(policy) = policy else {
+        let help = "give the queue a RedrivePolicy: without one a message that always fails comes back until it expires, and \
+                    none can be rejected";
+        return vec![doubtful("dead letters", "the queue has no dead-letter queue", help)];
+    };
+    let count =
+        policy["maxReceiveCount"].as_u64().or_else(|| policy["maxReceiveCount"].as_str()?.parse().ok());
+    let count = count.unwrap_or(0);
+    let mut checks = vec![if count < 3 {
+        let help = "raise it to 5 or more: each deployment and each crash may cost a message one receive";
+        doubtful("dead letters", format!("a message is dead after {count} receive(s)"), help)
+    } else {
+        well("dead letters", format!("a message is dead after {count} receives"))
+    }];
+    let name =
+        policy["deadLetterTargetArn"].as_str().and_then(|arn| arn.rsplit(':').next()).unwrap_or_default();
+    let dead = match client.get_queue_url().queue_name(name).send().await {
+        Ok(found) => found.queue_url.unwrap_or_default(),
+        Err(error) => {
+            checks.push(failed("dead-letter queue", &Fault::of_sdk(&error).into()));
+            return checks;
+        }
+    };
+    let get = client.get_queue_attributes().queue_url(dead);
+    let answer = get.attribute_names(Attribute::MessageRetentionPeriod).send().await;
+    let kept = answer
+        .ok()
+        .and_then(|answer| answer.attributes?.get(&Attribute::MessageRetentionPeriod)?.parse::<u64>().ok());
+    if let (Some(kept), Some(retention)) = (kept, retention) {
+        // A dead letter keeps the time at which it was first sent.
+        checks.push(if kept <= retention {
+            let help = "raise it to 14 days: a dead letter expires by the time at which it was first sent";
+            doubtful("retention", "dead letters are kept no longer than messages", help)
+        } else {
+            well("retention", format!("dead letters are kept for {} days", kept / 86_400))
+        });
+    }
+    checks
+}
+
+/// What the worker has to be allowed, each tried by a request that does nothing.
+async fn actions(client: &Client, url: &str) -> Vec<Check> {
+    const NO_HANDLE: &str = "onward-doctor";
+    let receive = client.receive_message().queue_url(url).max_number_of_messages(11).send().await;
+    let delete = client.delete_message().queue_url(url).receipt_handle(NO_HANDLE).send().await;
+    let change = client.change_message_visibility().queue_url(url).receipt_handle(NO_HANDLE);
+    let change = change.visibility_timeout(0).send().await;
+    let tried = [
+        ("ReceiveMessage", receive.err().map(|error| kind(&error))),
+        ("DeleteMessage", delete.err().map(|error| kind(&error))),
+        ("ChangeMessageVisibility", change.err().map(|error| kind(&error))),
+    ];
+    tried
+        .into_iter()
+        .map(|(what, refused)| match refused {
+            Some(FaultKind::Credentials) => {
+                wrong(what, "is not allowed", format!("allow the role `sqs:{what}` on this queue"))
+            }
+            Some(FaultKind::Network | FaultKind::Throttled) => {
+                doubtful(what, "could not be tried", "run `doctor` again")
+            }
+            _ => well(what, "is allowed"),
+        })
+        .collect()
+}
+
+fn kind<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> FaultKind {
+    Fault::of_sdk(error).kind
+}
