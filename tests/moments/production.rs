@@ -86,6 +86,48 @@ fn an_existing_database_is_adopted_and_never_rebuilt() {
     assert_eq!(rebuild("development", &["rebuild"]).code, Some(0), "now it carries the mark");
 }
 
+/// A role that may work with the app's rows and read the journal, and nothing else.
+#[test]
+fn serve_needs_no_right_to_change_the_schema() {
+    let (database, queue) = (Database::create(), Queue::create());
+    assert_eq!(app(&database, &queue, &["migrate"]).code, Some(0));
+    let role = format!("serve_{}", std::process::id());
+    database.query(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT SELECT ON schema_journal, destinations TO {role}; \
+         GRANT SELECT, INSERT, UPDATE ON deliveries TO {role}"
+    ));
+    let (_, host) = database.url.split_once('@').expect("has a host");
+    let narrow = format!("postgres://{role}:x@{host}");
+    let mut serving = Running::start(&mut arguments(production(&narrow, &queue.url), ["serve"]));
+    serving.wait_for("serving");
+    let sent = app(&database, &queue, &["queue", "send", r#"{"destination": "nowhere", "body": 1}"#]);
+    assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    serving.wait_for("there is no destination `nowhere`");
+    serving.signal("-TERM");
+    let (status, output) = serving.end();
+    assert_eq!(status.code(), Some(0), "{output}");
+    let refused = run(&mut arguments(production(&narrow, &queue.url), ["migrate", "--to", "1"]));
+    assert_eq!(refused.stdout, "nothing to do: the schema is at 0001\n", "{}", refused.stderr);
+    database.query(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+/// The floor has risen above this binary: a newer one has taken away what it uses.
+#[test]
+fn a_worker_that_the_schema_has_left_behind_drains_and_exits_with_4() {
+    let (database, queue) = (Database::create(), Queue::create());
+    assert_eq!(app(&database, &queue, &["migrate"]).code, Some(0));
+    let mut serving = Running::start(&mut arguments(production(&database.url, &queue.url), ["serve"]));
+    serving.wait_for("serving");
+    database.query(
+        "INSERT INTO schema_journal SELECT 2, 'Script_0002', applied_on, checksum, sha256, state, 2, duration_ms, \
+         applied_by, host, app_version FROM schema_journal WHERE version = 1",
+    );
+    serving.wait_for("the schema has moved on: draining");
+    let (status, output) = serving.end();
+    assert_eq!(status.code(), Some(4), "{output}");
+    assert!(output.contains("needs a binary that knows 0002"), "{output}");
+}
+
 #[test]
 fn serve_refuses_a_stale_schema_and_says_what_is_pending() {
     let (database, queue) = (Database::create(), Queue::create());

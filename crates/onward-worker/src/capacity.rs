@@ -1,10 +1,9 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-
-use std::sync::Arc;
 
 use crate::queue::BATCH;
 
@@ -28,7 +27,12 @@ pub(crate) struct Capacity {
     moved_ms: AtomicU64,
 }
 
+/// Larger than any mean, so that nothing is taken for quick before it has shown it.
 const UNKNOWN: u64 = u64::MAX;
+
+/// Only handlers this quick are worked ahead of: with slower ones the wait for a handler is hard to foresee, and batches
+/// matter less.
+const QUICK: Duration = Duration::from_millis(100);
 
 impl Capacity {
     pub(crate) fn new(concurrency: usize) -> Arc<Self> {
@@ -61,7 +65,7 @@ impl Capacity {
     /// How many messages beyond the free handlers would be begun within half of the patience.
     fn ahead(&self) -> usize {
         let mean = self.mean_us.load(Ordering::Relaxed);
-        if mean == UNKNOWN || self.is_stuck() {
+        if mean > QUICK.as_micros() as u64 || self.is_stuck() {
             return 0;
         }
         let soon = (PATIENCE / 2).as_micros() as u64 * self.concurrency as u64 / mean.max(1);
