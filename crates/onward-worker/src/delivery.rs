@@ -168,6 +168,7 @@ async fn settle<Q: Queue, H: Handler>(
 ) -> bool {
     let failure = match outcome {
         Ok(()) => {
+            shared.breaker.record(true, None);
             tracing::info!(duration_ms, outcome = "done", "message done");
             count(&shared.core.monitor.counters().done, 1);
             shared.done(message);
@@ -181,16 +182,28 @@ async fn settle<Q: Queue, H: Handler>(
             Ok(()) => {
                 tracing::warn!(duration_ms, outcome = "rejected", %reason, "message rejected");
                 count(&shared.core.monitor.counters().rejected, 1);
+                shared.breaker.probe_came_back();
                 shared.done(message);
                 return true;
             }
             Err(why) => tracing::error!(%reason, %why, "the message cannot be rejected, so it comes back"),
         }
     }
+    let wished = match kind {
+        FailureKind::RetryAfter(delay) => Some(delay),
+        _ => None,
+    };
+    let pause = shared.breaker.record(false, wished);
+    if let Some(pause) = pause {
+        count(&shared.core.monitor.counters().pauses, 1);
+        tracing::error!(?pause, %reason, "everything fails: nothing is received for a while, then one message is tried");
+    }
     let delay = match kind {
-        FailureKind::RetryAfter(delay) => delay.min(Duration::from_secs(12 * 3600)),
+        FailureKind::RetryAfter(delay) => delay,
         _ => shared.core.options.retry_delay(message.receive_count),
     };
+    // The next probe shall be another message, so that no single one pays for the outage.
+    let delay = delay.max(pause.unwrap_or_default() * 2).min(Duration::from_secs(12 * 3600));
     let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
     tracing::warn!(duration_ms, outcome = "retried", delay_ms, %reason, "message failed");
     count(&shared.core.monitor.counters().retried, 1);

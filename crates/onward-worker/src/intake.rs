@@ -6,6 +6,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::task::TaskTracker;
 
+use crate::breaker::Admission;
 use crate::capacity::Reservation;
 use crate::delivery::{Handler, deliver_in_order};
 use crate::fault::{Fault, FaultKind, pause};
@@ -38,7 +39,7 @@ pub(crate) async fn poll<Q: Queue, H: Handler>(
         let may_poll = polls.len() < allowed && !stop.is_cancelled();
         let outcome = tokio::select! {
             () = stop.cancelled(), if may_poll => continue,
-            room = shared.capacity.reserve(), if may_poll => {
+            room = admitted(shared), if may_poll => {
                 polls.push(receive(shared, room));
                 continue;
             }
@@ -67,6 +68,16 @@ pub(crate) async fn poll<Q: Queue, H: Handler>(
     }
 }
 
+/// Waits for room, and until something may be received. The breaker comes last, because what it admits must be received:
+/// a probe that is given up on the way would be waited for.
+async fn admitted<Q: Queue, H: Handler>(shared: &Shared<Q, H>) -> Vec<Reservation> {
+    let mut room = shared.capacity.reserve().await;
+    if shared.breaker.admit().await == Admission::Probe {
+        room.truncate(1);
+    }
+    room
+}
+
 async fn receive<Q: Queue, H: Handler>(
     shared: &Shared<Q, H>,
     room: Vec<Reservation>,
@@ -81,6 +92,9 @@ async fn receive<Q: Queue, H: Handler>(
         Err(_) => Err(Fault::new(FaultKind::Network, "a poll did not end in time")),
     };
     drop(polling);
+    if outcome.as_ref().map_or(true, Vec::is_empty) {
+        shared.breaker.probe_came_back();
+    }
     let messages = outcome.inspect_err(|_| count(&core.monitor.counters().failed_calls, 1))?;
     count(&core.monitor.counters().received, messages.len());
     count(&core.monitor.counters().empty_receives, usize::from(messages.is_empty()));

@@ -21,6 +21,8 @@ pub struct Ledger {
     pub abandoned: u64,
     /// Messages that were handled and could not be deleted before their lease ended; they come back.
     pub undeleted: u64,
+    /// How often nothing was received for a while, because everything failed.
+    pub pauses: u64,
     /// `ReceiveMessage` calls.
     pub receive_calls: u64,
     /// `ReceiveMessage` calls that brought nothing.
@@ -97,6 +99,7 @@ counters!(
     released,
     abandoned,
     undeleted,
+    pauses,
     receive_calls,
     empty_receives,
     delete_calls,

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | which messages are asked for, and when | `intake.rs` |
 //! | how many messages are asked for | `capacity.rs` |
+//! | when nothing is asked for, because everything fails | `breaker.rs` |
 //! | how long a message stays ours | `lease.rs` |
 //! | one message from handler to outcome | `delivery.rs` |
 //! | deletes and retries, by tens | `acknowledge.rs` |
@@ -16,6 +17,7 @@
 //! | what is counted | `ledger.rs` |
 
 mod acknowledge;
+mod breaker;
 mod capacity;
 mod delivery;
 mod fault;

@@ -20,6 +20,13 @@ pub struct Options {
     pub backoff: Duration,
     /// The longest delay of a retry, up to SQS's 12 h.
     pub max_backoff: Duration,
+    /// After how many failures without a success in between nothing more is received for a while; 0 is never. A rejected
+    /// message is no failure: it is the message that is at fault.
+    pub breaker_after: u32,
+    /// How long nothing is received then, before one message at a time is tried; doubled by each that fails.
+    pub breaker_pause: Duration,
+    /// The longest such pause.
+    pub breaker_longest: Duration,
 }
 
 impl Default for Options {
@@ -33,6 +40,9 @@ impl Default for Options {
             grace: Duration::from_secs(25),
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(900),
+            breaker_after: 20,
+            breaker_pause: Duration::from_secs(5),
+            breaker_longest: Duration::from_secs(300),
         }
     }
 }

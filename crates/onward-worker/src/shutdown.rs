@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::acknowledge::{self, Finished, Outcome, Outcomes};
+use crate::breaker::Breaker;
 use crate::capacity::Capacity;
 use crate::delivery::Handler;
 use crate::fault::Fault;
@@ -32,6 +33,7 @@ pub(crate) struct Shared<Q, H> {
     pub handler: H,
     pub outcomes: Outcomes,
     pub capacity: Arc<Capacity>,
+    pub breaker: Breaker,
     /// Cancelled when the worker is told to stop.
     pub stop: CancellationToken,
     /// Cancelled when the grace has ended.
@@ -97,12 +99,20 @@ pub async fn run_monitored<Q: Queue, H: Handler>(
     options.validate().expect("the options are in range");
     let (outcomes, lanes) = acknowledge::lanes();
     let capacity = Capacity::new(options.concurrency);
+    let breaker = Breaker::new(&options);
     let core =
         Arc::new(Core { queue, options, monitor, leases: Leases::default(), finished: Finished::default() });
     let abandon = CancellationToken::new();
     let stop = CancellationToken::new();
-    let shared =
-        Arc::new(Shared { core: core.clone(), handler, outcomes, capacity, stop: stop.clone(), abandon });
+    let shared = Arc::new(Shared {
+        core: core.clone(),
+        handler,
+        outcomes,
+        capacity,
+        breaker,
+        stop: stop.clone(),
+        abandon,
+    });
 
     let acknowledging = AbortOnDropHandle::new(tokio::spawn(acknowledge::run(core.clone(), lanes)));
     let leasing = AbortOnDropHandle::new(tokio::spawn(lease::keep(core.clone())));

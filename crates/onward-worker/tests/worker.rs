@@ -382,3 +382,47 @@ async fn what_waits_behind_a_slow_message_goes_to_another_worker() {
     assert!(first.released > 0 && second.done > 0, "{first:?} {second:?}");
     assert_eq!(first.done + second.done, 30);
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_everything_fails_receives_are_not_burnt() {
+    let queue = MemoryQueue::new();
+    for number in 0..200 {
+        queue.send(number.to_string());
+    }
+    let begun = tokio::time::Instant::now();
+    let most = Arc::new(AtomicU32::new(0));
+    let highest = most.clone();
+    let handler = move |message: Message| {
+        let highest = highest.clone();
+        async move {
+            highest.fetch_max(message.receive_count, Ordering::Relaxed);
+            // What it calls is down for ten minutes.
+            if begun.elapsed() < Duration::from_secs(600) {
+                return Err(Failure::retry("503"));
+            }
+            Ok(())
+        }
+    };
+    let ledger = run(queue.clone(), handler, options(), until_empty(queue.clone())).await.expect("works");
+    assert_eq!(ledger.done, 200);
+    assert!(ledger.retried < 60 && ledger.pauses >= 5, "{ledger:?}");
+    assert!(most.load(Ordering::Relaxed) <= 5, "no message came near the dead-letter queue: {ledger:?}");
+    assert!(begun.elapsed() < Duration::from_secs(1_000), "it has opened up again: {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn poison_among_good_messages_stops_nothing() {
+    let queue = MemoryQueue::new();
+    for number in 0..60 {
+        queue.send(if number % 2 == 0 { "good" } else { "poison" });
+    }
+    let handler = |message: Message| async move {
+        match message.body.as_str() {
+            "poison" if message.receive_count < 3 => Err(Failure::retry("poison")),
+            "poison" => Err(Failure::reject("poison")),
+            _ => Ok(()),
+        }
+    };
+    let ledger = run(queue.clone(), handler, options(), until_empty(queue.clone())).await.expect("works");
+    assert_eq!((ledger.done, ledger.rejected), (30, 30), "{ledger:?}");
+}

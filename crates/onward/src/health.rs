@@ -140,6 +140,8 @@ fn metrics(watched: &[Watched]) -> String {
     );
     let empty = each(|ledger| vec![("", ledger.empty_receives as f64)]);
     family("onward_sqs_empty_receives_total", "Receives that brought nothing.", "", empty);
+    let pauses = each(|ledger| vec![("", ledger.pauses as f64)]);
+    family("onward_pauses_total", "How often polling stopped because everything failed.", "", pauses);
     let failed = each(|ledger| vec![("", ledger.failed_calls as f64)]);
     family("onward_sqs_failed_calls_total", "Calls that failed.", "", failed);
     let dollars = each(|ledger| vec![("", ledger.dollars())]);
