@@ -1,5 +1,6 @@
 //! The build script's own time and the app's recompile with many scripts, against `sqlx::migrate!` and refinery's
-//! `embed_migrations!` over the same texts. `cargo bench --bench build_script -- [SCRIPTS]`, 1,000 by default.
+//! `embed_migrations!` over the same texts. `cargo bench --bench build_script -- [SCRIPTS] [TOOL]`, 1,000 and all three by
+//! default.
 //!
 //! It makes three small projects, one for each, builds them once (their dependencies are fetched from the registry),
 //! and then times `cargo build` after each kind of change, minus a build in which nothing changed.
@@ -16,9 +17,13 @@ const ROUNDS: usize = 3;
 fn main() {
     let scripts: usize =
         std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(1_000);
+    let only = std::env::args().find(|argument| ["onward", "sqlx", "refinery"].contains(&argument.as_str()));
     let mut out = std::io::stdout();
     for profile in ["dev", "release"] {
         for tool in [Tool::Onward, Tool::Sqlx, Tool::Refinery] {
+            if only.as_ref().is_some_and(|only| only != tool.name()) {
+                continue;
+            }
             // Its macro writes one function with all texts: from here on the optimiser takes minutes for it.
             if tool == Tool::Refinery && (profile == "release" || scripts > 1_000) {
                 continue;

@@ -83,30 +83,36 @@ async fn serve<S: Clone + Send + Sync + 'static>(
 
     // Ends the polls: by the stop, by a schema that has moved on, or because another queue cannot be worked.
     let drain = stop.child_token();
+    let mut prepared = Vec::new();
+    for (queue, url) in work.queues.into_iter().zip(&places.urls) {
+        let sqs = Sqs::new(client(url, places.is_local()).await?, url)
+            .signed(&command::migrate::host_name(), &identity.version);
+        let watched = Watched { queue: queue.name, monitor: Monitor::default(), wait: queue.options.wait };
+        prepared.push((queue, sqs, watched));
+    }
+    let watched: Vec<_> = prepared.iter().map(|(_, _, watched)| watched.clone()).collect();
+    let _health = health::serve(settings, watched.clone(), drain.clone()).await?;
+    let _manager = AbortOnDropHandle::new(tokio::spawn(notify::keep(watched, drain.clone(), grace)));
     let relaying = CancellationToken::new();
     let relay = match work.has_outbox {
         true => Some(tokio::spawn(relay(&places, &names, &pools).await?.run(relaying.clone()))),
         false => None,
     };
-    let mut watched = Vec::new();
+
+    // From here on nothing fails but the work itself: what is received is either handled or given back.
     let mut workers = JoinSet::new();
-    for (queue, url) in work.queues.into_iter().zip(&places.urls) {
+    for ((queue, sqs, watched), url) in prepared.into_iter().zip(&places.urls) {
         let WorkedQueue { name, handler, options } = queue;
-        let monitor = Monitor::default();
-        watched.push(Watched { queue: name, monitor: monitor.clone(), wait: options.wait });
         let (state, pools) = (state.clone(), pools.clone());
         let handle = move |message: Message| {
             let (handler, state, pools) = (handler.clone(), state.clone(), pools.clone());
             async move { handler(message, state, pools).await }
         };
-        let sqs = Sqs::new(client(url, places.is_local()).await?, url)
-            .signed(&command::migrate::host_name(), &identity.version);
         tracing::info!(queue = %url, concurrency = options.concurrency, "serving");
         let told = drain.clone().cancelled_owned();
-        workers.spawn(async move { (name, run_monitored(sqs, handle, options, monitor, told).await) });
+        workers
+            .spawn(async move { (name, run_monitored(sqs, handle, options, watched.monitor, told).await) });
     }
-    let _health = health::serve(settings, watched.clone(), drain.clone()).await?;
-    let _manager = AbortOnDropHandle::new(tokio::spawn(notify::keep(watched, drain.clone(), grace)));
     let fallen = gate::fallen(&database.url, history, &identity.name);
     let outcome = until_all_end(workers, fallen, &drain).await;
     relaying.cancel();
