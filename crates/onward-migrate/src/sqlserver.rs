@@ -282,7 +282,7 @@ impl Engine for SqlServer {
         }
         let took = begun.elapsed();
         let finished = format!(
-            "{} IF @@TRANCOUNT > 0 SELECT @@TRANCOUNT; ELSE BEGIN UPDATE {} SET state = '{}', duration_ms = {} WHERE \
+            "{} IF @@TRANCOUNT > 0 BEGIN SELECT @@TRANCOUNT; END ELSE BEGIN UPDATE {} SET state = '{}', duration_ms = {} WHERE \
              version = {}; SELECT -1; END",
             self.reset(),
             self.journal(),

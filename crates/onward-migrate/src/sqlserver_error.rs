@@ -14,6 +14,8 @@ use crate::sqlserver_url::SqlServerUrl;
 /// <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
 pub(crate) const INVALID_COLUMN: u32 = 207;
 const PERMISSION_DENIED: &[u32] = &[229, 230, 262, 297, 300];
+/// The count of transactions differs after a procedure or `EXEC`; a COMMIT or ROLLBACK without a transaction.
+const TRANSACTION_ENDED: &[u32] = &[266, 3902, 3903];
 const LOGIN_FAILED: &[u32] = &[18_456, 18_470, 18_487, 18_488];
 const CANNOT_OPEN_DATABASE: u32 = 4060;
 
@@ -112,7 +114,8 @@ pub(crate) fn batch_error(
 ) -> StepError {
     let tiberius::error::Error::Server(server) = error else { return StepError::Lost(chain(&error)) };
     let text = &source[batch.span.clone()];
-    let mut found = ServerError { batch: numbered, ..server_error(&server) };
+    let transaction_ended = TRANSACTION_ENDED.contains(&server.code());
+    let mut found = ServerError { batch: numbered, transaction_ended, ..server_error(&server) };
     let line = usize::try_from(server.line()).unwrap_or(0);
     let in_module = !server.procedure().is_empty() && !defines(text, server.procedure());
     if in_module {

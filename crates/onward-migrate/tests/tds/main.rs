@@ -140,6 +140,8 @@ async fn an_error_inside_a_procedure_counts_in_the_procedure() {
 async fn a_script_that_ends_or_opens_a_transaction_fails() {
     let ended = fails("EXEC p -- rollback").await;
     assert!(ended.server.transaction_ended && ended.outcome.contains("ended the transaction"), "{ended}");
+    let counted = fails("EXEC p -- error 266 1: Transaction count after EXECUTE indicates a mismatch").await;
+    assert!(counted.server.transaction_ended && counted.outcome.contains("may stay done"), "{counted}");
     let opened = fails("EXEC p -- begin").await;
     assert!(opened.server.message.contains("left 1 transaction(s) open"), "{opened}");
     let silent = fails("EXEC p -- noexec").await;
