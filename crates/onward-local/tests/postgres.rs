@@ -9,7 +9,8 @@ use onward_local::PrivatePostgres;
 
 #[test]
 fn threads_of_one_process_share_a_server_and_the_last_one_ends_it() {
-    let home = tempfile::Builder::new().prefix("shared").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("is made");
+    let home =
+        tempfile::Builder::new().prefix("shared").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("is made");
     let server = PrivatePostgres::start(home.path()).expect("PostgreSQL starts");
     let url = server.url("app");
 

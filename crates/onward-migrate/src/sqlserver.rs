@@ -11,7 +11,9 @@ use crate::error::{Error, ErrorKind};
 use crate::journal::{JOURNAL, JournalRow, RowState};
 use crate::prints::Prints;
 use crate::session::{SessionOptions, foreign_journal};
-use crate::sqlserver_error::{INVALID_COLUMN, batch_error, journal_error, left_behind, refused, unexpected};
+use crate::sqlserver_error::{
+    INVALID_COLUMN, acts_as_another, batch_error, journal_error, left_behind, refused, unexpected,
+};
 use crate::sqlserver_url::SqlServerUrl;
 
 /// The driver's connection.
@@ -24,7 +26,13 @@ pub struct SqlServer {
     lock_timeout_ms: i64,
     /// The schema that unqualified names are created in, quoted for SQL.
     schema: String,
+    /// Whether the session has come to act as somebody else, as an expression of SQL.
+    acts_as_another: String,
 }
+
+/// What a batch that ends a script answers, where it is no count of transactions.
+const DONE: i32 = -1;
+const ACTS_AS_ANOTHER: i32 = -2;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -42,8 +50,14 @@ impl SqlServer {
         let client = Self::open(url, &options.application_name).await?;
         let lock_timeout_ms =
             options.lock_timeout.map_or(-1, |timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX));
-        let mut session = Self { client, prints: Prints::default(), lock_timeout_ms, schema: String::new() };
-        session.schema = session.current_schema().await?;
+        let mut session = Self {
+            client,
+            prints: Prints::default(),
+            lock_timeout_ms,
+            schema: String::new(),
+            acts_as_another: String::new(),
+        };
+        session.learn_itself().await?;
         Ok(session)
     }
 
@@ -70,12 +84,18 @@ impl SqlServer {
         ask.map_err(unexpected)?.into_results().await.map(|_| ()).map_err(unexpected)
     }
 
-    async fn current_schema(&mut self) -> Result<String, Error> {
-        let rows = self.rows("SELECT QUOTENAME(SCHEMA_NAME())").await.map_err(unexpected)?;
-        rows.first().and_then(|row| text(row, 0)).map(str::to_owned).ok_or_else(|| {
+    /// Asks where unqualified names are created, and as whom.
+    async fn learn_itself(&mut self) -> Result<(), Error> {
+        let batch = "SELECT QUOTENAME(SCHEMA_NAME()), USER_NAME(), SUSER_SNAME()";
+        let rows = self.rows(batch).await.map_err(unexpected)?;
+        let schema = rows.first().and_then(|row| text(row, 0)).ok_or_else(|| {
             let message = "the user has no default schema, so there is no place for the tables";
             Error::new(ErrorKind::Configuration, message, "ALTER USER … WITH DEFAULT_SCHEMA = dbo")
-        })
+        })?;
+        let name = |column| literal(rows.first().and_then(|row| text(row, column)).unwrap_or_default());
+        self.acts_as_another = format!("(USER_NAME() <> {} OR SUSER_SNAME() <> {})", name(1), name(2));
+        self.schema = schema.to_owned();
+        Ok(())
     }
 
     /// Runs one batch to the end of its last result, so that no error stays unread behind a result set, and
@@ -160,15 +180,38 @@ impl SqlServer {
     async fn finish(&mut self, step: &Step<'_>, took: Duration, commit: bool) -> Result<(), StepError> {
         let commit = if commit { "COMMIT TRANSACTION; " } else { "" };
         let batch = format!(
-            "SET XACT_ABORT ON; IF @@TRANCOUNT = 1 AND XACT_STATE() = 1 BEGIN {} {commit}SELECT -1; END ELSE SELECT \
-             @@TRANCOUNT;",
+            "SET XACT_ABORT ON; IF {} SELECT {ACTS_AS_ANOTHER}; ELSE IF @@TRANCOUNT = 1 AND XACT_STATE() = 1 BEGIN {} \
+             {commit}SELECT {DONE}; END ELSE SELECT @@TRANCOUNT;",
+            self.acts_as_another,
             self.insert(step, RowState::Applied, Some(took))
         );
-        let rows = self.rows(&batch).await.map_err(journal_error)?;
-        match rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten()) {
-            Some(-1) => Ok(()),
+        self.conclude(&batch).await
+    }
+
+    /// Runs the batch that ends a script, as ourselves: an `EXECUTE AS` of the script lasts until its `REVERT`, and the
+    /// journal is not that user's to write.
+    /// <https://learn.microsoft.com/sql/t-sql/statements/revert-transact-sql>
+    async fn conclude(&mut self, batch: &str) -> Result<(), StepError> {
+        let mut answer = self.answer(batch).await?;
+        if answer == Some(ACTS_AS_ANOTHER) {
+            // Nested ones are reverted one by one; one `WITH NO REVERT` never is.
+            let revert = format!(
+                "DECLARE @left int = 32; WHILE @left > 0 AND {} BEGIN REVERT; SET @left = @left - 1; END",
+                self.acts_as_another
+            );
+            self.rows(&revert).await.map_err(journal_error)?;
+            answer = self.answer(batch).await?;
+        }
+        match answer {
+            Some(DONE) => Ok(()),
+            Some(ACTS_AS_ANOTHER) => Err(StepError::Server(Box::new(acts_as_another()))),
             open => Err(StepError::Server(Box::new(left_behind(open)))),
         }
+    }
+
+    async fn answer(&mut self, batch: &str) -> Result<Option<i32>, StepError> {
+        let rows = self.rows(batch).await.map_err(journal_error)?;
+        Ok(rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten()))
     }
 
     /// Ends a failed transaction, so that the session can go on.
@@ -282,22 +325,20 @@ impl Engine for SqlServer {
         }
         let took = begun.elapsed();
         let finished = format!(
-            "{} IF @@TRANCOUNT > 0 BEGIN SELECT @@TRANCOUNT; END ELSE BEGIN UPDATE {} SET state = '{}', duration_ms = {} WHERE \
-             version = {}; SELECT -1; END",
+            "{} IF {} SELECT {ACTS_AS_ANOTHER}; ELSE IF @@TRANCOUNT > 0 SELECT @@TRANCOUNT; ELSE BEGIN UPDATE {} SET \
+             state = '{}', duration_ms = {} WHERE version = {}; SELECT {DONE}; END",
             self.reset(),
+            self.acts_as_another,
             self.journal(),
             RowState::Applied.as_str(),
             took.as_millis(),
             step.script.number
         );
-        let rows = self.rows(&finished).await.map_err(journal_error)?;
-        match rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten()) {
-            Some(-1) => Ok(took),
-            open => {
-                self.roll_back().await;
-                Err(StepError::Server(Box::new(left_behind(open))))
-            }
+        if let Err(error) = self.conclude(&finished).await {
+            self.roll_back().await;
+            return Err(error);
         }
+        Ok(took)
     }
 
     async fn apply_together(&mut self, steps: &[Step<'_>]) -> Result<Vec<Duration>, (usize, StepError)> {

@@ -104,6 +104,13 @@ pub(crate) fn left_behind(open: Option<i32>) -> ServerError {
     ServerError { code: "onward".to_owned(), message, transaction_ended, ..ServerError::default() }
 }
 
+/// The session cannot go on as who it was, so it cannot write the journal.
+pub(crate) fn acts_as_another() -> ServerError {
+    let message =
+        "the script left the session acting as another user, by EXECUTE AS … WITH NO REVERT or a cookie";
+    ServerError { code: "onward".to_owned(), message: message.to_owned(), ..ServerError::default() }
+}
+
 /// Finds the place in the script: SQL Server counts lines from the start of the batch, or of the procedure in which
 /// it happened.
 pub(crate) fn batch_error(
@@ -121,7 +128,9 @@ pub(crate) fn batch_error(
     if in_module {
         found.context = Some(format!("in {}, line {line}", server.procedure()));
     }
-    let place = if in_module || line == 0 { first_code(text) } else { line_of(text, line) };
+    // A line that the batch does not have counts in something that it called.
+    let in_batch = (1..=text.lines().count()).contains(&line);
+    let place = if in_module || !in_batch { first_code(text) } else { line_of(text, line) };
     let place = place.start + batch.span.start..place.end + batch.span.start;
     found.position = Some(place.start);
     found.statement = Some(place);

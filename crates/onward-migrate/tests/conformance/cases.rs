@@ -56,6 +56,7 @@ pub(crate) fn all(kind: Kind) -> Vec<Trial> {
             trial(kind, "a_script_must_leave_its_transaction", a_script_must_leave_its_transaction),
             trial(kind, "an_error_that_does_not_abort_counts", an_error_that_does_not_abort_counts),
             trial(kind, "an_error_inside_a_procedure_names_it", an_error_inside_a_procedure_names_it),
+            trial(kind, "who_a_script_acts_as_ends_with_it", who_a_script_acts_as_ends_with_it),
         ]);
     }
     trials
@@ -299,14 +300,10 @@ async fn a_lock_is_not_waited_for_longer(world: World) {
     let all = world.history(&[BASELINE]);
     world.migrate(&all).await.expect("works");
     let hold = world.either(
-        "BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)",
-        "BEGIN TRANSACTION; SELECT count(*) FROM orders WITH (TABLOCKX, HOLDLOCK); WAITFOR DELAY '00:10:00'",
+        "BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE",
+        "BEGIN TRANSACTION; SELECT count(*) FROM orders WITH (TABLOCKX, HOLDLOCK)",
     );
-    let taken = world.either(
-        "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'orders'::regclass",
-        "SELECT count(*) FROM sys.dm_tran_locks WHERE resource_type = 'OBJECT' AND request_mode = 'X' AND \
-         resource_database_id = DB_ID()",
-    );
+    let _held = world.hold(hold).await;
     let options_with_limit = onward_migrate::SessionOptions {
         application_name: "impatient".to_owned(),
         lock_timeout: Some(Duration::from_millis(200)),
@@ -314,15 +311,7 @@ async fn a_lock_is_not_waited_for_longer(world: World) {
     let mut engine =
         onward_migrate::Session::connect(&world.url, &options_with_limit).await.expect("connects");
     let more = world.history(&[BASELINE, "-- onward: contract\nALTER TABLE orders ADD size int NULL;"]);
-    let given = options();
-    let waits = async {
-        while world.query(taken).await == "0" {}
-        migrate(&mut engine, &more, &given, &mut |_| {}).await
-    };
-    let outcome = tokio::select! {
-        _ = world.query(hold) => panic!("the lock was given back too early"),
-        outcome = waits => outcome,
-    };
+    let outcome = migrate(&mut engine, &more, &options(), &mut |_| {}).await;
     let error = outcome.expect_err("has waited long enough");
     assert_eq!(failure(&error).server.code, world.either("55P03", "1222"));
     assert_eq!(failure(&error).outcome, "Script-0001.sql was rolled back as a whole");
@@ -535,4 +524,14 @@ async fn an_error_inside_a_procedure_names_it(world: World) {
         "{error}"
     );
     assert_eq!(failure(&error).place, "sql/Script-0002.sql:4:1");
+}
+
+async fn who_a_script_acts_as_ends_with_it(world: World) {
+    let other = "CREATE USER other WITHOUT LOGIN;\nGO\nGRANT INSERT ON orders TO other;";
+    let nested =
+        "EXECUTE AS USER = 'other';\nGO\nINSERT INTO orders (id) VALUES (1);\nEXECUTE AS USER = 'other';";
+    let all = world.history(&[BASELINE, other, nested, "CREATE TABLE ours (id int);"]);
+    world.migrate(&all).await.expect("the journal and the next script are ours");
+    let writers = "SELECT count(DISTINCT applied_by) FROM schema_journal";
+    assert_eq!(world.query(writers).await, "1");
 }

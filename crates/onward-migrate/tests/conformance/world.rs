@@ -6,10 +6,11 @@ use std::time::Duration;
 use onward_local::PrivatePostgres;
 use onward_migrate::{
     DatabaseUrl, Error, Identity, MigrateOptions, Migrated, Session, SessionOptions, SqlServerUrl, Status,
-    migrate, status,
+    TdsClient, migrate, status,
 };
 use onward_script::{Content, Dialect, Entry, Folder, History, Known, Options, check};
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 
@@ -64,6 +65,9 @@ impl World {
             }
             Kind::SqlServer => {
                 let url = std::env::var("TEST_SQLSERVER_URL").expect("is set");
+                // SQL Server copies a database that nobody else may be copying, and refuses instead of waiting.
+                static TURN: Mutex<()> = Mutex::const_new(());
+                let _turn = TURN.lock().await;
                 query(kind, &url, &format!("CREATE DATABASE {name}")).await;
                 (with_database(&url, &name), None)
             }
@@ -117,6 +121,13 @@ impl World {
         query(self.kind, &self.address, sql).await
     }
 
+    /// Runs SQL in a session of its own, which lasts until it is dropped.
+    pub(crate) async fn hold(&self, sql: &str) -> Client {
+        let mut client = Client::open(self.kind, &self.address).await;
+        client.query(sql).await;
+        client
+    }
+
     /// The first on PostgreSQL, the second on SQL Server.
     pub(crate) fn either<T>(&self, postgres: T, sql_server: T) -> T {
         match self.kind {
@@ -156,15 +167,42 @@ fn with_database(url: &str, name: &str) -> String {
 }
 
 async fn query(kind: Kind, url: &str, sql: &str) -> String {
-    match kind {
-        Kind::Postgres => query_postgres(url, sql).await,
-        Kind::SqlServer => query_sql_server(url, sql).await,
+    Client::open(kind, url).await.query(sql).await
+}
+
+/// A session of the test's own.
+pub(crate) enum Client {
+    Postgres(tokio_postgres::Client),
+    SqlServer(Box<TdsClient>),
+}
+
+impl Client {
+    async fn open(kind: Kind, url: &str) -> Self {
+        match kind {
+            Kind::Postgres => {
+                let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("connects");
+                tokio::spawn(connection);
+                Self::Postgres(client)
+            }
+            Kind::SqlServer => {
+                let url: SqlServerUrl = url.parse().expect("is an address");
+                let config = url.driver_config();
+                let stream = TcpStream::connect(config.get_addr()).await.expect("connects");
+                let client = tiberius::Client::connect(config, stream.compat_write()).await;
+                Self::SqlServer(Box::new(client.expect("logs in")))
+            }
+        }
+    }
+
+    async fn query(&mut self, sql: &str) -> String {
+        match self {
+            Self::Postgres(client) => query_postgres(client, sql).await,
+            Self::SqlServer(client) => query_sql_server(client, sql).await,
+        }
     }
 }
 
-async fn query_postgres(url: &str, sql: &str) -> String {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("connects");
-    tokio::spawn(connection);
+async fn query_postgres(client: &tokio_postgres::Client, sql: &str) -> String {
     let messages = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     let rows = messages.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => {
@@ -176,11 +214,7 @@ async fn query_postgres(url: &str, sql: &str) -> String {
     rows.collect::<Vec<_>>().join("\n")
 }
 
-async fn query_sql_server(url: &str, sql: &str) -> String {
-    let url: SqlServerUrl = url.parse().expect("is an address");
-    let config = url.driver_config();
-    let stream = TcpStream::connect(config.get_addr()).await.expect("connects");
-    let mut client = tiberius::Client::connect(config, stream.compat_write()).await.expect("logs in");
+async fn query_sql_server(client: &mut TdsClient, sql: &str) -> String {
     let results = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     let results = results.into_results().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     let rows = results.into_iter().flatten().map(|row| {

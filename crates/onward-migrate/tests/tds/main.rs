@@ -79,7 +79,7 @@ async fn each_script_has_a_transaction_with_its_row() {
     assert_eq!(
         shape,
         [
-            "SELECT QUOTENAME(SCHEMA_NAME())",
+            "SELECT QUOTENAME(SCHEMA_NAME()), USER_NAME(), SUSER_SNAME()",
             "lock",
             "look",
             "journal",
@@ -146,6 +146,19 @@ async fn a_script_that_ends_or_opens_a_transaction_fails() {
     assert!(opened.server.message.contains("left 1 transaction(s) open"), "{opened}");
     let silent = fails("EXEC p -- noexec").await;
     assert!(silent.server.message.contains("stopped the session"), "{silent}");
+}
+
+#[tokio::test]
+async fn a_script_that_acts_as_another_is_journalled_as_ourselves() {
+    for directive in ["", "-- onward: no-transaction\n"] {
+        let server = Server::start().await;
+        let script = format!("{directive}SELECT 1; -- execute as another");
+        run(&server, &history(&[BASELINE, &script]), &options()).await.expect("is reverted");
+        let reverts = server.heard().iter().filter(|batch| batch.contains("BEGIN REVERT;")).count();
+        assert_eq!(reverts, 1, "{directive}");
+    }
+    let kept = fails("SELECT 1; -- execute as another with no revert").await;
+    assert!(kept.server.message.contains("acting as another user"), "{kept}");
 }
 
 #[tokio::test]

@@ -43,8 +43,14 @@ impl Server {
                         state.connections += 1;
                         state.connections
                     };
-                    let mut connection =
-                        Connection { server, id, open: 0, pending: Vec::new(), no_exec: false };
+                    let mut connection = Connection {
+                        server,
+                        id,
+                        open: 0,
+                        pending: Vec::new(),
+                        no_exec: false,
+                        acts_as_another: None,
+                    };
                     // A client that is gone ends its connection, and with it its lock and transaction.
                     let _ = connection.serve(stream).await;
                     let mut state = connection.server.state();
@@ -81,6 +87,8 @@ struct Connection {
     open: i32,
     pending: Vec<[String; 6]>,
     no_exec: bool,
+    /// `EXECUTE AS`, and whether it can be reverted.
+    acts_as_another: Option<bool>,
 }
 
 const PRELOGIN: u8 = 0x12;
@@ -119,7 +127,8 @@ impl Connection {
             return Some(done(0));
         }
         if batch.contains("QUOTENAME(SCHEMA_NAME())") {
-            return Some(rows(&[Column::Text], &[vec!["[dbo]".to_owned()]]));
+            let itself = ["[dbo]", "dbo", "app"].map(str::to_owned).to_vec();
+            return Some(rows(&[Column::Text; 3], &[itself]));
         }
         if batch.contains("sp_getapplock") {
             let free = state.lock.is_none_or(|holder| holder == self.id);
@@ -151,6 +160,13 @@ impl Connection {
         if batch.contains("CREATE TABLE [dbo].schema_journal") {
             state.journal.get_or_insert_default();
             return Some(done(0));
+        }
+        if batch.contains("BEGIN REVERT;") {
+            self.acts_as_another = self.acts_as_another.filter(|reverts| !reverts);
+            return Some(done(0));
+        }
+        if batch.contains("SELECT -2;") && self.acts_as_another.is_some() {
+            return Some(number(-2));
         }
         if batch.contains("IF @@TRANCOUNT > 0 ROLLBACK") {
             (self.open, self.pending) = (0, Vec::new());
@@ -215,6 +231,8 @@ impl Connection {
                 (self.open, self.pending) = (0, Vec::new());
             } else if order == "begin" {
                 self.open += 1;
+            } else if let Some(how) = order.strip_prefix("execute as another") {
+                self.acts_as_another = Some(!how.ends_with("with no revert"));
             } else if order == "noexec" {
                 self.no_exec = true;
             } else if order == "hang up" {
