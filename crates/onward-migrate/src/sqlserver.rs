@@ -11,6 +11,8 @@ use crate::error::{Error, ErrorKind};
 use crate::journal::{JOURNAL, JournalRow, RowState};
 use crate::prints::Prints;
 use crate::session::{SessionOptions, foreign_journal};
+#[cfg(feature = "rebuild")]
+use crate::sqlserver_error::IN_USE;
 use crate::sqlserver_error::{
     INVALID_COLUMN, acts_as_another, batch_error, journal_error, left_behind, refused, unexpected,
 };
@@ -405,6 +407,10 @@ impl SqlServer {
     }
 }
 
+/// Where databases are created and dropped from.
+#[cfg(feature = "rebuild")]
+const MASTER: &str = "master";
+
 #[cfg(feature = "rebuild")]
 impl SqlServer {
     pub(crate) async fn inspect(url: &SqlServerUrl) -> Result<crate::rebuild::Doomed, Error> {
@@ -422,29 +428,36 @@ impl SqlServer {
 
     pub(crate) async fn create(url: &SqlServerUrl, doomed: &crate::rebuild::Doomed) -> Result<(), Error> {
         let name = bracketed(&doomed.name);
-        let mark = literal(crate::rebuild::MARK);
-        let mark = format!("EXEC {name}.sys.sp_addextendedproperty @name = {mark}");
-        Self::run_beside(url, &[format!("CREATE DATABASE {name}"), mark]).await
+        let create = format!("CREATE DATABASE {name}");
+        let mark = format!("EXEC sys.sp_addextendedproperty @name = {}", literal(crate::rebuild::MARK));
+        Self::run_in(url, MASTER, &create).await.map_err(unexpected)?;
+        // From within, because Azure SQL Database lets nobody reach from one database into another.
+        Self::run_in(url, &doomed.name, &mark).await.map_err(unexpected)
     }
 
     pub(crate) async fn remove(url: &SqlServerUrl, doomed: &crate::rebuild::Doomed) -> Result<(), Error> {
         let name = bracketed(&doomed.name);
-        // The sessions that use it would keep it from being dropped.
+        let drop = format!("DROP DATABASE {name}");
+        // Sessions that use it keep it from being dropped; they are ended only where there are any.
         let alone = format!("ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE");
-        Self::run_beside(url, &[alone, format!("DROP DATABASE {name}")]).await
+        match Self::run_in(url, MASTER, &drop).await {
+            Err(tiberius::error::Error::Server(error)) if error.code() == IN_USE => {
+                Self::run_in(url, MASTER, &alone).await.map_err(unexpected)?;
+                Self::run_in(url, MASTER, &drop).await.map_err(unexpected)
+            }
+            outcome => outcome.map_err(unexpected),
+        }
     }
 
-    /// A database cannot be dropped from within.
-    async fn run_beside(url: &SqlServerUrl, statements: &[String]) -> Result<(), Error> {
+    async fn run_in(
+        url: &SqlServerUrl,
+        database: &str,
+        statement: &str,
+    ) -> Result<(), tiberius::error::Error> {
         let mut config = url.driver_config();
-        config.database("master");
+        config.database(database);
         config.command_timeout(None);
-        let mut beside = open(config).await.map_err(|error| refused(url, &error))?;
-        for statement in statements {
-            let outcome = beside.simple_query(statement.as_str()).await.map_err(unexpected)?;
-            outcome.into_results().await.map_err(unexpected)?;
-        }
-        Ok(())
+        open(config).await?.simple_query(statement).await?.into_results().await.map(|_| ())
     }
 }
 

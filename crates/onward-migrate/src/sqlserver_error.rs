@@ -17,7 +17,10 @@ const PERMISSION_DENIED: &[u32] = &[229, 230, 262, 297, 300];
 /// The count of transactions differs after a procedure or `EXEC`; a COMMIT or ROLLBACK without a transaction.
 const TRANSACTION_ENDED: &[u32] = &[266, 3902, 3903];
 const LOGIN_FAILED: &[u32] = &[18_456, 18_470, 18_487, 18_488];
-const CANNOT_OPEN_DATABASE: u32 = 4060;
+const CANNOT_OPEN_DATABASE: &[u32] = &[911, 4060];
+/// A database that is to be dropped has sessions.
+#[cfg(feature = "rebuild")]
+pub(crate) const IN_USE: u32 = 3702;
 
 /// What went wrong outside a script.
 pub(crate) fn unexpected(error: tiberius::error::Error) -> Error {
@@ -43,7 +46,7 @@ pub(crate) fn refused(url: &SqlServerUrl, error: &tiberius::error::Error) -> Err
                 code if LOGIN_FAILED.contains(&code) => {
                     (ErrorKind::Credentials, message, "correct user and password in DATABASE_URL")
                 }
-                CANNOT_OPEN_DATABASE => (
+                code if CANNOT_OPEN_DATABASE.contains(&code) => (
                     ErrorKind::Configuration,
                     message,
                     "create the database, grant the login access to it, or correct its name in DATABASE_URL",

@@ -5,8 +5,9 @@ use tracing_subscriber::EnvFilter;
 use crate::exit::{Exit, Failed};
 use crate::settings::AppEnv;
 
-/// Our own events, and of the libraries only what somebody must see.
-const DEFAULT_FILTER: &str = "warn,app=info,onward=info,onward_worker=info,onward_migrate=info";
+/// Our own events, and of the libraries only what somebody must see: what tiberius logs of the server's errors is in our
+/// own, with its place and remedy.
+const DEFAULT_FILTER: &str = "warn,tiberius=off,app=info,onward=info,onward_worker=info,onward_migrate=info";
 
 /// Sends the log to stderr: text for a person, JSON for a log collector.
 pub(crate) fn start(env: AppEnv, app: &str) -> Result<(), Failed> {
