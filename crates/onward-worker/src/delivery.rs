@@ -122,7 +122,8 @@ async fn deliver<Q: Queue, H: Handler>(
         "message",
         id = %message.id,
         queue = shared.core.queue.name(),
-        attempt = message.receive_count
+        attempt = message.receive_count,
+        trace_id = message.trace_id()
     );
     async {
         let begun = Instant::now();

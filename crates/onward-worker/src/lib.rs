@@ -15,6 +15,7 @@
 //! | the whole stop, in order | `shutdown.rs` |
 //! | what errors of the queue mean | `fault.rs` |
 //! | what is counted | `ledger.rs` |
+//! | the trace that a message belongs to | `trace.rs` |
 
 mod acknowledge;
 mod breaker;
@@ -28,6 +29,7 @@ mod monitor;
 mod options;
 mod queue;
 mod shutdown;
+mod trace;
 
 pub use delivery::{Failure, FailureKind, Handler};
 pub use fault::{Fault, FaultKind};
@@ -38,3 +40,4 @@ pub use queue::memory::MemoryQueue;
 pub use queue::sqs::{REJECTED, Sqs};
 pub use queue::{Message, Queue, Receipt, Refused};
 pub use shutdown::{run, run_monitored};
+pub use trace::TRACEPARENT;

@@ -6,6 +6,7 @@ use onward_migrate::{DatabaseUrl, PostgresUrl, tls_connector};
 use tokio::sync::Notify;
 
 use crate::exit::{Exit, Failed};
+use crate::outbox_rows::Outbox;
 
 /// A pool of PostgreSQL connections for handlers.
 pub type PgPool = Pool;
@@ -67,6 +68,14 @@ impl Database {
         match &self.pools {
             Pools::SqlServer(pool) => Ok(pool.clone()),
             Pools::Postgres(_) => Err(OtherDatabase { asked: "a SQL Server address" }),
+        }
+    }
+
+    pub(crate) fn outbox(&self) -> Outbox {
+        match &self.pools {
+            Pools::Postgres(pool) => Outbox::Postgres(pool.clone()),
+            #[cfg(feature = "sqlserver")]
+            Pools::SqlServer(pool) => Outbox::SqlServer(pool.clone()),
         }
     }
 

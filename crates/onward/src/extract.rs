@@ -1,5 +1,4 @@
 use std::ops::Deref;
-use std::sync::Arc;
 
 use onward_worker::{Failure, Message};
 use serde::de::DeserializeOwned;
@@ -8,7 +7,6 @@ use crate::database::Database;
 use crate::inbox::Transaction;
 
 /// One delivery of a message, from which the arguments of a handler are taken.
-#[derive(Debug)]
 pub struct Delivery<'a, S> {
     /// The message.
     pub message: &'a Message,
@@ -18,7 +16,7 @@ pub struct Delivery<'a, S> {
     pub database: &'a Database,
     /// The queue's name.
     pub queue: &'static str,
-    pub(crate) transaction: Option<Arc<Transaction>>,
+    pub(crate) transaction: Option<Transaction>,
     /// The inbox has the message already.
     pub(crate) was_handled: bool,
 }

@@ -61,7 +61,7 @@ macro_rules! handler {
                 let transaction = delivery.transaction.take();
                 let outcome = self($($argument),*).await;
                 match transaction {
-                    Some(transaction) => transaction.settle(outcome).await,
+                    Some(transaction) => transaction.settle(outcome, &database.wake).await,
                     None => outcome,
                 }
             }

@@ -1,163 +1,85 @@
-//! A handler's work, the mark that it was done, and what it sends, in one transaction.
+//! A handler's work, the mark that it was done, and what it sends, in one transaction: what both databases share.
 
-use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use deadpool_postgres::Object;
+use deadpool::managed::Manager;
 use onward_worker::{Failure, Message};
 use serde::Serialize;
 use tokio::sync::Notify;
-use tokio_postgres::error::SqlState;
 
-use crate::extract::{Delivery, FromMessage};
+#[cfg(feature = "sqlserver")]
+use crate::database::MssqlManager;
 use crate::outbox::ID;
+use crate::pg_tx;
+use crate::transaction::{Lender, Open};
 
-/// A transaction of a handler's own, with the message's mark in it.
-///
-/// The table `inbox` gets a row for the message in the same transaction as the handler's work. When the handler
-/// returns `Ok`, both commit, and then the message is deleted; when it fails, panics or takes too long, both roll back.
-/// A message that is delivered again after that is deleted without running the handler, so that its effect in the
-/// database happens once.
-///
-/// It is used like a `tokio_postgres::Client`: `tx.execute(…)`, `tx.query(…)`. The tables are a script in the app's own
-/// folder, see `docs/inbox.md`.
-#[derive(Debug)]
-pub struct PgTx(Arc<Transaction>);
-
-impl Deref for PgTx {
-    type Target = tokio_postgres::Client;
-
-    fn deref(&self) -> &tokio_postgres::Client {
-        self.0.client()
-    }
+/// The transaction that a handler was given, to be ended by what becomes of the message.
+pub(crate) enum Transaction {
+    Postgres(Arc<Lender<deadpool_postgres::Manager>>),
+    #[cfg(feature = "sqlserver")]
+    SqlServer(Arc<Lender<MssqlManager>>),
 }
 
-impl PgTx {
-    /// Sends a message to a queue when, and only when, the transaction commits: it is written to the table `outbox`,
-    /// from which the app publishes it (`App::outbox`), at least once and in order.
-    ///
-    /// # Errors
-    ///
-    /// If the body cannot be encoded as JSON, or the row cannot be written.
-    pub async fn send(&self, queue: &str, body: &(impl Serialize + Sync)) -> Result<(), Failure> {
-        self.write(queue, None, body).await
-    }
-
-    /// As [`PgTx::send`], to a message group of a FIFO queue.
-    ///
-    /// # Errors
-    ///
-    /// As [`PgTx::send`].
-    pub async fn send_to_group(
-        &self,
-        queue: &str,
-        group: &str,
-        body: &(impl Serialize + Sync),
-    ) -> Result<(), Failure> {
-        self.write(queue, Some(group), body).await
-    }
-
-    async fn write(
-        &self,
-        queue: &str,
-        group: Option<&str>,
-        body: &(impl Serialize + Sync),
-    ) -> Result<(), Failure> {
-        let body = serde_json::to_string(body)
-            .map_err(|error| Failure::reject(format!("a message to {queue} cannot be encoded: {error}")))?;
-        let insert = "INSERT INTO outbox (queue, group_id, body) VALUES ($1, $2, $3)";
-        self.execute(insert, &[&queue, &group, &body]).await.map_err(|error| failed("outbox", &error))?;
-        self.0.has_sent.store(true, Ordering::Relaxed);
+impl Transaction {
+    /// Commits after a success; a failure rolls back. Whoever publishes the outbox is told of what was sent.
+    pub(crate) async fn settle(self, outcome: Result<(), Failure>, wake: &Notify) -> Result<(), Failure> {
+        let has_sent = match self {
+            Self::Postgres(lender) => {
+                let open = returned(&lender, &outcome)?;
+                pg_tx::end(open, outcome).await?;
+                lender.has_sent()
+            }
+            #[cfg(feature = "sqlserver")]
+            Self::SqlServer(lender) => {
+                let open = returned(&lender, &outcome)?;
+                crate::mssql_tx::end(open, outcome).await?;
+                lender.has_sent()
+            }
+        };
+        if has_sent {
+            wake.notify_one();
+        }
         Ok(())
     }
 }
 
-impl<S: Sync> FromMessage<S> for PgTx {
-    async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Failure> {
-        if delivery.transaction.is_some() {
-            return Err(Failure::retry("a handler takes one PgTx"));
-        }
-        let client = delivery.database.postgres()?.get().await?;
-        let transaction = Transaction {
-            client: Some(client),
-            is_over: AtomicBool::new(false),
-            has_sent: AtomicBool::new(false),
-            wake: delivery.database.wake.clone(),
-        };
-        let Delivery { message, queue, .. } = delivery;
-        let (id, queue): (&str, &str) = (identity(message), queue);
-        let work = transaction.client();
-        work.batch_execute("BEGIN").await?;
-        let insert = "INSERT INTO inbox (queue, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        let inserted = work.execute(insert, &[&queue, &id]).await.map_err(|error| failed("inbox", &error))?;
-        if inserted == 0 {
-            transaction.end("ROLLBACK").await?;
-            delivery.was_handled = true;
-            return Err(Failure::retry("handled before"));
-        }
-        let transaction = Arc::new(transaction);
-        delivery.transaction = Some(transaction.clone());
-        Ok(Self(transaction))
-    }
+/// The handler's own failure says more than a transaction that it has kept.
+fn returned<M: Manager>(lender: &Lender<M>, outcome: &Result<(), Failure>) -> Result<Open<M>, Failure> {
+    lender.take_back().map_err(|kept| outcome.as_ref().err().cloned().unwrap_or(kept))
 }
 
 /// What the message is known by: a relay that crashed may have sent it twice, under two ids of the queue and one of its
 /// own.
-fn identity(message: &Message) -> &str {
+pub(crate) fn identity(message: &Message) -> &str {
     message.attributes.get(ID).unwrap_or(&message.id)
 }
 
-fn failed(table: &str, error: &tokio_postgres::Error) -> Failure {
-    if error.code() == Some(&SqlState::UNDEFINED_TABLE) {
-        return Failure::retry(format!("the table `{table}` is missing: add the script of docs/inbox.md"));
-    }
-    Failure::retry(error)
+pub(crate) const ONE_TRANSACTION: &str = "a handler takes one transaction";
+
+/// One row of the outbox, before it is written.
+pub(crate) struct Sent<'a> {
+    pub queue: &'a str,
+    pub group: Option<&'a str>,
+    pub body: String,
+    pub traceparent: Option<String>,
 }
 
-/// A connection with an open transaction. One that is not ended in order is closed, and the server rolls back.
-#[derive(Debug)]
-pub(crate) struct Transaction {
-    client: Option<Object>,
-    is_over: AtomicBool,
-    has_sent: AtomicBool,
-    wake: Arc<Notify>,
-}
-
-impl Transaction {
-    fn client(&self) -> &tokio_postgres::Client {
-        self.client.as_ref().expect("is there until the drop")
-    }
-
-    /// Commits after a success, rolls back after a failure.
-    pub(crate) async fn settle(&self, outcome: Result<(), Failure>) -> Result<(), Failure> {
-        match outcome {
-            Ok(()) => self.end("COMMIT").await,
-            Err(failure) => {
-                if let Err(error) = self.end("ROLLBACK").await {
-                    tracing::debug!(reason = %error.reason, "the rollback is the server's to make");
-                }
-                Err(failure)
-            }
-        }
-    }
-
-    async fn end(&self, how: &str) -> Result<(), Failure> {
-        self.client().batch_execute(how).await?;
-        self.is_over.store(true, Ordering::Relaxed);
-        if how == "COMMIT" && self.has_sent.load(Ordering::Relaxed) {
-            self.wake.notify_one();
-        }
-        Ok(())
+impl<'a> Sent<'a> {
+    pub(crate) fn new<M: Manager>(
+        lender: &Lender<M>,
+        queue: &'a str,
+        group: Option<&'a str>,
+        body: &impl Serialize,
+    ) -> Result<Self, Failure> {
+        let body = serde_json::to_string(body)
+            .map_err(|error| Failure::reject(format!("a message to {queue} cannot be encoded: {error}")))?;
+        // Set before the row is there: to be told for nothing costs a query, not to be told costs the patrol's time.
+        lender.has_sent.store(true, Ordering::Relaxed);
+        Ok(Self { queue, group, body, traceparent: lender.traceparent.clone() })
     }
 }
 
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take()
-            && !self.is_over.load(Ordering::Relaxed)
-        {
-            drop(Object::take(client));
-        }
-    }
+pub(crate) fn missing_table(table: &str) -> Failure {
+    Failure::retry(format!("the table `{table}` is missing or another one: compare it with docs/inbox.md"))
 }

@@ -19,8 +19,12 @@ mod health;
 mod inbox;
 #[cfg(feature = "local")]
 mod local;
+#[cfg(feature = "sqlserver")]
+mod mssql_tx;
 mod notify;
 mod outbox;
+mod outbox_rows;
+mod pg_tx;
 mod queue;
 mod scripts;
 mod serve;
@@ -30,6 +34,7 @@ mod telemetry;
 mod terminal;
 #[cfg(feature = "local")]
 pub mod testing;
+mod transaction;
 
 pub use app::{App, Setup};
 pub use database::{Database, OtherDatabase, PgPool};
@@ -37,8 +42,10 @@ pub use database::{Database, OtherDatabase, PgPool};
 pub use database::{MssqlManager, MssqlPool};
 pub use extract::{Attempt, Delivery, FromMessage, Json, State};
 pub use handler::Handler;
-pub use inbox::PgTx;
+#[cfg(feature = "sqlserver")]
+pub use mssql_tx::MssqlTx;
 pub use onward_worker::{Failure, FailureKind, Message, Options};
+pub use pg_tx::PgTx;
 pub use scripts::Scripts;
 
 #[doc(hidden)]

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
-use onward_worker::Fault;
+use onward_worker::{Fault, TRACEPARENT};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::database::PgPool;
+use crate::outbox_rows::{Outbox, Row};
 
 /// The attribute that tells a message from its copy: the same for each time that one row is published.
 pub(crate) const ID: &str = "onward.id";
@@ -18,14 +18,11 @@ pub(crate) const ID: &str = "onward.id";
 /// How often the table is looked at without being told: for rows of other nodes, and those that a crash left.
 const PATROL: Duration = Duration::from_secs(5);
 
-/// How many rows are published in one transaction.
-const ROWS: i64 = 100;
-
 /// The most bytes of a batch: SQS takes 1 MiB, and other servers the 256 KiB that it took before.
 const BATCH_BYTES: usize = 200 * 1024;
 
 pub(crate) struct Relay {
-    pub pool: PgPool,
+    pub outbox: Outbox,
     pub client: Client,
     /// Where the queues are that this app works itself; all others are found by name.
     pub known: HashMap<String, String>,
@@ -33,14 +30,6 @@ pub(crate) struct Relay {
     pub creates: bool,
     /// Told after each commit of this process.
     pub wake: Arc<Notify>,
-}
-
-struct Row {
-    id: i64,
-    key: String,
-    queue: String,
-    group: Option<String>,
-    body: String,
 }
 
 impl Relay {
@@ -67,26 +56,9 @@ impl Relay {
     /// One transaction: takes the turn, publishes some rows, and deletes those that the queue has. A crash in between
     /// publishes them once more, under the same key.
     async fn publish(&mut self) -> Result<usize, String> {
-        let mut connection = self.pool.get().await.map_err(|error| error.to_string())?;
-        let transaction = connection.transaction().await.map_err(|error| error.to_string())?;
-        let turn =
-            "SELECT pg_try_advisory_xact_lock(hashtext('onward'), hashtext(current_schema() || '.outbox'))";
-        let has_turn: bool =
-            transaction.query_one(turn, &[]).await.map_err(|error| error.to_string())?.get(0);
-        if !has_turn {
-            return Ok(0);
-        }
-        let select = "SELECT id, key::text, queue, group_id, body FROM outbox ORDER BY id LIMIT $1";
-        let rows = transaction.query(select, &[&ROWS]).await.map_err(|error| error.to_string())?;
+        let Some((turn, rows)) = self.outbox.turn().await? else { return Ok(0) };
         let mut queues: Vec<(String, Vec<Row>)> = Vec::new();
-        for row in &rows {
-            let row = Row {
-                id: row.get(0),
-                key: row.get(1),
-                queue: row.get(2),
-                group: row.get(3),
-                body: row.get(4),
-            };
+        for row in rows {
             match queues.iter_mut().find(|(queue, _)| *queue == row.queue) {
                 Some((_, rows)) => rows.push(row),
                 None => queues.push((row.queue.clone(), vec![row])),
@@ -99,9 +71,7 @@ impl Relay {
                 refused = Some(format!("{queue}: {reason}"));
             }
         }
-        let delete = "DELETE FROM outbox WHERE id = ANY($1)";
-        transaction.execute(delete, &[&sent]).await.map_err(|error| error.to_string())?;
-        transaction.commit().await.map_err(|error| error.to_string())?;
+        turn.end(&sent).await?;
         match refused {
             Some(reason) if sent.is_empty() => Err(reason),
             Some(reason) => {
@@ -163,13 +133,19 @@ impl Relay {
 }
 
 fn entry(index: usize, row: &Row) -> SendMessageBatchRequestEntry {
-    let key = MessageAttributeValue::builder().data_type("String").string_value(&row.key);
-    SendMessageBatchRequestEntry::builder()
+    let mut entry = SendMessageBatchRequestEntry::builder()
         .id(index.to_string())
         .message_body(&row.body)
-        .message_attributes(ID, key.build().expect("the data type is set"))
+        .message_attributes(ID, text_attribute(&row.key))
         .set_message_group_id(row.group.clone())
-        .set_message_deduplication_id(row.group.as_ref().map(|_| row.key.clone()))
-        .build()
-        .expect("id and body are set")
+        .set_message_deduplication_id(row.group.as_ref().map(|_| row.key.clone()));
+    if let Some(traceparent) = &row.traceparent {
+        entry = entry.message_attributes(TRACEPARENT, text_attribute(traceparent));
+    }
+    entry.build().expect("id and body are set")
+}
+
+fn text_attribute(value: &str) -> MessageAttributeValue {
+    let attribute = MessageAttributeValue::builder().data_type("String").string_value(value);
+    attribute.build().expect("the data type is set")
 }

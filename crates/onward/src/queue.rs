@@ -1,6 +1,9 @@
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{Credentials, Region};
@@ -29,12 +32,15 @@ pub(crate) async fn client(queue_url: &str, local: bool) -> Result<Client, Faile
     if local {
         let credentials = Credentials::new("local", "local", None, None, "onward-local");
         loader = loader.credentials_provider(credentials).region(Region::new("us-east-1"));
+    } else {
+        // The URL says it before the instance metadata are asked, which do not answer everywhere and take their time.
+        let told = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+            .or_else(ProfileFileRegionProvider::new())
+            .or_else(place.region.map(Region::new));
+        loader = loader.region(told);
     }
     let shared = loader.load().await;
     let mut config = aws_sdk_sqs::config::Builder::from(&shared);
-    if shared.region().is_none() {
-        config = config.region(place.region.map(Region::new));
-    }
     let told =
         ["AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL"].iter().any(|name| std::env::var_os(name).is_some());
     if let Some(endpoint) = place.endpoint.filter(|_| local || !told) {

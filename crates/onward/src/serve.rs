@@ -165,9 +165,8 @@ async fn until_all_end(
 }
 
 async fn relay(places: &Places, names: &[&str], pools: &Pools) -> Result<Relay, Failed> {
-    let help = "the outbox works on PostgreSQL";
     Ok(Relay {
-        pool: pools.postgres().map_err(|error| Failed::new(Exit::Configuration, error, help))?,
+        outbox: pools.outbox(),
         client: client(&places.urls[0], places.is_local()).await?,
         known: names.iter().map(ToString::to_string).zip(places.urls.clone()).collect(),
         creates: places.is_local(),

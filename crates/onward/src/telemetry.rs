@@ -5,14 +5,16 @@ use tracing_subscriber::EnvFilter;
 use crate::exit::{Exit, Failed};
 use crate::settings::AppEnv;
 
-/// Our own events, and of the libraries only what somebody must see: what tiberius logs of the server's errors is in our
-/// own, with its place and remedy.
-const DEFAULT_FILTER: &str = "warn,tiberius=off,app=info,onward=info,onward_worker=info,onward_migrate=info";
+/// Our own events, and of the libraries only what somebody must see.
+const DEFAULT_FILTER: &str = "warn,app=info,onward=info,onward_worker=info,onward_migrate=info";
 
 /// Sends the log to stderr: text for a person, JSON for a log collector.
 pub(crate) fn start(env: AppEnv, app: &str) -> Result<(), Failed> {
     let directives = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty());
     let directives = directives.unwrap_or_else(|| format!("{DEFAULT_FILTER},{}=info", app.replace('-', "_")));
+    // tiberius logs each error of the server as one of its own, those too that are an answer, such as a duplicate key.
+    let quiet = if directives.contains("tiberius") { "" } else { ",tiberius=off" };
+    let directives = format!("{directives}{quiet}");
     let filter = EnvFilter::try_new(&directives).map_err(|error| {
         let help = "write it as `info` or `warn,onward=debug`";
         Failed::new(Exit::Configuration, format!("RUST_LOG is not understood: {error}"), help)

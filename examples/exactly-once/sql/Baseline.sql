@@ -23,5 +23,6 @@ CREATE TABLE outbox (
     queue text NOT NULL,
     group_id text,
     body text NOT NULL,
+    traceparent text,
     written_at timestamptz NOT NULL DEFAULT now()
 );

@@ -112,11 +112,11 @@ impl Outbound {
         status: Option<StatusCode>,
         outcome: &Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let upsert = "UPDATE deliveries WITH (UPDLOCK, SERIALIZABLE) SET status = @P3, http_status = @P4, reason = @P5, \
-                      attempts = @P6, updated_at = sysdatetimeoffset() WHERE message_id = @P1; IF @@ROWCOUNT = 0 \
+        let upsert = "UPDATE deliveries WITH (UPDLOCK, SERIALIZABLE) SET status = @P3, http_status = @P4, reason = \
+                      NULLIF(@P5, N''), attempts = @P6, updated_at = sysdatetimeoffset() WHERE message_id = @P1; IF @@ROWCOUNT = 0 \
                       INSERT INTO deliveries (message_id, destination, status, http_status, reason, attempts) VALUES \
-                      (@P1, @P2, @P3, @P4, @P5, @P6)";
-        let reason = outcome.as_ref().err().map(|failure| failure.reason.as_str());
+                      (@P1, @P2, @P3, @P4, NULLIF(@P5, N''), @P6)";
+        let reason = outcome.as_ref().err().map_or("", |failure| failure.reason.as_str());
         let http_status = status.map(|status| i64::from(status.as_u16()));
         let attempts = i64::from(message.receive_count);
         self.pool

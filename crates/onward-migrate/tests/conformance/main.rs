@@ -4,6 +4,7 @@
 //! create databases; without it its cases are not in the list, and `REQUIRE_ENGINES=postgres,sqlserver` makes that a
 //! failure.
 
+mod address;
 mod cases;
 mod world;
 

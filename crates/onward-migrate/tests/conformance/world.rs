@@ -14,6 +14,8 @@ use tokio::sync::Mutex;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 
+use crate::address::with_database;
+
 /// A kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -144,26 +146,6 @@ pub(crate) fn options() -> MigrateOptions {
         single_transaction: false,
         identity: Identity { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
     }
-}
-
-/// The same server, another database.
-fn with_database(url: &str, name: &str) -> String {
-    if let Some((address, query)) = url.split_once('?') {
-        let authority = address.find("://").map_or(0, |at| at + 3);
-        let end = address[authority..].find('/').map_or(address.len(), |at| authority + at);
-        return format!("{}/{name}?{query}", &address[..end]);
-    }
-    if url.contains("://") && !url.contains(';') {
-        let end = url.rfind('/').filter(|at| !url[..*at].ends_with('/')).unwrap_or(url.len());
-        return format!("{}/{name}", &url[..end]);
-    }
-    let keep = |pair: &&str| {
-        let key = pair.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
-        !["database", "initial catalog", "databasename"].contains(&key.as_str())
-    };
-    let pairs: Vec<_> = url.split(';').filter(|pair| !pair.trim().is_empty()).filter(keep).collect();
-    let key = if url.starts_with("jdbc:") { "databaseName" } else { "database" };
-    format!("{};{key}={name}", pairs.join(";"))
 }
 
 async fn query(kind: Kind, url: &str, sql: &str) -> String {

@@ -25,6 +25,8 @@ pub struct Message {
     pub group_id: Option<String>,
     /// The text attributes that it was sent with.
     pub attributes: HashMap<String, String>,
+    /// The system attribute `AWSTraceHeader`, see [`Message::traceparent`].
+    pub trace_header: Option<String>,
     /// What this delivery is acknowledged with.
     pub receipt: Receipt,
 }

@@ -87,6 +87,7 @@ impl Queue for Sqs {
             .visibility_timeout(seconds(visibility))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
+            .message_system_attribute_names(MessageSystemAttributeName::AwsTraceHeader)
             .message_attribute_names("All")
             .send()
             .await
@@ -174,6 +175,7 @@ fn message(received: aws_sdk_sqs::types::Message) -> Message {
         body: received.body.unwrap_or_default(),
         receive_count,
         group_id: system.get(&MessageSystemAttributeName::MessageGroupId).cloned(),
+        trace_header: system.get(&MessageSystemAttributeName::AwsTraceHeader).cloned(),
         attributes: attributes.filter_map(|(name, value)| Some((name, value.string_value?))).collect(),
         receipt: Receipt(received.receipt_handle.unwrap_or_default()),
     }

@@ -1,0 +1,31 @@
+//! An order becomes an invoice exactly once, whatever is delivered twice and whoever is killed in between.
+
+use std::process::ExitCode;
+
+use onward::{App, Failure, Json, MssqlTx};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Order {
+    number: i64,
+}
+
+/// Takes an order: its row, the mark that the message was handled, and the message to the next queue commit together.
+async fn take_order(mut tx: MssqlTx, Json(order): Json<Order>) -> Result<(), Failure> {
+    tx.execute("INSERT INTO orders (number) VALUES (@P1)", &[&order.number]).await?;
+    tx.send("invoices", &order).await
+}
+
+async fn make_invoice(mut tx: MssqlTx, Json(order): Json<Order>) -> Result<(), Failure> {
+    tx.execute("INSERT INTO invoices (order_number) VALUES (@P1)", &[&order.number]).await?;
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    App::new(onward::scripts!(), |_| async { Ok(()) })
+        .handler("orders", take_order)
+        .handler("invoices", make_invoice)
+        .outbox()
+        .example(r#"{"number": 1}"#)
+        .run()
+}
