@@ -5,12 +5,14 @@ use std::sync::Arc;
 use clap::{CommandFactory as _, FromArgMatches as _};
 use onward_script::History;
 use onward_worker::{Failure, Message, Options};
+use tower::{BoxError, Layer, Service};
 
 use crate::cli::{Cli, Command};
 use crate::command::{self, migrate::Identity};
 use crate::database::Database;
 use crate::exit::{Exit, Failed};
 use crate::handler::Handler;
+use crate::layer::MessageService;
 use crate::scripts::Scripts;
 use crate::serve::{self, Work, WorkedQueue};
 use crate::settings::{AppEnv, Settings, load_environment};
@@ -31,6 +33,8 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) type SetupFn<S> = Box<dyn FnOnce(Setup) -> Boxed<Result<S, SetupError>> + Send>;
 pub(crate) type BoxedHandler<S> =
     Arc<dyn Fn(Message, S, Database) -> Boxed<Result<(), Failure>> + Send + Sync>;
+
+pub(crate) type BoxedLayer = Box<dyn FnOnce(MessageService) -> MessageService + Send>;
 
 /// An app: embedded scripts, a state, queues and their handlers.
 pub struct App<S> {
@@ -62,7 +66,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             let handler = handler.clone();
             Box::pin(async move { handler.call(queue, message, state, database).await })
         });
-        self.queues.push(WorkedQueue { name: queue, handler: boxed, options: Options::default() });
+        let options = Options::default();
+        self.queues.push(WorkedQueue { name: queue, handler: boxed, layers: Vec::new(), options });
         self
     }
 
@@ -77,7 +82,31 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self
     }
 
-    /// Publishes what handlers send with `PgTx::send`; needs the table `outbox`, see `docs/inbox.md`.
+    /// A layer of tower around the handler of the queue that was named last: a timeout, a limit, [`LimitByKey`]. The one
+    /// that was added last sees a message first.
+    ///
+    /// What a message waits for in a layer counts towards the handler's timeout, and takes one of its places. A layer's
+    /// own error brings the message back later, as [`Failure::retry`] does.
+    ///
+    /// [`LimitByKey`]: crate::LimitByKey
+    ///
+    /// # Panics
+    ///
+    /// If no queue was named yet.
+    #[must_use]
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<MessageService> + Send + 'static,
+        L::Service: Service<Message, Response = ()> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Message>>::Error: Into<BoxError>,
+        <L::Service as Service<Message>>::Future: Send + 'static,
+    {
+        let queue = self.queues.last_mut().expect("a layer follows the handler that it is for");
+        queue.layers.push(Box::new(move |service| MessageService::new(layer.layer(service))));
+        self
+    }
+
+    /// Publishes what handlers send with `PgTx::send` and `MssqlTx::send`; needs the table `outbox`, see `docs/inbox.md`.
     #[must_use]
     pub fn outbox(mut self) -> Self {
         self.has_outbox = true;

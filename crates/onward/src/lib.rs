@@ -17,6 +17,7 @@ mod gate;
 mod handler;
 mod health;
 mod inbox;
+mod layer;
 #[cfg(feature = "local")]
 mod local;
 #[cfg(feature = "sqlserver")]
@@ -42,6 +43,7 @@ pub use database::{Database, OtherDatabase, PgPool};
 pub use database::{MssqlManager, MssqlPool};
 pub use extract::{Attempt, Delivery, FromMessage, Json, State};
 pub use handler::Handler;
+pub use layer::{HandlerError, LimitByKey, LimitedByKey, MessageService};
 #[cfg(feature = "sqlserver")]
 pub use mssql_tx::MssqlTx;
 pub use onward_worker::{Failure, FailureKind, Message, Options};

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::app::{BoxedHandler, Setup, SetupFn};
+use crate::app::{BoxedHandler, BoxedLayer, Setup, SetupFn};
 use crate::command;
 use crate::command::migrate::Identity;
 use crate::database::Database as Pools;
@@ -14,6 +14,7 @@ use crate::environment::Database;
 use crate::exit::{Exit, Failed};
 use crate::gate::{self, Passed};
 use crate::health::{self, Watched};
+use crate::layer::{HandlerError, MessageService};
 use crate::notify;
 use crate::outbox::Relay;
 use crate::queue::client;
@@ -32,6 +33,8 @@ pub(crate) struct Work<S> {
 pub(crate) struct WorkedQueue<S> {
     pub name: &'static str,
     pub handler: BoxedHandler<S>,
+    /// Around the handler, from the inside out.
+    pub layers: Vec<BoxedLayer>,
     pub options: onward_worker::Options,
 }
 
@@ -102,12 +105,14 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     // From here on nothing fails but the work itself: what is received is either handled or given back.
     let mut workers = JoinSet::new();
     for ((queue, sqs, watched), url) in prepared.into_iter().zip(&places.urls) {
-        let WorkedQueue { name, handler, options } = queue;
+        let WorkedQueue { name, handler, layers, options } = queue;
         let (state, pools) = (state.clone(), pools.clone());
-        let handle = move |message: Message| {
-            let (handler, state, pools) = (handler.clone(), state.clone(), pools.clone());
-            async move { handler(message, state, pools).await }
-        };
+        let handler = tower::service_fn(move |message: Message| {
+            let outcome = handler(message, state.clone(), pools.clone());
+            async move { outcome.await.map_err(HandlerError) }
+        });
+        let service = layers.into_iter().fold(MessageService::new(handler), |inner, layer| layer(inner));
+        let handle = move |message: Message| service.clone().handle(message);
         tracing::info!(queue = %url, concurrency = options.concurrency, "serving");
         let told = drain.clone().cancelled_owned();
         workers
