@@ -1,81 +1,167 @@
-//! Messages per second of the worker against a raw receive-10, delete-batch-10 loop on the same server, both over
-//! HTTP in this process. `cargo bench --bench throughput`
+//! Messages a second, and what they cost: the worker, raw receive-10, delete-batch-10 loops, and peers of Node.js, each
+//! in a process of its own against the same server. `cargo bench --bench throughput`
+//!
+//! The peers take part after `npm install --prefix benches/peers`.
 
-use std::io::Write as _;
+mod support;
+
+use std::io::{BufRead as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, SendMessageBatchRequestEntry};
-use aws_smithy_http_client::Builder;
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName as Attribute};
 use onward_local::LocalQueue;
 use onward_worker::{Message, Options, Sqs, run};
+use support::{client, send};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 const MESSAGES: usize = 20_000;
 const ROUNDS: usize = 3;
 
-#[tokio::main]
-async fn main() {
+/// Held in flight by their handlers while the others are handled.
+const SLOW: usize = 1_000;
+
+fn main() {
+    let given: Vec<String> = std::env::args().collect();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    match given.iter().position(|word| word == "client") {
+        Some(at) => runtime.block_on(be_client(&given[at + 1..])),
+        None => runtime.block_on(compare()),
+    }
+}
+
+/// What a client process says of its work.
+#[derive(Clone, Copy, Default)]
+struct Measured {
+    seconds: f64,
+    cpu_ms: f64,
+    peak_mib: f64,
+    calls: f64,
+}
+
+async fn compare() {
     let server = LocalQueue::start(0).await.expect("a port is free");
-    let client = client(server.endpoint());
     let mut out = std::io::stdout();
-    writeln!(out, "handlers | raw loops | raw msg/s | worker msg/s | ratio | calls a message")
+    writeln!(out, "client            | handlers | msg/s | of raw | calls/msg | CPU ms per 1,000 | peak MiB")
         .expect("is open");
-    for (handlers, loops) in [(1, 1), (8, 1), (10, 1), (64, 6)] {
-        let (mut raw, mut worked, mut calls) = (0.0_f64, 0.0_f64, 0.0);
-        for round in 0..ROUNDS {
-            let url = server.create(&format!("raw-{handlers}-{round}")).await.expect("is allowed");
-            fill(&client, &url).await;
-            raw = raw.max(rate(raw_loops(&client, &url, loops).await));
-            let url = server.create(&format!("worker-{handlers}-{round}")).await.expect("is allowed");
-            fill(&client, &url).await;
-            let (took, ledger) = work(&client, &url, handlers).await;
-            if rate(took) > worked {
-                worked = rate(took);
-                calls = ledger.calls() as f64 / ledger.received as f64;
-            }
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers");
+    let has_peers = peers.join("node_modules").exists();
+    for (handlers, loops) in [(1, 1), (8, 1), (64, 6)] {
+        let mut clients = vec![("raw", loops), ("raw, attributes", loops), ("worker", handlers)];
+        if handlers == 64 {
+            clients.push(("worker, 1,000 slow", handlers));
         }
-        let ratio = worked / raw;
-        writeln!(out, "{handlers:8} | {loops:9} | {raw:9.0} | {worked:12.0} | {ratio:5.2} | {calls:.3}")
+        if has_peers {
+            clients.extend([("sqs-consumer", handlers), ("squiss-ts", handlers)]);
+        }
+        let mut raw = 0.0;
+        for (name, handlers_or_loops) in clients {
+            let mut best = Measured { seconds: f64::MAX, ..Measured::default() };
+            for round in 0..ROUNDS {
+                let url =
+                    server.create(&format!("{}-{handlers}-{round}", name.replace([' ', ','], "-"))).await;
+                let url = url.expect("is allowed");
+                fill(&client(server.endpoint()), &url, name).await;
+                let endpoint = server.endpoint().to_owned();
+                let (peers, name) = (peers.clone(), name.to_owned());
+                let work = move || run_client(&peers, &name, &endpoint, &url, handlers_or_loops);
+                let measured = tokio::task::spawn_blocking(work).await.expect("does not panic");
+                if measured.seconds < best.seconds {
+                    best = measured;
+                }
+            }
+            let rate = MESSAGES as f64 / best.seconds;
+            if name == "raw" {
+                raw = rate;
+            }
+            let (ratio, cpu) = (rate / raw, best.cpu_ms * 1000.0 / MESSAGES as f64);
+            let Measured { calls, peak_mib, .. } = best;
+            writeln!(
+                out,
+                "{name:18}| {handlers:8} | {rate:5.0} | {ratio:6.2} | {calls:9.3} | {cpu:16.1} | {peak_mib:8.0}"
+            )
             .expect("is open");
+        }
     }
 }
 
-fn client(endpoint: &str) -> Client {
-    let config = aws_sdk_sqs::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("x", "x", None, None, "bench"))
-        .http_client(Builder::new().build_http())
-        .endpoint_url(endpoint)
-        .build();
-    Client::from_conf(config)
-}
-
-fn rate(took: Duration) -> f64 {
-    MESSAGES as f64 / took.as_secs_f64()
-}
-
-async fn fill(client: &Client, url: &str) {
+async fn fill(client: &Client, url: &str, name: &str) {
+    let slow = if name.ends_with("slow") { SLOW } else { 0 };
+    for batch in 0..slow / 10 {
+        send(client, url, (0..10).map(|index| format!("slow {batch}-{index}"))).await;
+    }
     for batch in 0..MESSAGES / 10 {
-        let entries = (0..10).map(|index| {
-            let entry = SendMessageBatchRequestEntry::builder().id(index.to_string());
-            entry.message_body(format!("message {batch}-{index}")).build().expect("is whole")
-        });
-        let send = client.send_message_batch().queue_url(url).set_entries(Some(entries.collect()));
-        assert!(send.send().await.expect("is sent").failed().is_empty());
+        send(client, url, (0..10).map(|index| format!("message {batch}-{index}"))).await;
     }
 }
 
-async fn raw_loops(client: &Client, url: &str, loops: usize) -> Duration {
+fn run_client(peers: &Path, name: &str, endpoint: &str, url: &str, handlers: usize) -> Measured {
+    let mut command = if ["sqs-consumer", "squiss-ts"].contains(&name) {
+        let mut node = Command::new("node");
+        node.env("NODE_NO_WARNINGS", "1").arg(peers.join("work.mjs")).args([name, endpoint, url]);
+        node.args([handlers.to_string(), MESSAGES.to_string()]);
+        node
+    } else {
+        let mut own = Command::new(std::env::current_exe().expect("is a file"));
+        own.args(["client", name, endpoint, url, &handlers.to_string()]);
+        own
+    };
+    let output = command.stderr(Stdio::inherit()).output().expect("starts");
+    assert!(output.status.success(), "{name}: {}", output.status);
+    let line = output.stdout.lines().map_while(Result::ok).last().expect("says what it measured");
+    let numbers: Vec<f64> = line.split_whitespace().map(|word| word.parse().expect("is a number")).collect();
+    let [seconds, cpu_ms, peak_mib, calls] = numbers[..] else { panic!("{line}") };
+    Measured { seconds, cpu_ms, peak_mib, calls }
+}
+
+async fn be_client(given: &[String]) {
+    let [name, endpoint, url, handlers] = given else { panic!("{given:?}") };
+    let handlers: usize = handlers.parse().expect("is a number");
+    let client = client(endpoint);
+    let (took, calls) = match name.as_str() {
+        "raw" => (raw_loops(&client, url, handlers, false).await, 0.2),
+        "raw, attributes" => (raw_loops(&client, url, handlers, true).await, 0.2),
+        "worker" => work(&client, url, handlers, 0).await,
+        _ => work(&client, url, handlers, SLOW).await,
+    };
+    let (cpu_ms, peak_mib) = used();
+    writeln!(std::io::stdout(), "{} {cpu_ms} {peak_mib} {calls}", took.as_secs_f64()).expect("is open");
+}
+
+/// The processor time and the most memory of this process, as Linux counts them.
+fn used() -> (f64, f64) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks =
+        |index: usize| fields.get(index).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or_default();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+    // A tick is 10 ms; user and system time are the fields 14 and 15 of the whole line.
+    ((ticks(11) + ticks(12)) * 10.0, peak.unwrap_or(0.0) / 1024.0)
+}
+
+/// `attributes` asks for what a worker has to know of a message: how often it was received, its group, its attributes.
+async fn raw_loops(client: &Client, url: &str, loops: usize, attributes: bool) -> Duration {
     let begun = Instant::now();
     let mut running = JoinSet::new();
     for _ in 0..loops {
         let (client, url) = (client.clone(), url.to_owned());
         running.spawn(async move {
             loop {
-                let receive = client.receive_message().queue_url(&url).max_number_of_messages(10);
+                let mut receive = client.receive_message().queue_url(&url).max_number_of_messages(10);
+                if attributes {
+                    receive = receive
+                        .message_system_attribute_names(Attribute::ApproximateReceiveCount)
+                        .message_system_attribute_names(Attribute::MessageGroupId)
+                        .message_system_attribute_names(Attribute::AwsTraceHeader)
+                        .message_attribute_names("All");
+                }
                 let received = receive.send().await.expect("is received").messages.unwrap_or_default();
                 if received.is_empty() {
                     return;
@@ -94,27 +180,33 @@ async fn raw_loops(client: &Client, url: &str, loops: usize) -> Duration {
     begun.elapsed()
 }
 
-/// Until the last message was handled and its delete was told; the stop is not counted.
-async fn work(client: &Client, url: &str, handlers: usize) -> (Duration, onward_worker::Ledger) {
-    let left = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(MESSAGES));
-    let (done, finished) = tokio::sync::oneshot::channel();
-    let done = std::sync::Arc::new(std::sync::Mutex::new(Some(done)));
-    let handler = move |_: Message| {
-        let (left, done) = (left.clone(), done.clone());
+/// Until the last message was handled and its delete was told; the stop is not counted. The slow messages stay in the
+/// hands of their handlers until then.
+async fn work(client: &Client, url: &str, handlers: usize, slow: usize) -> (Duration, f64) {
+    let (left, finished, over) =
+        (Arc::new(AtomicUsize::new(MESSAGES)), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (done, held) = (finished.clone(), over.clone());
+    let handler = move |message: Message| {
+        let (left, done, held) = (left.clone(), done.clone(), held.clone());
         async move {
-            if left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) == 1
-                && let Some(done) = done.lock().expect("nobody panics").take()
-            {
-                done.send(Instant::now()).expect("somebody waits");
+            if message.body.starts_with("slow") {
+                held.notified().await;
+            } else if left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                done.notify_one();
             }
             Ok(())
         }
     };
-    let options = Options { concurrency: handlers, wait: Duration::from_secs(1), ..Options::default() };
+    let options =
+        Options { concurrency: handlers + slow, wait: Duration::from_secs(1), ..Options::default() };
     let begun = Instant::now();
-    let ended = std::cell::Cell::new(begun);
-    let stop = async { ended.set(finished.await.expect("every message is handled")) };
+    let ended = std::cell::Cell::new(Duration::ZERO);
+    let stop = async {
+        finished.notified().await;
+        ended.set(begun.elapsed());
+        over.notify_waiters();
+    };
     let ledger = run(Sqs::new(client.clone(), url), handler, options, stop).await.expect("works");
-    assert_eq!(ledger.done, MESSAGES as u64);
-    (ended.get() - begun, ledger)
+    assert_eq!(ledger.done, (MESSAGES + slow) as u64);
+    (ended.get(), ledger.calls() as f64 / ledger.received as f64)
 }

@@ -66,3 +66,36 @@ fn the_manager_is_told_ready_alive_and_stopping() {
     assert!(told("STOPPING=1").contains("EXTEND_TIMEOUT_USEC="));
     assert_eq!(serving.end().0.code(), Some(0));
 }
+
+#[test]
+fn a_hang_up_reads_the_log_levels_again() {
+    let (database, queue) = (Database::create(), Queue::create());
+    let migrated = run(&mut arguments(production(&database.url, &queue.url), ["migrate"]));
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+    let folder = tempfile::tempdir().expect("is made");
+    let file = folder.path().join("levels");
+    std::fs::write(&file, "info\n").expect("is written");
+
+    let mut command = arguments(production(&database.url, &queue.url), ["serve"]);
+    let mut serving = Running::start(command.env("RUST_LOG_FILE", &file).env_remove("RUST_LOG"));
+    serving.wait_for("serving");
+    std::fs::write(&file, "onward=debug=what\n").expect("is written");
+    serving.signal("-HUP");
+    serving.wait_for("the log levels stay as they are");
+    std::fs::write(&file, "error,onward::telemetry=info\n").expect("is written");
+    serving.signal("-HUP");
+    serving.wait_for("the log levels were read again");
+    let body = r#"{"destination": "nowhere", "body": 1}"#;
+    let sent = run(&mut arguments(production(&database.url, &queue.url), ["queue", "send", body]));
+    assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    serving.signal("-TERM");
+    let (status, log) = serving.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("message rejected"), "a warning of the worker is below its level now: {log}");
+
+    std::fs::remove_file(&file).expect("is there");
+    let mut command = arguments(production(&database.url, &queue.url), ["status"]);
+    let missing = run(command.env("RUST_LOG_FILE", &file));
+    assert_eq!(missing.code, Some(3), "{}", missing.stderr);
+    assert!(missing.stderr.contains("RUST_LOG_FILE"), "{}", missing.stderr);
+}

@@ -91,7 +91,19 @@ fn the_doctor_finds_what_is_wrong_and_changes_nothing() {
     assert_eq!(well["healthy"], true, "{well}");
     let verdicts: Vec<_> =
         well["checks"].as_array().expect("is a list").iter().map(|check| check["check"].as_str()).collect();
-    for check in ["database", "schema", "queue", "ReceiveMessage", "DeleteMessage", "dead letters"] {
+    for check in [
+        "configuration",
+        "database",
+        "schema",
+        "rights",
+        "TLS",
+        "clock",
+        "connections",
+        "queue",
+        "ReceiveMessage",
+        "DeleteMessage",
+        "dead letters",
+    ] {
         assert!(verdicts.contains(&Some(check)), "{check}: {well}");
     }
     let peeked = world.json(&["queue", "peek", "--json"]);

@@ -1,10 +1,12 @@
-//! Faults between worker and queue, by a seed: connections that are refused, cut before and after the server has
-//! answered, delayed, left hanging, and answers of 500 and 503.
+//! Faults between worker and queue, by a seed: connections that are cut before and after the server has answered,
+//! delayed, left hanging; answers of 500, 503 and of a clock that is wrong; batches of which a part is refused, receipts
+//! that have ended, and messages that come twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -64,7 +66,7 @@ async fn forward(
             continue;
         }
         faults.fetch_add(1, Ordering::Relaxed);
-        match random.u8(..6) {
+        match random.u8(..9) {
             // The server never hears of it.
             0 => return Ok(()),
             // The server has done it, and nobody is told.
@@ -82,6 +84,11 @@ async fn forward(
                 let Some(answer) = read_message(&mut server).await? else { return Ok(()) };
                 client.write_all(&answer).await?;
             }
+            5 => client.write_all(&error(403, "InvalidSignatureException")).await?,
+            6 | 7 => {
+                let Some(answer) = partly(&request, &mut server, &mut random).await? else { return Ok(()) };
+                client.write_all(&answer).await?;
+            }
             // Half open: nothing comes until the client gives up.
             _ => {
                 server.write_all(&request).await?;
@@ -92,6 +99,52 @@ async fn forward(
             }
         }
     }
+}
+
+/// A batch of which the first entry is refused, and a receive whose first message comes twice; all else as it is.
+async fn partly(
+    request: &[u8],
+    server: &mut TcpStream,
+    random: &mut fastrand::Rng,
+) -> std::io::Result<Option<Vec<u8>>> {
+    let (head, mut asked) = parsed(request);
+    let refused = match asked.get_mut("Entries").and_then(Value::as_array_mut) {
+        Some(entries) if entries.len() > 1 && !head.contains("SendMessage") => Some(entries.remove(0)),
+        _ => None,
+    };
+    server.write_all(&with_body(&head, &asked)).await?;
+    let Some(answer) = read_message(server).await? else { return Ok(None) };
+    let (head, mut answer) = parsed(&answer);
+    if let Some(refused) = refused {
+        let is_final = random.bool();
+        let code = if is_final { "ReceiptHandleIsInvalid" } else { "InternalError" };
+        let failed =
+            json!({"Id": refused["Id"], "Code": code, "SenderFault": is_final, "Message": "injected"});
+        answer["Failed"] = json!([failed]);
+    } else if let Some(messages) = answer.get_mut("Messages").and_then(Value::as_array_mut)
+        && (1..10).contains(&messages.len())
+    {
+        messages.push(messages[0].clone());
+    }
+    Ok(Some(with_body(&head, &answer)))
+}
+
+/// The head of an HTTP message, and its body as JSON; an empty one is null.
+fn parsed(message: &[u8]) -> (String, Value) {
+    let end = message.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(message.len());
+    let head = String::from_utf8_lossy(&message[..end]).into_owned();
+    (head, serde_json::from_slice(message.get(end + 4..).unwrap_or_default()).unwrap_or_default())
+}
+
+/// The same head, but for the length of the new body.
+fn with_body(head: &str, body: &Value) -> Vec<u8> {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let is_kept = |line: &&str| {
+        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        name != "content-length" && name != "transfer-encoding"
+    };
+    let lines: Vec<_> = head.split("\r\n").filter(is_kept).collect();
+    format!("{}\r\ncontent-length: {}\r\n\r\n{body}", lines.join("\r\n"), body.len()).into_bytes()
 }
 
 fn error(status: u16, code: &str) -> Vec<u8> {

@@ -73,8 +73,24 @@ pub trait Engine: Send {
     /// Writes the rows of scripts whose effect is there already, all or none.
     fn record(&mut self, steps: &[Step<'_>]) -> impl Future<Output = Result<(), Error>> + Send;
 
+    /// What a diagnosis wants to know of the session and its server.
+    fn surroundings(&mut self) -> impl Future<Output = Result<Surroundings, Error>> + Send;
+
     /// The messages that the server has sent since the last call: `NOTICE`, `PRINT`.
     fn notices(&mut self) -> Vec<String>;
+}
+
+/// What a session says of itself and its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Whether the role may create tables in its schema, as a migration does.
+    pub may_create: bool,
+    /// Whether the connection is encrypted, where the server tells.
+    pub is_encrypted: Option<bool>,
+    /// The server's clock, in milliseconds since 1970.
+    pub clock_ms: i64,
+    /// How many connections the server takes.
+    pub max_connections: u32,
 }
 
 /// Why a step failed.

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, SimpleQueryRow};
 
-use crate::engine::{Engine, Observed, Step, StepError};
+use crate::engine::{Engine, Observed, Step, StepError, Surroundings};
 use crate::error::{Error, ErrorKind};
 use crate::journal::{JOURNAL, JournalRow, RowState};
 use crate::postgres_error::{journal_error, refused, step_error, unexpected};
@@ -292,6 +292,20 @@ impl Engine for Postgres {
         let rows: String = steps.iter().map(|step| self.insert(step, RowState::Adopted, "NULL")).collect();
         // A simple query of several statements is one transaction.
         self.client.batch_execute(&rows).await.map_err(unexpected)
+    }
+
+    async fn surroundings(&mut self) -> Result<Surroundings, Error> {
+        let query = "SELECT has_schema_privilege(current_schema(), 'CREATE'), (SELECT ssl FROM pg_stat_ssl WHERE pid = \
+                     pg_backend_pid()), (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
+                     current_setting('max_connections')";
+        let rows = self.rows(query).await.map_err(unexpected)?;
+        let column = |column| rows.first().and_then(|row| row.get(column)).unwrap_or_default();
+        Ok(Surroundings {
+            may_create: column(0) == "t",
+            is_encrypted: Some(column(1) == "t"),
+            clock_ms: column(2).parse().unwrap_or_default(),
+            max_connections: column(3).parse().unwrap_or_default(),
+        })
     }
 
     fn notices(&mut self) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onward_script::Dialect;
 
-use crate::engine::{Engine, Observed, Step, StepError};
+use crate::engine::{Engine, Observed, Step, StepError, Surroundings};
 use crate::error::{Error, ErrorKind};
 use crate::postgres::Postgres;
 #[cfg(feature = "sqlserver")]
@@ -162,6 +162,10 @@ impl Engine for Session {
 
     async fn record(&mut self, steps: &[Step<'_>]) -> Result<(), Error> {
         either!(self, engine => engine.record(steps).await)
+    }
+
+    async fn surroundings(&mut self) -> Result<Surroundings, Error> {
+        either!(self, engine => engine.surroundings().await)
     }
 
     fn notices(&mut self) -> Vec<String> {

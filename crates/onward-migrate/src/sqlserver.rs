@@ -6,7 +6,7 @@ use tiberius::{Client, Config, Row};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
 
-use crate::engine::{Engine, Observed, Step, StepError};
+use crate::engine::{Engine, Observed, Step, StepError, Surroundings};
 use crate::error::{Error, ErrorKind};
 use crate::journal::{JOURNAL, JournalRow, RowState};
 use crate::prints::Prints;
@@ -369,6 +369,22 @@ impl Engine for SqlServer {
             return Err(unexpected(error));
         }
         Ok(())
+    }
+
+    /// Whether a connection is encrypted is in a view that takes more rights than the app has.
+    async fn surroundings(&mut self) -> Result<Surroundings, Error> {
+        let batch = "SELECT CASE WHEN HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'CREATE TABLE') = 1 THEN N't' END, \
+                     CAST(DATEDIFF(second, '1970-01-01', SYSUTCDATETIME()) AS nvarchar(20)), CAST(@@MAX_CONNECTIONS AS \
+                     nvarchar(20))";
+        let rows = self.rows(batch).await.map_err(unexpected)?;
+        let column = |column| rows.first().and_then(|row| text(row, column)).unwrap_or_default();
+        let seconds: i64 = column(1).parse().unwrap_or_default();
+        Ok(Surroundings {
+            may_create: column(0) == "t",
+            is_encrypted: None,
+            clock_ms: seconds * 1000,
+            max_connections: column(2).parse().unwrap_or_default(),
+        })
     }
 
     fn notices(&mut self) -> Vec<String> {

@@ -219,6 +219,12 @@ impl Finished {
         self.ids().all.remove(id);
     }
 
+    /// How many are done whose delete was neither answered nor given up.
+    pub(crate) fn in_doubt(&self) -> usize {
+        let ids = self.ids();
+        ids.all.len().saturating_sub(ids.given_up.len())
+    }
+
     /// Whether the message was handled by this process before.
     pub(crate) fn holds(&self, id: &str) -> bool {
         self.ids().all.contains(id)

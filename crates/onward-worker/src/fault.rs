@@ -38,7 +38,8 @@ impl Fault {
         match self.kind {
             FaultKind::Credentials => {
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role, and allow it the sqs \
-                 actions ReceiveMessage, DeleteMessage and ChangeMessageVisibility"
+                 actions ReceiveMessage, DeleteMessage and ChangeMessageVisibility; the clock must be right to within \
+                 some minutes"
             }
             FaultKind::MissingQueue => "create the queue, or correct QUEUE_URL and AWS_REGION",
             FaultKind::Throttled => "nothing is to be done: the worker waits longer between its calls",

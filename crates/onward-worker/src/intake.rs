@@ -20,6 +20,10 @@ const MOST_POLLS: usize = 8;
 /// How much longer than its wait a poll may take before it counts as hung.
 const MARGIN: Duration = Duration::from_secs(10);
 
+/// How many messages may be done and not deleted yet, before no more are received: a queue that takes no deletes must not
+/// fill the memory.
+const UNTOLD: usize = 1_000;
+
 /// Asks for messages until told to stop, then awaits the polls that are open and gives back what they bring.
 ///
 /// One poll is open when the queue is idle; each full batch allows one more, each other batch one less. How many
@@ -68,9 +72,11 @@ pub(crate) async fn poll<Q: Queue, H: Handler>(
     }
 }
 
-/// Waits for room, and until something may be received. The breaker comes last, because what it admits must be received:
+/// Waits for room, until not too many outcomes have still to be told, and until something may be received. The breaker comes last, because what it admits must be received:
 /// a probe that is given up on the way would be waited for.
 async fn admitted<Q: Queue, H: Handler>(shared: &Shared<Q, H>) -> Vec<Reservation> {
+    let most = 2 * shared.core.options.concurrency + UNTOLD;
+    shared.core.leases.fewer_than(most).await;
     let mut room = shared.capacity.reserve().await;
     if shared.breaker.admit().await == Admission::Probe {
         room.truncate(1);
@@ -106,16 +112,17 @@ async fn receive<Q: Queue, H: Handler>(
     Ok((messages, room))
 }
 
-/// Begins what was received: the messages of a group one after the other, all others at once.
+/// Begins what was received: the messages of a FIFO queue's group one after the other, all others at once.
 fn dispatch<Q: Queue, H: Handler>(
     shared: &Arc<Shared<Q, H>>,
     tasks: &TaskTracker,
     messages: Vec<Message>,
     room: Vec<Reservation>,
 ) {
+    let is_fifo = shared.core.queue.is_fifo();
     let mut groups: HashMap<String, Vec<(Message, Reservation)>> = HashMap::new();
     for (message, reservation) in messages.into_iter().zip(room) {
-        match message.group_id.clone() {
+        match message.group_id.clone().filter(|_| is_fifo) {
             Some(group) => groups.entry(group).or_default().push((message, reservation)),
             None => drop(tasks.spawn(deliver_in_order(shared.clone(), vec![(message, reservation)]))),
         }

@@ -16,6 +16,9 @@ use crate::monitor::Monitor;
 use crate::options::Options;
 use crate::queue::{Message, Queue};
 
+/// How long the last deletes and releases may take, where the queue does not take them.
+const FLUSH: Duration = Duration::from_secs(10);
+
 /// What every part of a worker knows.
 #[derive(Debug)]
 pub(crate) struct Core<Q> {
@@ -62,7 +65,7 @@ impl<Q, H> Shared<Q, H> {
 ///    messages, which would then be hidden until their visibility ends.
 /// 2. What such a poll brings is released at once, for another worker.
 /// 3. Running handlers have the grace to end; what has not ended then is abandoned, and comes back.
-/// 4. The last deletes and releases are sent.
+/// 4. The last deletes and releases are sent, for ten seconds more at the most.
 ///
 /// # Errors
 ///
@@ -114,7 +117,7 @@ pub async fn run_monitored<Q: Queue, H: Handler>(
         abandon,
     });
 
-    let acknowledging = AbortOnDropHandle::new(tokio::spawn(acknowledge::run(core.clone(), lanes)));
+    let mut acknowledging = AbortOnDropHandle::new(tokio::spawn(acknowledge::run(core.clone(), lanes)));
     let leasing = AbortOnDropHandle::new(tokio::spawn(lease::keep(core.clone())));
     let tasks = TaskTracker::new();
     let mut polling = Box::pin(intake::poll(shared.clone(), &tasks));
@@ -141,8 +144,14 @@ pub async fn run_monitored<Q: Queue, H: Handler>(
     }
     // The lanes end when the last sender is gone.
     drop(shared);
-    if let Err(error) = acknowledging.await {
-        tracing::error!(%error, "the task that acknowledges failed");
+    match tokio::time::timeout(FLUSH, &mut acknowledging).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the task that acknowledges failed"),
+        Err(_) => {
+            let messages = core.finished.in_doubt();
+            count(&core.monitor.counters().undeleted, messages);
+            tracing::error!(messages, "done and not deleted in time; they come back and are handled again");
+        }
     }
     drop(leasing);
     match fault {

@@ -207,6 +207,8 @@ struct Faulty {
     refused_deletes: Arc<AtomicU32>,
     /// How many deletes fail as a whole.
     failed_deletes: Arc<AtomicU32>,
+    /// How many changes of the visibility never end.
+    hung_changes: Arc<AtomicU32>,
 }
 
 fn take(counter: &AtomicU32) -> bool {
@@ -214,6 +216,10 @@ fn take(counter: &AtomicU32) -> bool {
 }
 
 impl Queue for Faulty {
+    fn is_fifo(&self) -> bool {
+        self.queue.is_fifo()
+    }
+
     fn name(&self) -> &str {
         "faulty"
     }
@@ -237,6 +243,9 @@ impl Queue for Faulty {
     }
 
     async fn change_visibility(&self, entries: &[(Receipt, Duration)]) -> Result<Vec<Refused>, Fault> {
+        if take(&self.hung_changes) {
+            std::future::pending::<()>().await;
+        }
         self.queue.change_visibility(entries).await
     }
 
@@ -425,4 +434,40 @@ async fn poison_among_good_messages_stops_nothing() {
     };
     let ledger = run(queue.clone(), handler, options(), until_empty(queue.clone())).await.expect("works");
     assert_eq!((ledger.done, ledger.rejected), (30, 30), "{ledger:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_extension_that_hangs_costs_no_lease() {
+    let faulty = Faulty { hung_changes: Arc::new(AtomicU32::new(3)), ..Faulty::default() };
+    for number in 0..40 {
+        faulty.queue.send(number.to_string());
+    }
+    let handler = |_: Message| async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        Ok(())
+    };
+    let options = Options { concurrency: 40, visibility: Duration::from_secs(10), ..Options::default() };
+    let ledger =
+        run(faulty.clone(), handler, options, until_empty(faulty.queue.clone())).await.expect("works");
+    assert_eq!((ledger.received, ledger.done), (40, 40), "nobody else got one: {ledger:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_takes_no_deletes_is_not_read_on_and_ends_in_time() {
+    let faulty = Faulty { failed_deletes: Arc::new(AtomicU32::new(u32::MAX)), ..Faulty::default() };
+    for number in 0..5_000 {
+        faulty.queue.send(number.to_string());
+    }
+    let handled = Arc::new(AtomicUsize::new(0));
+    let count = handled.clone();
+    let handler = move |_: Message| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async { Ok(()) }
+    };
+    let begun = tokio::time::Instant::now();
+    let stop = tokio::time::sleep(Duration::from_secs(300));
+    let ledger = run(faulty.clone(), handler, options(), stop).await.expect("works");
+    assert!((1_000..1_200).contains(&handled.load(Ordering::Relaxed)), "{ledger:?}");
+    assert_eq!(ledger.undeleted, ledger.done, "{ledger:?}");
+    assert!(begun.elapsed() < Duration::from_secs(345), "{:?}", begun.elapsed());
 }

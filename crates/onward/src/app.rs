@@ -16,7 +16,7 @@ use crate::layer::MessageService;
 use crate::scripts::Scripts;
 use crate::serve::{self, Work, WorkedQueue};
 use crate::settings::{AppEnv, Settings, load_environment};
-use crate::telemetry;
+use crate::telemetry::{self, LogLevels};
 use crate::terminal::note;
 
 /// What an app's set-up gets to build its state from.
@@ -138,7 +138,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     }
 
     fn run_command(self) -> Result<Exit, Failed> {
-        let env = load_environment()?;
+        let (env, own) = load_environment()?;
         let name = self.scripts.name;
         let matches = Cli::command().name(name).version(self.scripts.version).try_get_matches();
         let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
@@ -150,18 +150,18 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
                 return Ok(exit);
             }
         };
-        telemetry::start(env, name)?;
+        let levels = telemetry::start(env, name)?;
         // There is one TLS provider in the tree; whoever asks for the default gets it.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let history = self.scripts.history().map_err(|error| {
             Failed::new(Exit::Failed, error, "build the app again, with one version of Onward")
         })?;
-        let settings = Settings::new(env, cli.globals);
+        let settings = Settings::new(env, &own, cli.globals);
         let runtime = tokio::runtime::Runtime::new().map_err(|error| {
             Failed::new(Exit::Failed, format!("no runtime: {error}"), "see the system's limits")
         })?;
         let command = cli.command.map_or_else(|| default_command(env), Ok)?;
-        runtime.block_on(self.dispatch(command, &settings, &history))
+        runtime.block_on(self.dispatch(command, &settings, &history, levels))
     }
 
     async fn dispatch(
@@ -169,11 +169,14 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         command: Command,
         settings: &Settings,
         history: &History,
+        levels: LogLevels,
     ) -> Result<Exit, Failed> {
         let identity =
             Identity { name: self.scripts.name.to_owned(), version: self.scripts.version.to_owned() };
         match command {
-            Command::Serve => serve::run(settings, history, &identity, self.into_work(settings.env)).await,
+            Command::Serve => {
+                serve::run(settings, history, &identity, self.into_work(settings.env), levels).await
+            }
             Command::Migrate(options) => command::migrate::run(settings, history, &identity, &options).await,
             Command::Adopt(options) => command::adopt::run(settings, history, &identity, &options).await,
             #[cfg(feature = "local")]

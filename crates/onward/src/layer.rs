@@ -76,6 +76,8 @@ impl fmt::Debug for MessageService {
 
 type Boxed = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
+type KeyFn = dyn Fn(&Message) -> Option<String> + Send + Sync;
+
 /// A layer that limits what is handled for one key, a destination for example: at once, in time, or both.
 ///
 /// A message that is over the limit waits in its handler's place, with its lease, as long as [`LimitByKey::wait`] says.
@@ -83,7 +85,7 @@ type Boxed = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 /// concurrency larger than what may wait.
 #[derive(Clone)]
 pub struct LimitByKey {
-    key: Arc<dyn Fn(&Message) -> Option<String> + Send + Sync>,
+    key: Arc<KeyFn>,
     at_once: Option<usize>,
     rate: Option<Quota>,
     wait: Duration,

@@ -19,7 +19,8 @@ use crate::notify;
 use crate::outbox::Relay;
 use crate::queue::client;
 use crate::settings::{AppEnv, Settings};
-use crate::signal::Stop;
+use crate::signal::{Reload, Stop};
+use crate::telemetry::LogLevels;
 
 /// What an app brings to its workers.
 pub(crate) struct Work<S> {
@@ -44,8 +45,16 @@ pub(crate) async fn run<S: Clone + Send + Sync + 'static>(
     history: &History,
     identity: &Identity,
     work: Work<S>,
+    levels: LogLevels,
 ) -> Result<Exit, Failed> {
     let mut signals = Stop::listen()?;
+    let mut hang_ups = Reload::listen()?;
+    let _reloading = AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            hang_ups.requested().await;
+            levels.reload();
+        }
+    }));
     let stop = CancellationToken::new();
     let serving = serve(settings, history, identity, work, stop.clone());
     let told_twice = async {

@@ -39,13 +39,20 @@ pub(crate) struct Settings {
     pub queue_url: Option<String>,
     /// Where health and metrics are served.
     pub http_addr: Option<String>,
+    /// Where each of them came from.
+    pub origins: Vec<(&'static str, &'static str)>,
     /// The project's folder, for `sql/` and `.onward/`.
     #[cfg(feature = "local")]
     pub project: PathBuf,
 }
 
-/// Decides where we are, before anything else is read: in development `.env` adds to the environment.
-pub(crate) fn load_environment() -> Result<AppEnv, Failed> {
+/// The variables that say where the app works.
+const PLACES: [&str; 3] = ["DATABASE_URL", "QUEUE_URL", "HTTP_ADDR"];
+
+/// Decides where we are, before anything else is read: in development `.env` adds to the environment. Says also which
+/// variables were there before it.
+pub(crate) fn load_environment() -> Result<(AppEnv, Vec<&'static str>), Failed> {
+    let own = PLACES.into_iter().filter(|name| variable(name).is_some()).collect();
     let default = if cfg!(debug_assertions) { AppEnv::Development } else { AppEnv::Production };
     let env = match variable("APP_ENV") {
         Some(word) => word.parse()?,
@@ -61,14 +68,25 @@ pub(crate) fn load_environment() -> Result<AppEnv, Failed> {
             _ => {}
         }
     }
-    Ok(env)
+    Ok((env, own))
 }
 
 impl Settings {
-    pub(crate) fn new(env: AppEnv, globals: Globals) -> Self {
+    pub(crate) fn new(env: AppEnv, own: &[&'static str], globals: Globals) -> Self {
         let set = |value: Option<String>| value.filter(|value| !value.trim().is_empty());
+        let given = [globals.database_url.as_deref(), globals.queue_url.as_deref(), None];
+        let origin = |(name, given): (&'static str, Option<&str>)| {
+            let origin = match variable(name) {
+                value if given.is_some() && given != value.as_deref() => "a flag",
+                None => "nowhere",
+                Some(_) if own.contains(&name) => "the environment",
+                Some(_) => ".env",
+            };
+            (name, origin)
+        };
         Self {
             env,
+            origins: PLACES.into_iter().zip(given).map(origin).collect(),
             database_url: set(globals.database_url),
             queue_url: set(globals.queue_url),
             http_addr: variable("HTTP_ADDR"),

@@ -14,16 +14,42 @@ pub(crate) struct Stop {
     interrupt: tokio::signal::windows::CtrlC,
 }
 
+/// Completes at each request to read the configuration again, SIGHUP; never where there is none.
+pub(crate) struct Reload {
+    #[cfg(unix)]
+    hang_up: tokio::signal::unix::Signal,
+}
+
+impl Reload {
+    /// Takes the signal over; from then on it no longer ends the process.
+    pub(crate) fn listen() -> Result<Self, Failed> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            Ok(Self { hang_up: signal(SignalKind::hangup()).map_err(|error| unavailable(&error))? })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// Waits for the next request.
+    pub(crate) async fn requested(&mut self) {
+        #[cfg(unix)]
+        if self.hang_up.recv().await.is_some() {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
+fn unavailable(error: &std::io::Error) -> Failed {
+    Failed::new(Exit::Failed, format!("signals cannot be received: {error}"), "see the system's limits")
+}
+
 impl Stop {
     /// Takes the signals over; from then on they no longer end the process by themselves.
     pub(crate) fn listen() -> Result<Self, Failed> {
-        Self::open().map_err(|error| {
-            Failed::new(
-                Exit::Failed,
-                format!("signals cannot be received: {error}"),
-                "see the system's limits",
-            )
-        })
+        Self::open().map_err(|error| unavailable(&error))
     }
 
     #[cfg(unix)]

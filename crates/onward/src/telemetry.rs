@@ -1,6 +1,8 @@
 use std::io::{self, IsTerminal as _};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use crate::exit::{Exit, Failed};
 use crate::settings::AppEnv;
@@ -8,23 +10,65 @@ use crate::settings::AppEnv;
 /// Our own events, and of the libraries only what somebody must see.
 const DEFAULT_FILTER: &str = "warn,app=info,onward=info,onward_worker=info,onward_migrate=info";
 
+/// What is logged, which can be changed while the app runs.
+#[derive(Debug, Clone)]
+pub(crate) struct LogLevels {
+    filter: reload::Handle<EnvFilter, Registry>,
+    default: String,
+}
+
+impl LogLevels {
+    /// Reads them again. What cannot be understood changes nothing.
+    pub(crate) fn reload(&self) {
+        let reloaded = filter(&self.default)
+            .and_then(|filter| self.filter.reload(filter).map_err(|error| reason("RUST_LOG", &error)));
+        match reloaded {
+            Ok(()) => tracing::info!("the log levels were read again"),
+            Err(failed) => tracing::error!(reason = %failed.message, "the log levels stay as they are"),
+        }
+    }
+}
+
 /// Sends the log to stderr: text for a person, JSON for a log collector.
-pub(crate) fn start(env: AppEnv, app: &str) -> Result<(), Failed> {
-    let directives = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty());
-    let directives = directives.unwrap_or_else(|| format!("{DEFAULT_FILTER},{}=info", app.replace('-', "_")));
+pub(crate) fn start(env: AppEnv, app: &str) -> Result<LogLevels, Failed> {
+    let default = format!("{DEFAULT_FILTER},{}=info", app.replace('-', "_"));
+    let (filter, handle) = reload::Layer::new(filter(&default)?);
+    let terminal = io::stderr().is_terminal();
+    let log = fmt::layer().with_writer(io::stderr);
+    let log = if env == AppEnv::Production && !terminal {
+        log.json().flatten_event(true).boxed()
+    } else {
+        log.with_ansi(terminal).with_target(false).boxed()
+    };
+    let started = tracing_subscriber::registry().with(filter).with(log).try_init();
+    started.map_err(|error| Failed::new(Exit::Failed, error, "the app starts its log only once"))?;
+    Ok(LogLevels { filter: handle, default })
+}
+
+/// What the file says that `RUST_LOG_FILE` names, or else `RUST_LOG`.
+fn filter(default: &str) -> Result<EnvFilter, Failed> {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let (name, directives) = match set("RUST_LOG_FILE") {
+        Some(path) => {
+            let text = std::fs::read_to_string(&path).map_err(|error| {
+                let help = "create it with the text of a RUST_LOG, or do not set RUST_LOG_FILE";
+                Failed::new(
+                    Exit::Configuration,
+                    format!("{path} (RUST_LOG_FILE) cannot be read: {error}"),
+                    help,
+                )
+            })?;
+            (path, Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+        }
+        None => ("RUST_LOG".to_owned(), set("RUST_LOG")),
+    };
+    let directives = directives.unwrap_or_else(|| default.to_owned());
     // tiberius logs each error of the server as one of its own, those too that are an answer, such as a duplicate key.
     let quiet = if directives.contains("tiberius") { "" } else { ",tiberius=off" };
-    let directives = format!("{directives}{quiet}");
-    let filter = EnvFilter::try_new(&directives).map_err(|error| {
-        let help = "write it as `info` or `warn,onward=debug`";
-        Failed::new(Exit::Configuration, format!("RUST_LOG is not understood: {error}"), help)
-    })?;
-    let terminal = io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let started = if env == AppEnv::Production && !terminal {
-        log.json().flatten_event(true).try_init()
-    } else {
-        log.with_ansi(terminal).with_target(false).try_init()
-    };
-    started.map_err(|error| Failed::new(Exit::Failed, error, "the app starts its log only once"))
+    EnvFilter::try_new(format!("{directives}{quiet}")).map_err(|error| reason(&name, &error))
+}
+
+fn reason(name: &str, error: &dyn std::error::Error) -> Failed {
+    let help = "write it as `info` or `warn,onward=debug`";
+    Failed::new(Exit::Configuration, format!("{name} is not understood: {error}"), help)
 }

@@ -46,13 +46,16 @@ pub(crate) async fn deliver(
 ) -> Result<(), Failure> {
     let Delivery { destination, body } = delivery;
     let (url, timeout) = outbound.find(&destination).await?;
-    let request = outbound
+    let mut request = outbound
         .http
         .post(url)
         .timeout(timeout)
         .header("Idempotency-Key", &message.id)
         .header(header::CONTENT_TYPE, "application/json")
         .body(body.get().to_owned());
+    if let Some(traceparent) = message.traceparent() {
+        request = request.header("traceparent", traceparent);
+    }
     let (status, outcome) = match request.send().await {
         Ok(response) => (Some(response.status()), judge(&response)),
         // The URL may hold a token, so it is not part of the reason.

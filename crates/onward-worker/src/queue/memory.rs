@@ -139,6 +139,10 @@ impl MemoryQueue {
 }
 
 impl Queue for MemoryQueue {
+    fn is_fifo(&self) -> bool {
+        true
+    }
+
     fn name(&self) -> &str {
         "memory"
     }

@@ -21,7 +21,7 @@ pub struct Message {
     pub body: String,
     /// How often it has been received, this time counted.
     pub receive_count: u32,
-    /// The message group of a FIFO queue.
+    /// The message group: of a FIFO queue, whose order is kept, or of a fair one.
     pub group_id: Option<String>,
     /// The text attributes that it was sent with.
     pub attributes: HashMap<String, String>,
@@ -51,6 +51,10 @@ pub struct Refused {
 pub trait Queue: Clone + Send + Sync + 'static {
     /// The queue's name, for logs.
     fn name(&self) -> &str;
+
+    /// Whether the messages of a group have to be handled one after the other. A standard queue has groups, too, which
+    /// share it fairly and have no order.
+    fn is_fifo(&self) -> bool;
 
     /// Receives up to `max` (at most 10) messages, waiting up to `wait` for the first.
     fn receive(

@@ -73,6 +73,12 @@ impl Sqs {
 }
 
 impl Queue for Sqs {
+    /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/queue-message-identifiers.html>: the
+    /// name of a FIFO queue ends in `.fifo`, and no other one's does.
+    fn is_fifo(&self) -> bool {
+        self.url.ends_with(".fifo")
+    }
+
     fn name(&self) -> &str {
         self.url.rsplit('/').next().unwrap_or_default()
     }
@@ -140,7 +146,7 @@ impl Queue for Sqs {
             .message_body(&message.body)
             .message_attributes(REJECTED, text_attribute(&rejected.to_string()))
             .set_message_group_id(message.group_id.clone())
-            .set_message_deduplication_id(message.group_id.as_ref().map(|_| message.id.clone()));
+            .set_message_deduplication_id(self.is_fifo().then(|| message.id.clone()));
         // SQS takes at most ten attributes.
         for (name, value) in message.attributes.iter().filter(|(name, _)| *name != REJECTED).take(9) {
             request = request.message_attributes(name, text_attribute(value));
@@ -203,6 +209,9 @@ where
     let credentials = [
         "AccessDenied",
         "ExpiredToken",
+        "InvalidSignature",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
         "InvalidSecurity",

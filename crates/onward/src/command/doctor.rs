@@ -1,10 +1,12 @@
 //! `doctor`: one line a check, what it means, and how to mend it. Nothing is changed: the queue's actions are tried with
 //! requests that SQS refuses as malformed once it has allowed them.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
-use onward_migrate::{Engine as _, Error, Session, SessionOptions, Status};
+use onward_migrate::{Engine as _, Error, Session, SessionOptions, Status, Surroundings};
 use onward_script::History;
 use onward_worker::{Fault, FaultKind, Options};
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use crate::command::migrate::Identity;
 use crate::environment::Database;
 use crate::exit::{Exit, Failed};
 use crate::queue::client;
-use crate::settings::Settings;
+use crate::settings::{AppEnv, Settings};
 use crate::terminal::data;
 
 /// One check.
@@ -68,7 +70,8 @@ pub(crate) async fn run(
     as_json: bool,
 ) -> Result<Exit, Failed> {
     let mut checks = vec![environment(settings)];
-    checks.extend(database(settings, history, identity).await);
+    let handlers = queues.iter().map(|(_, options)| options.concurrency).sum();
+    checks.extend(database(settings, history, identity, handlers).await);
     checks.extend(queue(settings, queues).await);
     let is_well = checks.iter().all(|check| check.verdict != Verdict::Wrong);
     if as_json {
@@ -90,16 +93,23 @@ fn as_value(check: &Check) -> Value {
 }
 
 fn environment(settings: &Settings) -> Check {
-    let set = |value: &Option<String>| if value.is_some() { "set" } else { "not set" };
     let env = match settings.env {
-        crate::settings::AppEnv::Development => "development",
-        crate::settings::AppEnv::Production => "production",
+        AppEnv::Development => "development",
+        AppEnv::Production => "production",
     };
-    let (database, queue) = (set(&settings.database_url), set(&settings.queue_url));
-    well("configuration", format!("{env}; DATABASE_URL is {database}, QUEUE_URL is {queue}"))
+    let set = settings.origins.iter().map(|(name, origin)| match *origin {
+        "nowhere" => format!("{name} is not set"),
+        origin => format!("{name} comes from {origin}"),
+    });
+    well("configuration", format!("{env}; {}", set.collect::<Vec<_>>().join(", ")))
 }
 
-async fn database(settings: &Settings, history: &History, identity: &Identity) -> Vec<Check> {
+async fn database(
+    settings: &Settings,
+    history: &History,
+    identity: &Identity,
+    handlers: usize,
+) -> Vec<Check> {
     let database = match Database::open(settings, history.dialect).await {
         Ok(database) => database,
         Err(error) => return vec![failed("database", &error)],
@@ -122,16 +132,56 @@ async fn database(settings: &Settings, history: &History, identity: &Identity) -
         }
         Err(error) => checks.push(failed("schema", &error.into())),
     }
+    match session.surroundings().await {
+        Ok(around) => checks.extend(surroundings(&around, handlers, settings.env)),
+        Err(error) => checks.push(failed("server", &error.into())),
+    }
+    checks
+}
+
+/// Clocks that differ by more make SQS refuse calls (it allows fifteen minutes), and leases and logs hard to read.
+const MOST_SKEW: Duration = Duration::from_secs(60);
+
+fn surroundings(around: &Surroundings, handlers: usize, env: AppEnv) -> Vec<Check> {
+    let mut checks = vec![if around.may_create {
+        well("rights", "this role may migrate and serve")
+    } else {
+        well("rights", "this role may serve; `migrate` needs one that may create tables")
+    }];
+    if let Some(is_encrypted) = around.is_encrypted {
+        checks.push(match (is_encrypted, env) {
+            (true, _) => well("TLS", "the connection to the database is encrypted"),
+            (false, AppEnv::Development) => well("TLS", "the connection to the database is not encrypted"),
+            (false, AppEnv::Production) => {
+                let help = "write `sslmode=verify-full` in DATABASE_URL, unless the network is trusted";
+                doubtful("TLS", "the connection to the database is not encrypted", help)
+            }
+        });
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let skew = Duration::from_millis(u64::try_from(around.clock_ms).unwrap_or_default()).abs_diff(now);
+    checks.push(if skew > MOST_SKEW {
+        let help = "set both clocks by a time server; SQS refuses calls of a clock that is far off";
+        doubtful("clock", format!("this machine and the database are {} s apart", skew.as_secs()), help)
+    } else {
+        well("clock", "this machine and the database agree")
+    });
+    let most = usize::try_from(around.max_connections).unwrap_or(usize::MAX);
+    checks.push(if handlers >= most {
+        let help = "lower `concurrency`, raise the server's limit, or put a pool in front of it";
+        let says = format!("{handlers} handlers may open as many connections, and the server takes {most}");
+        doubtful("connections", says, help)
+    } else {
+        well("connections", format!("up to {handlers} of the server's {most}"))
+    });
     checks
 }
 
 async fn queue(settings: &Settings, queues: &[(&'static str, Options)]) -> Vec<Check> {
     let Some(url) = &settings.queue_url else {
         return vec![match settings.env {
-            crate::settings::AppEnv::Development => well("queue", "a private one is started by `serve`"),
-            crate::settings::AppEnv::Production => {
-                wrong("queue", "QUEUE_URL is not set", "set it to the queue's URL")
-            }
+            AppEnv::Development => well("queue", "a private one is started by `serve`"),
+            AppEnv::Production => wrong("queue", "QUEUE_URL is not set", "set it to the queue's URL"),
         }];
     };
     let client = match client(url, false).await {

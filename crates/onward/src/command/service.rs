@@ -215,6 +215,8 @@ fn unit_text(identity: &Identity, install: &Install, unit: &Unit) -> Result<Stri
     line(&format!("RestartSec={}", install.restart_delay.as_secs_f64()));
     // A wrong command line or configuration is not mended by another try.
     line("RestartPreventExitStatus=2 3");
+    // The log levels, from the file that RUST_LOG_FILE names.
+    line("ExecReload=/bin/kill -HUP $MAINPID");
     line("WatchdogSec=60");
     line(&format!("TimeoutStopSec={STOP_SECONDS}"));
     text.push_str(HARDENING_OF_ALL);

@@ -1,0 +1,27 @@
+//! What the benches of the worker share: a client, and queues with messages.
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_smithy_http_client::Builder;
+
+pub(crate) fn client(endpoint: &str) -> Client {
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("x", "x", None, None, "bench"))
+        .http_client(Builder::new().build_http())
+        .endpoint_url(endpoint)
+        .build();
+    Client::from_conf(config)
+}
+
+/// Sends up to ten messages in one call.
+pub(crate) async fn send(client: &Client, url: &str, bodies: impl IntoIterator<Item = String>) {
+    let entries = bodies.into_iter().enumerate().map(|(index, body)| {
+        let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
+        entry.build().expect("is whole")
+    });
+    let send = client.send_message_batch().queue_url(url).set_entries(Some(entries.collect()));
+    assert!(send.send().await.expect("is sent").failed().is_empty());
+}
