@@ -3,7 +3,8 @@ FROM rust:1-slim-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --release --locked --no-default-features && cp target/release/app /app
+    cargo build --release --locked --no-default-features && \
+    find target/release -maxdepth 1 -type f -executable -exec cp {} /app \;
 
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*

@@ -1,5 +1,5 @@
-//! Many scripts from empty, and nothing to do with many, against `psql -1 -f` of the same texts.
-//! `cargo bench --bench migrate -- [SCRIPTS]`, 1,000 by default; psql is looked for on the PATH.
+//! Many scripts from empty, and nothing to do with many, against `psql -1 -f` of the same texts and against the peers that
+//! are on the PATH (`sqlx`, `refinery`, `dbmate`). `cargo bench --bench migrate -- [SCRIPTS]`, 1,000 by default.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,51 +9,169 @@ use std::time::{Duration, Instant};
 
 use onward_local::PrivatePostgres;
 use onward_migrate::{DatabaseUrl, Identity, MigrateOptions, Session, SessionOptions, migrate};
-use onward_script::{Content, Entry, Folder, History, Known, Options, check};
+use onward_script::{Bundle, Content, Entry, Folder, History, Known, Options, check};
 use tokio_postgres::NoTls;
 
 const ROUNDS: usize = 5;
 
-#[tokio::main]
-async fn main() {
-    let count: usize = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(1_000);
+fn main() {
+    let given: Vec<String> = std::env::args().collect();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    match given.iter().position(|word| word == "client") {
+        Some(at) => runtime.block_on(be_client(&given[at + 1..])),
+        None => {
+            let count = given.iter().find_map(|word| word.parse().ok()).unwrap_or(1_000);
+            runtime.block_on(compare(count));
+        }
+    }
+}
+
+/// One migrator, as a command with the address at its end.
+struct Migrator {
+    name: &'static str,
+    command: Box<dyn Fn(&str) -> Command>,
+    from_empty: Vec<Duration>,
+    nothing: Vec<Duration>,
+    peak_mib: f64,
+}
+
+async fn compare(count: usize) {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-postgres");
     let server = tokio::task::spawn_blocking(move || PrivatePostgres::start(&home)).await;
     let server = server.expect("does not panic").expect("PostgreSQL starts");
     let (admin, connection) = tokio_postgres::connect(&server.url("app"), NoTls).await.expect("connects");
     tokio::spawn(connection);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-migrate-{count}"));
     let texts: Vec<_> = (0..=count).map(script).collect();
-    let all = history(&texts);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-migrate.sql");
-    std::fs::write(&folder, texts.concat()).expect("is writable");
+    write_all(&folder, &texts);
 
-    let (mut psql, mut each, mut together, mut nothing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut migrators = migrators(&folder);
     for _ in 0..ROUNDS {
-        let url = fresh(&admin, &server).await;
-        let begun = Instant::now();
-        let mut command = Command::new("psql");
-        command.args(["-q", "-1", "-X", "-v", "ON_ERROR_STOP=1", "-f"]).arg(&folder).arg("-d").arg(&url);
-        assert!(command.stdout(Stdio::null()).status().expect("psql is installed").success());
-        psql.push(begun.elapsed());
-        let url = fresh(&admin, &server).await;
-        each.push(apply(&url, &all, false).await);
-        nothing.push(apply(&url, &all, false).await);
-        let url = fresh(&admin, &server).await;
-        together.push(apply(&url, &all, true).await);
+        for migrator in &mut migrators {
+            let url = fresh(&admin, &server).await;
+            let (took, peak) = run(migrator, &url);
+            migrator.from_empty.push(took);
+            migrator.peak_mib = peak;
+            if migrator.name != PSQL {
+                migrator.nothing.push(run(migrator, &url).0);
+            }
+        }
     }
     let mut out = std::io::stdout();
-    let floor = best(&psql);
-    for (what, times) in [
-        ("psql -1 -f, all in one transaction", &psql),
-        ("migrate, a transaction a script", &each),
-        ("migrate --single-transaction", &together),
-        ("migrate, nothing to do", &nothing),
-    ] {
-        let best = best(times);
-        let ratio = best.as_secs_f64() / floor.as_secs_f64();
-        writeln!(out, "{count} scripts  {what:40} {:8.1} ms  {ratio:5.2}", best.as_secs_f64() * 1e3)
+    writeln!(
+        out,
+        "{count} scripts, whole processes      | from empty ms | of psql | nothing to do ms | peak MiB"
+    )
+    .expect("is open");
+    let floor = best(&migrators[0].from_empty).as_secs_f64();
+    for Migrator { name, from_empty, nothing, peak_mib, .. } in &migrators {
+        let (empty, nothing) = (best(from_empty).as_secs_f64(), best(nothing).as_secs_f64() * 1e3);
+        let (ms, ratio) = (empty * 1e3, empty / floor);
+        writeln!(out, "{name:36} | {ms:13.0} | {ratio:7.2} | {nothing:16.1} | {peak_mib:8.0}")
             .expect("is open");
     }
+}
+
+const PSQL: &str = "psql -1 -f, all in one transaction";
+
+/// psql and this product, and of the peers those that are on the PATH.
+fn migrators(folder: &Path) -> Vec<Migrator> {
+    let own = |mode: &'static str| -> Box<dyn Fn(&str) -> Command> {
+        let folder = folder.to_owned();
+        Box::new(move |url| {
+            let mut command = Command::new(std::env::current_exe().expect("is a file"));
+            command.args(["client", mode]).arg(folder.join("onward")).arg(url);
+            command
+        })
+    };
+    let other =
+        |program: &'static str, given: &'static [&'static str], path: &str| -> Box<dyn Fn(&str) -> Command> {
+            let path = folder.join(path);
+            Box::new(move |url| {
+                let mut command = Command::new(program);
+                for word in given {
+                    match *word {
+                        "URL" => command.arg(url),
+                        "PATH" => command.arg(&path),
+                        word => command.arg(word),
+                    };
+                }
+                command.env("DATABASE_URL", url);
+                command
+            })
+        };
+    let psql = &["-q", "-1", "-X", "-v", "ON_ERROR_STOP=1", "-f", "PATH", "-d", "URL"];
+    let sqlx = &["migrate", "run", "--source", "PATH", "--database-url", "URL"];
+    let refinery = &["migrate", "-e", "DATABASE_URL", "-p", "PATH"];
+    let dbmate = &["--url", "URL", "--migrations-dir", "PATH", "--no-dump-schema", "migrate"];
+    let mut all = vec![
+        (PSQL, other("psql", psql, "all.sql")),
+        ("onward, a transaction a script", own("each")),
+        ("onward --single-transaction", own("together")),
+    ];
+    for (name, program, given, path) in [
+        ("sqlx-cli", "sqlx", &sqlx[..], "sqlx"),
+        ("refinery_cli", "refinery", refinery, "refinery"),
+        ("dbmate", "dbmate", dbmate, "dbmate"),
+    ] {
+        let is_there =
+            Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if is_there.is_ok() {
+            all.push((name, other(program, given, path)));
+        }
+    }
+    let migrator = |(name, command)| Migrator {
+        name,
+        command,
+        from_empty: Vec::new(),
+        nothing: Vec::new(),
+        peak_mib: f64::NAN,
+    };
+    all.into_iter().map(migrator).collect()
+}
+
+/// The same texts in each tool's own form.
+fn write_all(folder: &Path, texts: &[String]) {
+    let history = history(texts);
+    let Bundle { manifest, scripts } = Bundle::write(&history);
+    for name in ["onward", "sqlx", "refinery", "dbmate"] {
+        std::fs::create_dir_all(folder.join(name)).expect("is writable");
+    }
+    let write = |name: String, text: &[u8]| std::fs::write(folder.join(name), text).expect("is writable");
+    write("all.sql".to_owned(), texts.concat().as_bytes());
+    write("onward/manifest".to_owned(), manifest.as_bytes());
+    write("onward/scripts.sql".to_owned(), &scripts);
+    for (number, text) in texts.iter().enumerate() {
+        write(format!("sqlx/{:05}_script.sql", number + 1), text.as_bytes());
+        write(format!("refinery/V{}__script.sql", number + 1), text.as_bytes());
+        write(
+            format!("dbmate/{:014}_script.sql", number + 1),
+            format!("-- migrate:up\n{text}-- migrate:down\n").as_bytes(),
+        );
+    }
+}
+
+/// Runs a migrator to its end; ours says how much memory it had at the most.
+fn run(migrator: &Migrator, url: &str) -> (Duration, f64) {
+    let mut command = (migrator.command)(url);
+    let begun = Instant::now();
+    let output = command.stdin(Stdio::null()).output().expect("starts");
+    let took = begun.elapsed();
+    assert!(output.status.success(), "{}: {}", migrator.name, String::from_utf8_lossy(&output.stderr));
+    (took, String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or(f64::NAN))
+}
+
+/// What `app migrate` does, with the scripts in files instead of in the binary.
+async fn be_client(given: &[String]) {
+    let [mode, folder, url] = given else { panic!("{given:?}") };
+    let read = |name: &str| std::fs::read_to_string(Path::new(folder).join(name)).expect("was written");
+    let (manifest, scripts) = (read("manifest").leak(), read("scripts.sql").leak());
+    let history = Bundle::read(manifest, scripts.as_bytes()).expect("was written by this version");
+    apply(url, &history, mode == "together").await;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+    writeln!(std::io::stdout(), "{}", peak.unwrap_or(f64::NAN) / 1024.0).expect("is open");
 }
 
 fn best(times: &[Duration]) -> Duration {
@@ -66,7 +184,7 @@ async fn fresh(admin: &tokio_postgres::Client, server: &PrivatePostgres) -> Stri
     server.url("bench_migrate")
 }
 
-async fn apply(url: &str, all: &History, single_transaction: bool) -> Duration {
+async fn apply(url: &str, all: &History, single_transaction: bool) {
     let url: DatabaseUrl = url.parse().expect("is an address");
     let options = MigrateOptions {
         to: None,
@@ -74,10 +192,8 @@ async fn apply(url: &str, all: &History, single_transaction: bool) -> Duration {
         single_transaction,
         identity: Identity::default(),
     };
-    let begun = Instant::now();
     let mut session = Session::connect(&url, &SessionOptions::default()).await.expect("connects");
     migrate(&mut session, all, &options, &mut |_| {}).await.expect("works");
-    begun.elapsed()
 }
 
 /// One table and one index each.
