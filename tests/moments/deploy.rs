@@ -192,6 +192,7 @@ fn the_policies_allow_what_is_called_and_nothing_else() {
     assert_eq!(serving.actions(), allowed("serve"));
 
     let redriving = Recorder::before(&queue);
+    app(&redriving, &["queue", "redrive", "--filter", "another reason"]);
     app(&redriving, &["queue", "redrive"]);
     assert_eq!(redriving.actions(), allowed("redrive"));
 }

@@ -177,7 +177,9 @@ pub(crate) fn script_failed(
         format!("{} failed", script.file_name())
     };
     let version = script.number;
-    let help = if script.directives.no_transaction {
+    let help = if let Some(help) = without_fault(&server.code).filter(|_| !script.directives.no_transaction) {
+        format!("nothing is lost, and the script is not at fault: {help}, then run `app migrate` again")
+    } else if script.directives.no_transaction {
         format!(
             "undo what it left behind, run `DELETE FROM schema_journal WHERE version = {version} AND state = \
              'started'`, correct the script, rebuild, and run `app migrate` again"
@@ -191,6 +193,22 @@ pub(crate) fn script_failed(
     };
     let failure = ScriptFailure { place, statement, server, outcome, pending };
     Error::new(ErrorKind::Script(Box::new(failure)), message, help)
+}
+
+/// What helps where it is the server that could not go on.
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>,
+/// <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
+fn without_fault(code: &str) -> Option<&'static str> {
+    match code {
+        "53100" | "1101" | "1105" => Some("make room on the server's disk"),
+        "9002" => Some("make room for the database's transaction log, or back it up"),
+        "53200" | "1204" => {
+            Some("raise the server's limit (see its message), or do without `--single-transaction`")
+        }
+        "55P03" | "1222" => Some("wait until nobody holds the lock that it needs, or raise `--lock-timeout`"),
+        "40P01" | "1205" => Some("see who else changes the schema at the same time"),
+        _ => None,
+    }
 }
 
 /// The connection ended in the middle of a script.

@@ -13,9 +13,7 @@ use crate::prints::Prints;
 use crate::session::{SessionOptions, foreign_journal};
 #[cfg(feature = "rebuild")]
 use crate::sqlserver_error::IN_USE;
-use crate::sqlserver_error::{
-    INVALID_COLUMN, acts_as_another, batch_error, journal_error, left_behind, refused, unexpected,
-};
+use crate::sqlserver_error::{acts_as_another, batch_error, journal_error, left_behind, refused, unexpected};
 use crate::sqlserver_url::SqlServerUrl;
 
 /// The driver's connection.
@@ -243,10 +241,14 @@ impl Engine for SqlServer {
             name = literal(&journal),
             has_tables = self.has_tables(),
         );
-        let rows = self.rows(&batch).await.map_err(|error| match error.code() {
-            Some(INVALID_COLUMN) => foreign_journal(),
-            _ => unexpected(error),
-        })?;
+        let rows = match self.rows(&batch).await {
+            Ok(rows) => rows,
+            Err(error) if self.has_foreign_journal().await => {
+                tracing::debug!(%error, "the journal cannot be read");
+                return Err(foreign_journal());
+            }
+            Err(error) => return Err(unexpected(error)),
+        };
         match rows.first() {
             Some(row) if row.columns().len() == 1 => {
                 Ok(Observed { journal: None, has_tables: row.try_get::<i32, _>(0).ok().flatten() == Some(1) })
@@ -400,6 +402,21 @@ impl SqlServer {
              AND is_ms_shipped = 0 AND name <> '{JOURNAL}') THEN 1 ELSE 0 END",
             literal(self.schema.trim_matches(['[', ']']))
         )
+    }
+
+    /// Whether the journal's table has not the journal's columns.
+    async fn has_foreign_journal(&mut self) -> bool {
+        let journal = literal(&self.journal());
+        let lacks = |column| format!("COL_LENGTH({journal}, N'{column}') IS NULL");
+        let lacks = ["version", "name", "applied_on", "sha256", "state", "floor"].map(lacks).join(" OR ");
+        let batch = format!("SELECT CASE WHEN {lacks} THEN 1 ELSE 0 END");
+        match self.rows(&batch).await {
+            Ok(rows) => rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten()) == Some(1),
+            Err(error) => {
+                tracing::debug!(%error, "the journal's columns cannot be seen");
+                false
+            }
+        }
     }
 
     /// Who has the lock, as far as this user may see it: the view needs VIEW SERVER STATE.

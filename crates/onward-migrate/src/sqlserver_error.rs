@@ -12,7 +12,6 @@ use crate::session::chain;
 use crate::sqlserver_url::SqlServerUrl;
 
 /// <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
-pub(crate) const INVALID_COLUMN: u32 = 207;
 const PERMISSION_DENIED: &[u32] = &[229, 230, 262, 297, 300];
 /// The count of transactions differs after a procedure or `EXEC`; a COMMIT or ROLLBACK without a transaction.
 const TRANSACTION_ENDED: &[u32] = &[266, 3902, 3903];

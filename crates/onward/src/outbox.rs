@@ -138,7 +138,7 @@ fn entry(index: usize, row: &Row) -> SendMessageBatchRequestEntry {
         .message_body(&row.body)
         .message_attributes(ID, text_attribute(&row.key))
         .set_message_group_id(row.group.clone())
-        .set_message_deduplication_id(row.group.as_ref().map(|_| row.key.clone()));
+        .set_message_deduplication_id(row.queue.ends_with(".fifo").then(|| row.key.clone()));
     if let Some(traceparent) = &row.traceparent {
         entry = entry.message_attributes(TRACEPARENT, text_attribute(traceparent));
     }

@@ -5,8 +5,8 @@ use std::io::Read as _;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
-    DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName as Attribute,
-    SendMessageBatchRequestEntry,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
+    MessageSystemAttributeName, QueueAttributeName as Attribute, SendMessageBatchRequestEntry,
 };
 use onward_worker::{Fault, REJECTED};
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ impl Place {
         let body = if body == "-" { read_stdin()? } else { body.to_owned() };
         let request = self.client.send_message().queue_url(&self.url).message_body(body);
         let request = request.set_message_group_id(group.map(str::to_owned));
-        let request = request.set_message_deduplication_id(group.map(|_| unique_id()));
+        let request = request.set_message_deduplication_id(self.url.ends_with(".fifo").then(unique_id));
         let sent = request.send().await.map_err(|error| refused(&error))?;
         data(sent.message_id().unwrap_or_default())?;
         Ok(Exit::Done)
@@ -189,7 +189,7 @@ impl Place {
     /// Sends dead letters to the queue again, each before it is deleted from where it was, so that none is lost.
     async fn redrive(&self, filter: Option<&str>, max: usize) -> Result<Exit, Failed> {
         let dead = self.dead_letters().await?;
-        let (mut moved, mut left) = (0, 0);
+        let (mut moved, mut left) = (0, Vec::new());
         while moved < max {
             let messages = self.receive(&dead, (max - moved).min(10), REDRIVE_SECONDS).await?;
             if messages.is_empty() {
@@ -197,17 +197,35 @@ impl Place {
             }
             let (chosen, others): (Vec<_>, Vec<_>) =
                 messages.iter().partition(|message| matches(message, filter));
-            left += others.len();
+            left.extend(others.iter().filter_map(|message| message.receipt_handle.clone()));
             if !chosen.is_empty() {
                 moved += self.send_again(&dead, &chosen, moved).await?;
             }
         }
-        data(&format!("{moved} message(s) sent to {} again, {left} left that do not match", self.name()))?;
+        self.give_back(&dead, &left).await?;
+        let (name, left) = (self.name(), left.len());
+        data(&format!("{moved} message(s) sent to {name} again, {left} left that do not match"))?;
         Ok(Exit::Done)
     }
 
+    /// Makes messages visible again that were only looked at; one that is not comes back by itself.
+    async fn give_back(&self, url: &str, receipts: &[String]) -> Result<(), Failed> {
+        for batch in receipts.chunks(10) {
+            let entries = batch.iter().enumerate().map(|(index, receipt)| {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
+                let entry = entry.receipt_handle(receipt).visibility_timeout(0);
+                entry.build().expect("id and receipt handle are set")
+            });
+            let change = self.client.change_message_visibility_batch().queue_url(url);
+            change.set_entries(Some(entries.collect())).send().await.map_err(|error| refused(&error))?;
+        }
+        Ok(())
+    }
+
     async fn send_again(&self, dead: &str, chosen: &[&Message], moved: usize) -> Result<usize, Failed> {
-        let entries = chosen.iter().enumerate().map(|(index, message)| again(index, message)).collect();
+        let is_fifo = self.url.ends_with(".fifo");
+        let entries =
+            chosen.iter().enumerate().map(|(index, message)| again(index, message, is_fifo)).collect();
         let send = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
         let sent = send.send().await.map_err(|error| refused(&error))?;
         let taken: Vec<_> = sent
@@ -286,7 +304,7 @@ fn as_value(message: &Message) -> Value {
 }
 
 /// The same message once more, without the reason of its rejection.
-fn again(index: usize, message: &Message) -> SendMessageBatchRequestEntry {
+fn again(index: usize, message: &Message, is_fifo: bool) -> SendMessageBatchRequestEntry {
     let group =
         message.attributes().and_then(|all| all.get(&MessageSystemAttributeName::MessageGroupId)).cloned();
     let mut attributes = message.message_attributes.clone().unwrap_or_default();
@@ -295,7 +313,7 @@ fn again(index: usize, message: &Message) -> SendMessageBatchRequestEntry {
         .id(index.to_string())
         .message_body(message.body().unwrap_or_default())
         .set_message_attributes(Some(attributes).filter(|all| !all.is_empty()))
-        .set_message_deduplication_id(group.as_ref().map(|_| unique_id()))
+        .set_message_deduplication_id(is_fifo.then(unique_id))
         .set_message_group_id(group)
         .build()
         .expect("id and body are set")
