@@ -33,9 +33,9 @@ pub(crate) enum Outbox {
 
 /// An open transaction that keeps all other nodes away. One that is dropped leaves all rows.
 pub(crate) enum Turn {
-    Postgres(Open<Manager>),
+    Postgres(Box<Open<Manager>>),
     #[cfg(feature = "sqlserver")]
-    SqlServer(Open<MssqlManager>),
+    SqlServer(Box<Open<MssqlManager>>),
 }
 
 impl Outbox {
@@ -46,7 +46,7 @@ impl Outbox {
                 let open = Open::new(pool.get().await.map_err(text)?);
                 let rows = postgres_rows(&open).await.map_err(text)?;
                 Ok(match rows {
-                    Some(rows) => Some((Turn::Postgres(open), rows)),
+                    Some(rows) => Some((Turn::Postgres(Box::new(open)), rows)),
                     None => {
                         open.ended();
                         None
@@ -58,7 +58,7 @@ impl Outbox {
                 let mut open = Open::new(pool.get().await.map_err(text)?);
                 let rows = sql_server_rows(&mut open).await.map_err(text)?;
                 Ok(match rows {
-                    Some(rows) => Some((Turn::SqlServer(open), rows)),
+                    Some(rows) => Some((Turn::SqlServer(Box::new(open)), rows)),
                     None => {
                         open.ended();
                         None

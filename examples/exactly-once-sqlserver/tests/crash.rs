@@ -4,6 +4,8 @@
 mod address;
 #[path = "../../exactly-once/tests/crash/orders.rs"]
 mod orders;
+#[path = "../../../tests/queues/proxy.rs"]
+mod proxy;
 
 use onward_migrate::{SqlServer, SqlServerUrl, TdsClient};
 

@@ -1,6 +1,8 @@
 //! The app on PostgreSQL, killed while it works.
 
 mod orders;
+#[path = "../../../../tests/queues/proxy.rs"]
+mod proxy;
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Workers are killed while they work, and started again: no order and no invoice is lost or made twice.
+//! Workers are killed while they work, and started again, and of a hundred calls to the queue some go wrong: no order and no
+//! invoice is lost or made twice.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,7 +9,12 @@ use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use onward_local::LocalQueue;
 
+use crate::proxy::Proxy;
+
 const WORKERS: usize = 3;
+
+/// Of a hundred calls of the workers so many go wrong, each in a way of `proxy.rs`.
+const FAULTS: u64 = 3;
 
 /// Far longer than it takes: a test that reaches it has failed.
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -24,7 +30,10 @@ struct World {
 impl World {
     fn app(&self, command: &str) -> Command {
         let mut app = Command::new(self.app);
-        app.arg(command).env("APP_ENV", "production").env("HTTP_ADDR", "127.0.0.1:0").env("RUST_LOG", "warn");
+        app.arg(command)
+            .env("APP_ENV", "production")
+            .env("HTTP_ADDR", "127.0.0.1:0")
+            .env("RUST_LOG", "error");
         app.env("DATABASE_URL", &self.database).env("QUEUE_URL", &self.orders);
         app.env("QUEUE_URL_INVOICES", &self.invoices);
         app.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
@@ -68,7 +77,10 @@ pub(crate) async fn every_order_and_every_invoice_is_made_exactly_once(
     let queues = LocalQueue::start(0).await.expect("a port is free");
     let urls = [queues.create("orders").await, queues.create("invoices").await];
     let [order_url, invoice_url] = urls.map(|url| url.expect("is allowed"));
-    let world = World { app, database, queues, orders: order_url, invoices: invoice_url };
+    let proxy = Proxy::start(queues.endpoint(), FAULTS, 11).await;
+    let through = |url: String| url.replace(queues.endpoint(), &proxy.endpoint);
+    let (orders_url, invoices_url) = (through(order_url), through(invoice_url));
+    let world = World { app, database, queues, orders: orders_url, invoices: invoices_url };
     assert!(world.app("migrate").status().expect("starts").success());
     world.send_orders(orders).await;
 
@@ -82,6 +94,12 @@ pub(crate) async fn every_order_and_every_invoice_is_made_exactly_once(
             break;
         }
         assert!(begun.elapsed() < DEADLINE, "{taken} orders, {done} invoices, {killed} killed");
+        // One whose very first poll goes wrong takes it for its configuration and ends; a service manager starts it again.
+        for worker in &mut workers {
+            if worker.try_wait().expect("can be asked").is_some() {
+                *worker = world.start();
+            }
+        }
         // Each worker is killed in the middle of its work: as soon as the work has moved on since the last kill.
         let share = 2 * orders / i64::try_from(kills + 1).expect("is small");
         let moved_on = taken + done >= i64::try_from(killed).expect("is small") * share;
@@ -93,6 +111,7 @@ pub(crate) async fn every_order_and_every_invoice_is_made_exactly_once(
             killed += 1;
         }
     }
+    assert!(proxy.faults() > 20, "{} faults", proxy.faults());
     for (table, column) in [("orders", "number"), ("invoices", "order_number")] {
         let all = count(&format!("SELECT count(*) FROM {table}")).await;
         let different = count(&format!("SELECT count(DISTINCT {column}) FROM {table}")).await;
