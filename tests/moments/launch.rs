@@ -42,8 +42,10 @@ fn a_script_that_was_added_while_the_app_was_stopped_is_applied_at_the_next_laun
     let mut again = Running::start(&mut development(project.path()));
     again.wait_for("schema    1, current");
     again.wait_for("serving");
-    again.signal("-TERM");
+    // As when the terminal is closed.
+    again.signal("-HUP");
     assert_eq!(again.end().0.code(), Some(0));
+    assert!(!data_file(project.path(), "postmaster.pid"), "the server has ended");
 }
 
 #[test]

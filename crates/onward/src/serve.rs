@@ -1,5 +1,7 @@
 //! The worker from launch to exit: places, gate, set-up, work, ledger.
 
+use std::io::IsTerminal as _;
+
 use onward_script::History;
 use onward_worker::{Fault, Ledger, Message, Monitor, Sqs, run_monitored};
 use tokio::task::JoinSet;
@@ -47,14 +49,13 @@ pub(crate) async fn run<S: Clone + Send + Sync + 'static>(
     work: Work<S>,
     levels: LogLevels,
 ) -> Result<Exit, Failed> {
-    let mut signals = Stop::listen()?;
-    let mut hang_ups = Reload::listen()?;
-    let _reloading = AbortOnDropHandle::new(tokio::spawn(async move {
-        loop {
-            hang_ups.requested().await;
-            levels.reload();
-        }
-    }));
+    // Who closes the terminal does not want the app, and its private servers, to stay.
+    let in_terminal = settings.env == AppEnv::Development || std::io::stderr().is_terminal();
+    let mut signals = Stop::listen(in_terminal)?;
+    let _reloading = match in_terminal {
+        true => None,
+        false => Some(AbortOnDropHandle::new(tokio::spawn(reload(Reload::listen()?, levels)))),
+    };
     let stop = CancellationToken::new();
     let serving = serve(settings, history, identity, work, stop.clone());
     let told_twice = async {
@@ -68,6 +69,13 @@ pub(crate) async fn run<S: Clone + Send + Sync + 'static>(
             tracing::warn!("told to stop a second time: ending now");
             Ok(Exit::Interrupted)
         }
+    }
+}
+
+async fn reload(mut requests: Reload, levels: LogLevels) {
+    loop {
+        requests.requested().await;
+        levels.reload();
     }
 }
 

@@ -6,6 +6,9 @@ pub(crate) struct Stop {
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
+    /// The end of the terminal, for who works in one.
+    #[cfg(unix)]
+    hang_up: Option<tokio::signal::unix::Signal>,
     #[cfg(windows)]
     close: tokio::signal::windows::CtrlClose,
     #[cfg(windows)]
@@ -14,7 +17,7 @@ pub(crate) struct Stop {
     interrupt: tokio::signal::windows::CtrlC,
 }
 
-/// Completes at each request to read the configuration again, SIGHUP; never where there is none.
+/// Completes at each request to read the configuration again: SIGHUP, where it is not the end of a terminal.
 pub(crate) struct Reload {
     #[cfg(unix)]
     hang_up: tokio::signal::unix::Signal,
@@ -47,19 +50,24 @@ fn unavailable(error: &std::io::Error) -> Failed {
 }
 
 impl Stop {
-    /// Takes the signals over; from then on they no longer end the process by themselves.
-    pub(crate) fn listen() -> Result<Self, Failed> {
-        Self::open().map_err(|error| unavailable(&error))
+    /// Takes the signals over; from then on they no longer end the process by themselves. In a terminal its end is a
+    /// request, too.
+    pub(crate) fn listen(in_terminal: bool) -> Result<Self, Failed> {
+        Self::open(in_terminal).map_err(|error| unavailable(&error))
     }
 
     #[cfg(unix)]
-    fn open() -> std::io::Result<Self> {
+    fn open(in_terminal: bool) -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: in_terminal.then(|| signal(SignalKind::hangup())).transpose()?,
+        })
     }
 
     #[cfg(windows)]
-    fn open() -> std::io::Result<Self> {
+    fn open(_: bool) -> std::io::Result<Self> {
         use tokio::signal::windows::{ctrl_c, ctrl_close, ctrl_shutdown};
         Ok(Self { close: ctrl_close()?, shutdown: ctrl_shutdown()?, interrupt: ctrl_c()? })
     }
@@ -67,9 +75,18 @@ impl Stop {
     /// Waits for the next request.
     pub(crate) async fn requested(&mut self) {
         #[cfg(unix)]
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        {
+            let hung_up = async {
+                match &mut self.hang_up {
+                    Some(hang_up) => hang_up.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+                _ = hung_up => {}
+            }
         }
         #[cfg(windows)]
         tokio::select! {
