@@ -18,6 +18,13 @@ pub(crate) const ID: &str = "onward.id";
 /// How often the table is looked at without being told: for rows of other nodes, and those that a crash left.
 const PATROL: Duration = Duration::from_secs(5);
 
+/// After so long whoever does not answer is given up, with the connection: what was sent goes out once more, under the same
+/// key.
+const LONGEST_TURN: Duration = Duration::from_secs(60);
+
+/// How long the end of the process waits for what is left.
+const LAST_TURN: Duration = Duration::from_secs(10);
+
 /// The most bytes of a batch: SQS takes 1 MiB, and other servers the 256 KiB that it took before.
 const BATCH_BYTES: usize = 200 * 1024;
 
@@ -36,7 +43,8 @@ impl Relay {
     /// Publishes until it is stopped; what is left is published by the next one.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         loop {
-            match self.publish().await {
+            let turn = tokio::time::timeout(LONGEST_TURN, self.publish()).await;
+            match turn.unwrap_or_else(|_| Err("a database or a queue did not answer in time".to_owned())) {
                 Ok(0) => {}
                 Ok(_) => continue,
                 Err(reason) => {
@@ -50,7 +58,10 @@ impl Relay {
             }
         }
         // What the last handlers have committed goes out before the process ends.
-        while matches!(self.publish().await, Ok(published) if published > 0) {}
+        let rest = async { while matches!(self.publish().await, Ok(published) if published > 0) {} };
+        if tokio::time::timeout(LAST_TURN, rest).await.is_err() {
+            tracing::warn!("a part of the outbox is left for the next node");
+        }
     }
 
     /// One transaction: takes the turn, publishes some rows, and deletes those that the queue has. A crash in between

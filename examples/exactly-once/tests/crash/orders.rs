@@ -27,6 +27,17 @@ struct World {
     invoices: String,
 }
 
+/// A worker that does not outlive the test, however that ends.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // One that has ended already cannot be killed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 impl World {
     fn app(&self, command: &str) -> Command {
         let mut app = Command::new(self.app);
@@ -41,8 +52,8 @@ impl World {
         app
     }
 
-    fn start(&self) -> Child {
-        self.app("serve").spawn().expect("the app starts")
+    fn start(&self) -> Worker {
+        Worker(self.app("serve").spawn().expect("the app starts"))
     }
 
     async fn send_orders(&self, orders: i64) {
@@ -84,7 +95,7 @@ pub(crate) async fn every_order_and_every_invoice_is_made_exactly_once(
     assert!(world.app("migrate").status().expect("starts").success());
     world.send_orders(orders).await;
 
-    let mut workers: Vec<Child> = (0..WORKERS).map(|_| world.start()).collect();
+    let mut workers: Vec<Worker> = (0..WORKERS).map(|_| world.start()).collect();
     let begun = Instant::now();
     let mut killed = 0;
     loop {
@@ -96,7 +107,7 @@ pub(crate) async fn every_order_and_every_invoice_is_made_exactly_once(
         assert!(begun.elapsed() < DEADLINE, "{taken} orders, {done} invoices, {killed} killed");
         // One whose very first poll goes wrong takes it for its configuration and ends; a service manager starts it again.
         for worker in &mut workers {
-            if worker.try_wait().expect("can be asked").is_some() {
+            if worker.0.try_wait().expect("can be asked").is_some() {
                 *worker = world.start();
             }
         }
@@ -105,8 +116,7 @@ pub(crate) async fn every_order_and_every_invoice_is_made_exactly_once(
         let moved_on = taken + done >= i64::try_from(killed).expect("is small") * share;
         if killed < kills && moved_on {
             let victim = fastrand::usize(..WORKERS);
-            workers[victim].kill().expect("it runs");
-            workers[victim].wait().expect("it ends");
+            workers[victim].0.kill().expect("it runs");
             workers[victim] = world.start();
             killed += 1;
         }
@@ -116,9 +126,5 @@ pub(crate) async fn every_order_and_every_invoice_is_made_exactly_once(
         let all = count(&format!("SELECT count(*) FROM {table}")).await;
         let different = count(&format!("SELECT count(DISTINCT {column}) FROM {table}")).await;
         assert_eq!((all, different), (orders, orders), "{table}");
-    }
-    for mut worker in workers {
-        worker.kill().expect("it runs");
-        worker.wait().expect("it ends");
     }
 }
