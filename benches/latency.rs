@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_sqs::Client;
 use onward_local::LocalQueue;
 use onward_worker::{Message, Options, Sqs, run};
-use support::{client, send};
+use support::{client, delete, send};
 use tokio::sync::Notify;
 
 const IDLE: usize = 200;
@@ -102,12 +102,7 @@ async fn raw(client: &Client, url: &str, began: Instant, count: usize, load: u64
         }
         log.extend(received.iter().map(|message| took(began, message.body().unwrap_or_default())));
         handled.notify_one();
-        let entries = received.iter().enumerate().map(|(index, message)| {
-            let entry = aws_sdk_sqs::types::DeleteMessageBatchRequestEntry::builder().id(index.to_string());
-            entry.set_receipt_handle(message.receipt_handle.clone()).build().expect("is whole")
-        });
-        let delete = client.delete_message_batch().queue_url(url).set_entries(Some(entries.collect()));
-        delete.send().await.expect("is deleted");
+        delete(client, url, &received).await;
     }
     sending.await.expect("does not panic");
     log

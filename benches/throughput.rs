@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName as Attribute};
+use aws_sdk_sqs::types::MessageSystemAttributeName as Attribute;
 use onward_local::LocalQueue;
 use onward_worker::{Message, Options, Sqs, run};
-use support::{client, send};
+use support::{client, delete, send};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -166,13 +166,7 @@ async fn raw_loops(client: &Client, url: &str, loops: usize, attributes: bool) -
                 if received.is_empty() {
                     return;
                 }
-                let entries = received.iter().enumerate().map(|(index, message)| {
-                    let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
-                    entry.set_receipt_handle(message.receipt_handle.clone()).build().expect("is whole")
-                });
-                let delete =
-                    client.delete_message_batch().queue_url(&url).set_entries(Some(entries.collect()));
-                delete.send().await.expect("is deleted");
+                delete(&client, &url, &received).await;
             }
         });
     }

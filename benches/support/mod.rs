@@ -2,7 +2,7 @@
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, SendMessageBatchRequestEntry};
 use aws_smithy_http_client::Builder;
 
 pub(crate) fn client(endpoint: &str) -> Client {
@@ -24,4 +24,14 @@ pub(crate) async fn send(client: &Client, url: &str, bodies: impl IntoIterator<I
     });
     let send = client.send_message_batch().queue_url(url).set_entries(Some(entries.collect()));
     assert!(send.send().await.expect("is sent").failed().is_empty());
+}
+
+/// Deletes what a receive has brought, in one call.
+pub(crate) async fn delete(client: &Client, url: &str, received: &[Message]) {
+    let entries = received.iter().enumerate().map(|(index, message)| {
+        let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
+        entry.set_receipt_handle(message.receipt_handle.clone()).build().expect("is whole")
+    });
+    let delete = client.delete_message_batch().queue_url(url).set_entries(Some(entries.collect()));
+    delete.send().await.expect("is deleted");
 }

@@ -177,13 +177,13 @@ pub(crate) fn script_failed(
         format!("{} failed", script.file_name())
     };
     let version = script.number;
-    let help = if let Some(help) = without_fault(&server.code).filter(|_| !script.directives.no_transaction) {
-        format!("nothing is lost, and the script is not at fault: {help}, then run `app migrate` again")
-    } else if script.directives.no_transaction {
+    let help = if script.directives.no_transaction {
         format!(
             "undo what it left behind, run `DELETE FROM schema_journal WHERE version = {version} AND state = \
              'started'`, correct the script, rebuild, and run `app migrate` again"
         )
+    } else if let Some(help) = without_fault(&server.code) {
+        format!("nothing is lost, and the script is not at fault: {help}, then run `app migrate` again")
     } else if script.sealed {
         "nothing is lost: correct the data or the rights that it stumbles over and run `app migrate` again; \
          if the script itself is wrong, unseal it as long as no database has it, then rebuild"

@@ -211,7 +211,7 @@ impl SqlServer {
 
     async fn answer(&mut self, batch: &str) -> Result<Option<i32>, StepError> {
         let rows = self.rows(batch).await.map_err(journal_error)?;
-        Ok(rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten()))
+        Ok(number(&rows))
     }
 
     /// Ends a failed transaction, so that the session can go on.
@@ -251,7 +251,7 @@ impl Engine for SqlServer {
         };
         match rows.first() {
             Some(row) if row.columns().len() == 1 => {
-                Ok(Observed { journal: None, has_tables: row.try_get::<i32, _>(0).ok().flatten() == Some(1) })
+                Ok(Observed { journal: None, has_tables: number(&rows) == Some(1) })
             }
             Some(_) => {
                 let journal =
@@ -261,8 +261,7 @@ impl Engine for SqlServer {
             None => {
                 let batch = format!("SELECT {}", self.has_tables());
                 let rows = self.rows(&batch).await.map_err(unexpected)?;
-                let has_tables =
-                    rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten()) == Some(1);
+                let has_tables = number(&rows) == Some(1);
                 Ok(Observed { journal: Some(Vec::new()), has_tables })
             }
         }
@@ -277,7 +276,7 @@ impl Engine for SqlServer {
             self.lock()
         );
         let rows = self.rows(&batch).await.map_err(unexpected)?;
-        match rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten()) {
+        match number(&rows) {
             Some(granted) if granted >= 0 => Ok(Ok(())),
             _ => Ok(Err(self.lock_holder().await)),
         }
@@ -411,7 +410,7 @@ impl SqlServer {
         let lacks = ["version", "name", "applied_on", "sha256", "state", "floor"].map(lacks).join(" OR ");
         let batch = format!("SELECT CASE WHEN {lacks} THEN 1 ELSE 0 END");
         match self.rows(&batch).await {
-            Ok(rows) => rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten()) == Some(1),
+            Ok(rows) => number(&rows) == Some(1),
             Err(error) => {
                 tracing::debug!(%error, "the journal's columns cannot be seen");
                 false
@@ -517,6 +516,11 @@ async fn open(mut config: Config) -> Result<TdsClient, tiberius::error::Error> {
 
 fn text(row: &Row, index: usize) -> Option<&str> {
     row.try_get::<&str, _>(index).ok().flatten()
+}
+
+/// The one number that a batch answers.
+fn number(rows: &[Row]) -> Option<i32> {
+    rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten())
 }
 
 fn journal_row(row: &Row) -> Option<JournalRow> {

@@ -72,8 +72,8 @@ pub(crate) async fn poll<Q: Queue, H: Handler>(
     }
 }
 
-/// Waits for room, until not too many outcomes have still to be told, and until something may be received. The breaker comes last, because what it admits must be received:
-/// a probe that is given up on the way would be waited for.
+/// Waits until not too many outcomes have still to be told, for room, and until something may be received. The breaker
+/// comes last, because what it admits must be received: a probe that is given up on the way would be waited for.
 async fn admitted<Q: Queue, H: Handler>(shared: &Shared<Q, H>) -> Vec<Reservation> {
     let most = 2 * shared.core.options.concurrency + UNTOLD;
     shared.core.leases.fewer_than(most).await;

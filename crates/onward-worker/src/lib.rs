@@ -38,6 +38,6 @@ pub use monitor::Monitor;
 pub use options::{Options, OptionsError};
 pub use queue::memory::MemoryQueue;
 pub use queue::sqs::{REJECTED, Sqs};
-pub use queue::{Message, Queue, Receipt, Refused};
+pub use queue::{Message, Queue, Receipt, Refused, is_fifo};
 pub use shutdown::{run, run_monitored};
 pub use trace::TRACEPARENT;

@@ -106,12 +106,7 @@ const COMMIT: &str = "IF @@TRANCOUNT <> 1 THROW 50000, N'the transaction is not 
 /// Commits after a success, rolls back after a failure.
 pub(crate) async fn end(mut open: Open<MssqlManager>, outcome: Result<(), Failure>) -> Result<(), Failure> {
     let ended = run(&mut open, if outcome.is_ok() { COMMIT } else { ROLLBACK }).await;
-    match ended {
-        Ok(()) => open.ended(),
-        Err(error) if outcome.is_ok() => return Err(error.into()),
-        Err(error) => tracing::debug!(%error, "the rollback is the server's to make"),
-    }
-    outcome
+    open.settled(ended, outcome)
 }
 
 /// Runs a batch to the end of its last result.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
-use onward_worker::{Fault, TRACEPARENT};
+use onward_worker::{Fault, TRACEPARENT, is_fifo};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -128,7 +128,7 @@ impl Relay {
             Ok(found) => found.queue_url,
             Err(_) if self.creates => {
                 let create = self.client.create_queue().queue_name(queue);
-                let create = if queue.ends_with(".fifo") {
+                let create = if is_fifo(queue) {
                     create.attributes(aws_sdk_sqs::types::QueueAttributeName::FifoQueue, "true")
                 } else {
                     create
@@ -149,7 +149,7 @@ fn entry(index: usize, row: &Row) -> SendMessageBatchRequestEntry {
         .message_body(&row.body)
         .message_attributes(ID, text_attribute(&row.key))
         .set_message_group_id(row.group.clone())
-        .set_message_deduplication_id(row.queue.ends_with(".fifo").then(|| row.key.clone()));
+        .set_message_deduplication_id(is_fifo(&row.queue).then(|| row.key.clone()));
     if let Some(traceparent) = &row.traceparent {
         entry = entry.message_attributes(TRACEPARENT, text_attribute(traceparent));
     }

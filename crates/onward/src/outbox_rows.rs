@@ -44,26 +44,20 @@ impl Outbox {
         match self {
             Self::Postgres(pool) => {
                 let open = Open::new(pool.get().await.map_err(text)?);
-                let rows = postgres_rows(&open).await.map_err(text)?;
-                Ok(match rows {
-                    Some(rows) => Some((Turn::Postgres(Box::new(open)), rows)),
-                    None => {
-                        open.ended();
-                        None
-                    }
-                })
+                let Some(rows) = postgres_rows(&open).await.map_err(text)? else {
+                    open.ended();
+                    return Ok(None);
+                };
+                Ok(Some((Turn::Postgres(Box::new(open)), rows)))
             }
             #[cfg(feature = "sqlserver")]
             Self::SqlServer(pool) => {
                 let mut open = Open::new(pool.get().await.map_err(text)?);
-                let rows = sql_server_rows(&mut open).await.map_err(text)?;
-                Ok(match rows {
-                    Some(rows) => Some((Turn::SqlServer(Box::new(open)), rows)),
-                    None => {
-                        open.ended();
-                        None
-                    }
-                })
+                let Some(rows) = sql_server_rows(&mut open).await.map_err(text)? else {
+                    open.ended();
+                    return Ok(None);
+                };
+                Ok(Some((Turn::SqlServer(Box::new(open)), rows)))
             }
         }
     }

@@ -86,12 +86,7 @@ impl<S: Sync> FromMessage<S> for PgTx {
 /// Commits after a success, rolls back after a failure.
 pub(crate) async fn end(open: Open<Manager>, outcome: Result<(), Failure>) -> Result<(), Failure> {
     let ended = open.batch_execute(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).await;
-    match ended {
-        Ok(()) => open.ended(),
-        Err(error) if outcome.is_ok() => return Err(error.into()),
-        Err(error) => tracing::debug!(%error, "the rollback is the server's to make"),
-    }
-    outcome
+    open.settled(ended, outcome)
 }
 
 fn failed(table: &str, error: &tokio_postgres::Error) -> Failure {

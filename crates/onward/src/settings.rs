@@ -39,8 +39,8 @@ pub(crate) struct Settings {
     pub queue_url: Option<String>,
     /// Where health and metrics are served.
     pub http_addr: Option<String>,
-    /// Where each of them came from.
-    pub origins: Vec<(&'static str, &'static str)>,
+    /// Where each of them came from, if it is set.
+    pub origins: Vec<(&'static str, Option<&'static str>)>,
     /// The project's folder, for `sql/` and `.onward/`.
     #[cfg(feature = "local")]
     pub project: PathBuf,
@@ -77,10 +77,10 @@ impl Settings {
         let given = [globals.database_url.as_deref(), globals.queue_url.as_deref(), None];
         let origin = |(name, given): (&'static str, Option<&str>)| {
             let origin = match variable(name) {
-                value if given.is_some() && given != value.as_deref() => "a flag",
-                None => "nowhere",
-                Some(_) if own.contains(&name) => "the environment",
-                Some(_) => ".env",
+                value if given.is_some() && given != value.as_deref() => Some("a flag"),
+                None => None,
+                Some(_) if own.contains(&name) => Some("the environment"),
+                Some(_) => Some(".env"),
             };
             (name, origin)
         };

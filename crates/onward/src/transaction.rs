@@ -22,6 +22,20 @@ impl<M: Manager> Open<M> {
     pub(crate) fn ended(mut self) {
         self.0 = None;
     }
+
+    /// Says what became of the work, after a commit if it succeeded and a rollback if it failed.
+    pub(crate) fn settled<E: std::error::Error>(
+        self,
+        ended: Result<(), E>,
+        outcome: Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match ended {
+            Ok(()) => self.ended(),
+            Err(error) if outcome.is_ok() => return Err(error.into()),
+            Err(error) => tracing::debug!(%error, "the rollback is the server's to make"),
+        }
+        outcome
+    }
 }
 
 impl<M: Manager> Deref for Open<M> {

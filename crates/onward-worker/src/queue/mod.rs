@@ -12,6 +12,14 @@ use crate::fault::Fault;
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
 pub(crate) const BATCH: usize = 10;
 
+/// Whether a queue of this name or URL keeps the order of its groups: the name of a FIFO queue ends in `.fifo`, and no other
+/// one's does.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/queue-message-identifiers.html>
+#[must_use]
+pub fn is_fifo(name_or_url: &str) -> bool {
+    name_or_url.ends_with(".fifo")
+}
+
 /// One delivery of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Message {

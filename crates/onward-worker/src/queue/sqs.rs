@@ -9,7 +9,7 @@ use aws_sdk_sqs::types::{
 };
 use tokio::sync::OnceCell;
 
-use super::{Message, Queue, Receipt, Refused};
+use super::{Message, Queue, Receipt, Refused, is_fifo};
 use crate::fault::{Fault, FaultKind};
 
 /// The attribute of a dead letter that says why it is one: JSON with `reason`, `attempts`, `node` and `version`.
@@ -73,10 +73,8 @@ impl Sqs {
 }
 
 impl Queue for Sqs {
-    /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/queue-message-identifiers.html>: the
-    /// name of a FIFO queue ends in `.fifo`, and no other one's does.
     fn is_fifo(&self) -> bool {
-        self.url.ends_with(".fifo")
+        is_fifo(&self.url)
     }
 
     fn name(&self) -> &str {
@@ -209,14 +207,14 @@ where
     let credentials = [
         "AccessDenied",
         "ExpiredToken",
-        "InvalidSignature",
-        "RequestExpired",
-        "RequestTimeTooSkewed",
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
         "InvalidSecurity",
+        "InvalidSignature",
         "MissingAuthenticationToken",
         "NotAuthorized",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
         "SignatureDoesNotMatch",
         "UnrecognizedClient",
     ];

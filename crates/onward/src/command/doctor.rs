@@ -97,9 +97,9 @@ fn environment(settings: &Settings) -> Check {
         AppEnv::Development => "development",
         AppEnv::Production => "production",
     };
-    let set = settings.origins.iter().map(|(name, origin)| match *origin {
-        "nowhere" => format!("{name} is not set"),
-        origin => format!("{name} comes from {origin}"),
+    let set = settings.origins.iter().map(|(name, origin)| match origin {
+        None => format!("{name} is not set"),
+        Some(origin) => format!("{name} comes from {origin}"),
     });
     well("configuration", format!("{env}; {}", set.collect::<Vec<_>>().join(", ")))
 }

@@ -8,7 +8,7 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
     MessageSystemAttributeName, QueueAttributeName as Attribute, SendMessageBatchRequestEntry,
 };
-use onward_worker::{Fault, REJECTED};
+use onward_worker::{Fault, REJECTED, is_fifo};
 use serde_json::{Value, json};
 
 use crate::cli;
@@ -67,7 +67,7 @@ impl Place {
         let body = if body == "-" { read_stdin()? } else { body.to_owned() };
         let request = self.client.send_message().queue_url(&self.url).message_body(body);
         let request = request.set_message_group_id(group.map(str::to_owned));
-        let request = request.set_message_deduplication_id(self.url.ends_with(".fifo").then(unique_id));
+        let request = request.set_message_deduplication_id(is_fifo(&self.url).then(unique_id));
         let sent = request.send().await.map_err(|error| refused(&error))?;
         data(sent.message_id().unwrap_or_default())?;
         Ok(Exit::Done)
@@ -223,7 +223,7 @@ impl Place {
     }
 
     async fn send_again(&self, dead: &str, chosen: &[&Message], moved: usize) -> Result<usize, Failed> {
-        let is_fifo = self.url.ends_with(".fifo");
+        let is_fifo = is_fifo(&self.url);
         let entries =
             chosen.iter().enumerate().map(|(index, message)| again(index, message, is_fifo)).collect();
         let send = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
