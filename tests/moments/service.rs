@@ -26,11 +26,62 @@ fn the_unit_says_what_was_asked_for() {
         assert!(unit.lines().any(|found| found == line), "{line}:\n{unit}");
     }
     assert!(unit.contains("Description=app-blue worker"), "{unit}");
-    let missing = run(&mut arguments(app(), ["service", "install", "--env-file", "/nowhere", "--print"]));
-    assert_eq!(missing.code, Some(2), "{}", missing.stderr);
-    let injected =
-        run(&mut arguments(app(), ["service", "install", "--user", "x\nExecStart=/bin/sh", "--print"]));
-    assert_eq!(injected.code, Some(2), "{}", injected.stderr);
+    assert!(!unit.contains("EnvironmentFile"), "{unit}");
+    let folder = tempfile::tempdir().expect("is made");
+    let file = folder.path().join("app.env");
+    std::fs::write(&file, "HTTP_ADDR=127.0.0.1:0\n").expect("is written");
+    let unit = printed(&["--user-level", "--env-file", &file.to_string_lossy()]);
+    assert!(unit.contains(&format!("\nEnvironmentFile={}\n", file.display())), "{unit}");
+    assert!(!unit.contains("User="), "a user's manager runs it as that user: {unit}");
+}
+
+#[test]
+fn what_cannot_be_a_service_is_refused() {
+    for (given, code, reason) in [
+        (&["--env-file", "/nowhere"][..], 3, "/nowhere cannot be read"),
+        (&["--user", "x\nExecStart=/bin/sh"], 2, "cannot stand in a service's definition"),
+        (&["--name", "../../etc/x"], 2, "cannot be called"),
+        (&["--instance", "a b"], 2, "cannot be called"),
+        (&["--name", ""], 2, "cannot be called"),
+        (&["--delayed"], 2, "--delayed is for Windows"),
+        (&["--manual", "--disabled"], 2, "cannot be used with"),
+    ] {
+        let said = run(&mut arguments(arguments(app(), ["service", "install", "--print"]), given));
+        assert_eq!(said.code, Some(code), "{given:?}: {}", said.stderr);
+        assert!(said.stderr.contains(reason), "{given:?}: {}", said.stderr);
+    }
+}
+
+#[test]
+fn a_file_adds_to_the_environment() {
+    let (database, queue, folder) = (Database::create(), Queue::create(), project());
+    let file = folder.path().join("app.env");
+    std::fs::write(&file, format!("DATABASE_URL='{}'\nQUEUE_URL=http://nowhere/q\n", database.url))
+        .expect("is written");
+    let given = || {
+        let mut command = production("", &queue.url);
+        command.env_remove("DATABASE_URL").current_dir(folder.path());
+        command
+    };
+    let migrated = run(&mut arguments(given(), ["migrate", "--env-file", "app.env"]));
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+    let checked = run(arguments(given(), ["doctor"]).env("ENV_FILE", &file));
+    assert!(
+        checked.stdout.contains(&format!("DATABASE_URL comes from {}", file.display())),
+        "{}",
+        checked.stdout
+    );
+    assert!(
+        checked.stdout.contains("QUEUE_URL comes from the environment"),
+        "it is stronger: {}",
+        checked.stdout
+    );
+
+    std::fs::write(&file, "HTTP_ADDR\nDATABASE_URL=postgres://u:secret@h/d oops\n").expect("is written");
+    let wrong = run(&mut arguments(given(), ["status", "--env-file=app.env"]));
+    assert_eq!(wrong.code, Some(3), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("app.env cannot be read: a line is not understood"), "{}", wrong.stderr);
+    assert!(!wrong.stderr.contains("secret"), "{}", wrong.stderr);
 }
 
 #[test]

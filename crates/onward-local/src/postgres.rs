@@ -31,11 +31,17 @@ struct Cluster {
 }
 
 /// Whom the server runs as when we are root.
+#[cfg(unix)]
 #[derive(Debug, Clone, Copy)]
 struct Account {
     uid: u32,
     gid: u32,
 }
+
+/// Windows' server sheds an administrator's rights by itself.
+#[cfg(not(unix))]
+#[derive(Debug, Clone, Copy)]
+enum Account {}
 
 const USER: &str = "app";
 
@@ -241,20 +247,40 @@ impl Cluster {
         for variable in ["PGDATA", "PGPORT", "PGHOST", "PGUSER", "PGDATABASE", "PGPASSWORD", "PGOPTIONS"] {
             command.env_remove(variable);
         }
-        #[cfg(unix)]
-        if let Some(Account { uid, gid }) = self.account {
-            use std::os::unix::process::CommandExt as _;
-            command.uid(uid).gid(gid);
+        if let Some(account) = self.account {
+            account.run(&mut command);
         }
         command
     }
 
     fn give_away(&self, path: &Path) -> Result<(), Error> {
-        #[cfg(unix)]
-        if let Some(Account { uid, gid }) = self.account {
-            std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(|error| unusable(path, &error))?;
+        match self.account {
+            Some(account) => account.own(path).map_err(|error| unusable(path, &error)),
+            None => Ok(()),
         }
-        Ok(())
+    }
+}
+
+#[cfg(unix)]
+impl Account {
+    fn run(self, command: &mut Command) {
+        use std::os::unix::process::CommandExt as _;
+        command.uid(self.uid).gid(self.gid);
+    }
+
+    fn own(self, path: &Path) -> io::Result<()> {
+        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
+    }
+}
+
+#[cfg(not(unix))]
+impl Account {
+    fn run(self, _: &mut Command) {
+        match self {}
+    }
+
+    fn own(self, _: &Path) -> io::Result<()> {
+        match self {}
     }
 }
 

@@ -138,8 +138,9 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     }
 
     fn run_command(self) -> Result<Exit, Failed> {
-        let (env, own) = load_environment()?;
+        let mut environment = load_environment()?;
         let name = self.scripts.name;
+        let identity = Identity { name: name.to_owned(), version: self.scripts.version.to_owned() };
         let matches = Cli::command().name(name).version(self.scripts.version).try_get_matches();
         let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
             Ok(cli) => cli,
@@ -150,18 +151,28 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
                 return Ok(exit);
             }
         };
-        let levels = telemetry::start(env, name)?;
+        let command = cli.command.map_or_else(|| default_command(environment.env), Ok)?;
+        let service = started_service(&identity, &command)?;
+        if service.is_some() {
+            environment.env = AppEnv::Production;
+        }
+        let levels = telemetry::start(environment.env, name, service.as_deref())?;
         // There is one TLS provider in the tree; whoever asks for the default gets it.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let history = self.scripts.history().map_err(|error| {
             Failed::new(Exit::Failed, error, "build the app again, with one version of Onward")
         })?;
-        let settings = Settings::new(env, &own, cli.globals);
+        let settings = Settings::new(&environment, cli.globals);
         let runtime = tokio::runtime::Runtime::new().map_err(|error| {
             Failed::new(Exit::Failed, format!("no runtime: {error}"), "see the system's limits")
         })?;
-        let command = cli.command.map_or_else(|| default_command(env), Ok)?;
-        runtime.block_on(self.dispatch(command, &settings, &history, levels))
+        #[cfg(windows)]
+        if let Some(service) = service {
+            let work = self.into_work(settings.env);
+            let serving = move || runtime.block_on(serve::run(&settings, &history, &identity, work, levels));
+            return crate::scm::run(&service, Box::new(serving));
+        }
+        runtime.block_on(self.dispatch(command, &settings, &history, &identity, levels))
     }
 
     async fn dispatch(
@@ -169,29 +180,28 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         command: Command,
         settings: &Settings,
         history: &History,
+        identity: &Identity,
         levels: LogLevels,
     ) -> Result<Exit, Failed> {
-        let identity =
-            Identity { name: self.scripts.name.to_owned(), version: self.scripts.version.to_owned() };
         match command {
             Command::Serve => {
-                serve::run(settings, history, &identity, self.into_work(settings.env), levels).await
+                serve::run(settings, history, identity, self.into_work(settings.env), levels).await
             }
-            Command::Migrate(options) => command::migrate::run(settings, history, &identity, &options).await,
-            Command::Adopt(options) => command::adopt::run(settings, history, &identity, &options).await,
+            Command::Migrate(options) => command::migrate::run(settings, history, identity, &options).await,
+            Command::Adopt(options) => command::adopt::run(settings, history, identity, &options).await,
             #[cfg(feature = "local")]
-            Command::Rebuild(options) => command::rebuild::run(settings, history, &identity, &options).await,
-            Command::Status { json } => command::status::show(settings, history, &identity, json).await,
-            Command::Check => command::status::check(settings, history, &identity).await,
+            Command::Rebuild(options) => command::rebuild::run(settings, history, identity, &options).await,
+            Command::Status { json } => command::status::show(settings, history, identity, json).await,
+            Command::Check => command::status::check(settings, history, identity).await,
             Command::Doctor { json } => {
                 let queues: Vec<_> =
                     self.queues.iter().map(|queue| (queue.name, queue.options.clone())).collect();
-                command::doctor::run(settings, history, &identity, &queues, json).await
+                command::doctor::run(settings, history, identity, &queues, json).await
             }
-            Command::Service(service) => command::service::run(&identity, &service),
+            Command::Service(service) => command::service::run(settings, identity, &service),
             Command::Queue(queue) => command::queue::run(settings, &queue).await,
             #[cfg(feature = "local")]
-            Command::Script(script) => command::script::run(settings, history, &identity, &script).await,
+            Command::Script(script) => command::script::run(settings, history, identity, &script).await,
         }
     }
 
@@ -207,6 +217,22 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         }
         Work { queues, setup: self.setup, has_outbox: self.has_outbox, example: self.example }
     }
+}
+
+/// The service that a manager has started this process as, where it takes part in that.
+#[cfg(windows)]
+fn started_service(identity: &Identity, command: &Command) -> Result<Option<String>, Failed> {
+    match command {
+        Command::Service(crate::cli::Service::Run(named)) => {
+            command::service::name(identity, named).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+#[cfg(not(windows))]
+fn started_service(_: &Identity, _: &Command) -> Result<Option<String>, Failed> {
+    Ok(None)
 }
 
 /// Without a command: serve in development; in production nothing happens that was not asked for.

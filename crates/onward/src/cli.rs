@@ -21,6 +21,9 @@ pub(crate) struct Globals {
     /// The SQS queue: `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`
     #[arg(long, global = true, env = "QUEUE_URL", value_name = "URL")]
     pub queue_url: Option<String>,
+    /// A file with lines `NAME=value` that are added to the environment
+    #[arg(long, global = true, env = "ENV_FILE", value_name = "FILE")]
+    pub env_file: Option<std::path::PathBuf>,
 }
 
 /// The commands.
@@ -51,7 +54,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Run as a service of systemd
+    /// Run as a service: of systemd, of launchd, of Windows
     #[command(subcommand)]
     Service(Service),
     /// Write, seal and check scripts
@@ -103,9 +106,9 @@ pub(crate) struct Rebuild {
 /// What to do with the service.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Service {
-    /// Write the unit and have it started at boot
+    /// Write its definition and have it started at boot
     Install(Install),
-    /// Stop it and remove the unit
+    /// Stop it and remove its definition
     Uninstall(Named),
     /// Start it
     Start(Named),
@@ -115,18 +118,22 @@ pub(crate) enum Service {
     Restart(Named),
     /// Say whether it runs; exits with 0 if it does, else with 1
     Status(Named),
+    /// What the service manager runs
+    #[cfg(windows)]
+    #[command(hide = true)]
+    Run(Named),
 }
 
 /// Which service.
 #[derive(Debug, Args)]
 pub(crate) struct Named {
-    /// The unit's name; by default the app's
+    /// The service's name; by default the app's
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// One of several side by side
     #[arg(long, value_name = "NAME")]
     pub instance: Option<String>,
-    /// A unit of the user instead of the system
+    /// A service of the user instead of the system; not on Windows
     #[arg(long)]
     pub user_level: bool,
 }
@@ -136,20 +143,26 @@ pub(crate) struct Named {
 pub(crate) struct Install {
     #[command(flatten)]
     pub named: Named,
-    /// Show the unit and write nothing
+    /// Show the definition and write nothing
     #[arg(long)]
     pub print: bool,
-    /// Whom it runs as; by default a user that exists only while it runs
+    /// Whom it runs as; by default a user that exists only while it runs (systemd), an account of its own (Windows)
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
-    /// A file with its environment: DATABASE_URL, QUEUE_URL, …
-    #[arg(long, value_name = "FILE")]
-    pub env_file: Option<std::path::PathBuf>,
     /// How long after a failure it is started again
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub restart_delay: Duration,
-    /// Not started at boot
-    #[arg(long)]
+    /// Windows: after how long without a failure the count of failures begins again; elsewhere nothing is counted
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = duration)]
+    pub reset_after: Duration,
+    /// Windows: started some minutes after the others at boot
+    #[arg(long, group = "start")]
+    pub delayed: bool,
+    /// Started only by `service start`, not at boot
+    #[arg(long, group = "start")]
+    pub manual: bool,
+    /// Not started at all until it is enabled; under systemd the same as `--manual`
+    #[arg(long, group = "start")]
     pub disabled: bool,
 }
 

@@ -27,6 +27,8 @@ mod outbox;
 mod outbox_rows;
 mod pg_tx;
 mod queue;
+#[cfg(windows)]
+mod scm;
 mod scripts;
 mod serve;
 mod settings;

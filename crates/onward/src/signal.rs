@@ -1,6 +1,6 @@
 use crate::exit::{Exit, Failed};
 
-/// Completes at each request to stop: SIGTERM and Ctrl-C, on Windows also the console's other events.
+/// Completes at each request to stop: SIGTERM and Ctrl-C, on Windows the console's events and the service manager's stop.
 pub(crate) struct Stop {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
@@ -17,7 +17,8 @@ pub(crate) struct Stop {
     interrupt: tokio::signal::windows::CtrlC,
 }
 
-/// Completes at each request to read the configuration again: SIGHUP, where it is not the end of a terminal.
+/// Completes at each request to read the configuration again: SIGHUP, where it is not the end of a terminal, and on
+/// Windows the service manager's `paramchange`.
 pub(crate) struct Reload {
     #[cfg(unix)]
     hang_up: tokio::signal::unix::Signal,
@@ -41,6 +42,9 @@ impl Reload {
         if self.hang_up.recv().await.is_some() {
             return;
         }
+        #[cfg(windows)]
+        return crate::scm::reload_requested().await;
+        #[cfg(not(windows))]
         std::future::pending().await
     }
 }
@@ -93,6 +97,7 @@ impl Stop {
             _ = self.close.recv() => {}
             _ = self.shutdown.recv() => {}
             _ = self.interrupt.recv() => {}
+            () = crate::scm::stop_requested() => {}
         }
     }
 }

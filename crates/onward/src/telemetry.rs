@@ -1,5 +1,6 @@
 use std::io::{self, IsTerminal as _};
 
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
@@ -29,12 +30,12 @@ impl LogLevels {
     }
 }
 
-/// Sends the log to stderr: text for a person, JSON for a log collector.
-pub(crate) fn start(env: AppEnv, app: &str) -> Result<LogLevels, Failed> {
+/// Sends the log to stderr, and that of a service without one to its files: text for a person, JSON for a log collector.
+pub(crate) fn start(env: AppEnv, app: &str, service: Option<&str>) -> Result<LogLevels, Failed> {
     let default = format!("{DEFAULT_FILTER},{}=info", app.replace('-', "_"));
     let (filter, handle) = reload::Layer::new(filter(&default)?);
     let terminal = io::stderr().is_terminal();
-    let log = fmt::layer().with_writer(io::stderr);
+    let log = fmt::layer().with_writer(writer(service)?);
     let log = if env == AppEnv::Production && !terminal {
         log.json().flatten_event(true).boxed()
     } else {
@@ -43,6 +44,26 @@ pub(crate) fn start(env: AppEnv, app: &str) -> Result<LogLevels, Failed> {
     let started = tracing_subscriber::registry().with(filter).with(log).try_init();
     started.map_err(|error| Failed::new(Exit::Failed, error, "the app starts its log only once"))?;
     Ok(LogLevels { filter: handle, default })
+}
+
+#[cfg(windows)]
+fn writer(service: Option<&str>) -> Result<BoxMakeWriter, Failed> {
+    let Some(service) = service else { return Ok(BoxMakeWriter::new(io::stderr)) };
+    let folder = crate::command::service::windows::log_folder(service);
+    let files = tracing_appender::rolling::Builder::new()
+        .rotation(tracing_appender::rolling::Rotation::DAILY)
+        .filename_suffix("log")
+        .max_log_files(14)
+        .build(&folder);
+    files.map(BoxMakeWriter::new).map_err(|error| {
+        let help = "give the service's account the right to write there";
+        Failed::new(Exit::Configuration, format!("no log in {}: {error}", folder.display()), help)
+    })
+}
+
+#[cfg(not(windows))]
+fn writer(_: Option<&str>) -> Result<BoxMakeWriter, Failed> {
+    Ok(BoxMakeWriter::new(io::stderr))
 }
 
 /// What the file says that `RUST_LOG_FILE` names, or else `RUST_LOG`.

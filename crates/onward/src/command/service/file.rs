@@ -1,0 +1,62 @@
+//! Definitions of services that are files: systemd's units, launchd's property lists.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::exit::{Exit, Failed};
+
+/// What was done with a definition.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    Written,
+    /// It was there, word for word.
+    There,
+}
+
+/// Writes a definition; what somebody has edited is not written over.
+pub(super) fn place(file: &Path, text: &str) -> Result<Placed, Failed> {
+    match fs::read_to_string(file) {
+        Ok(there) if there == text => return Ok(Placed::There),
+        Ok(_) => {
+            let message = format!("{} exists and is not what this would write", file.display());
+            let help = "compare with `service install --print`; `service uninstall` removes it, `--instance` names another";
+            return Err(Failed::new(Exit::Failed, message, help));
+        }
+        Err(_) => {}
+    }
+    let unwritable = |error: std::io::Error| {
+        let help = "run it with the rights to write there: `sudo … service install`, or `--user-level`";
+        Failed::new(Exit::Failed, format!("{} cannot be written: {error}", file.display()), help)
+    };
+    // Beside its place first, so that nobody sees half of it.
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder).map_err(unwritable)?;
+    }
+    fs::write(&beside, text).and_then(|()| fs::rename(&beside, file)).map_err(|error| {
+        let _ = fs::remove_file(&beside);
+        unwritable(error)
+    })?;
+    Ok(Placed::Written)
+}
+
+pub(super) fn remove(file: &Path) -> Result<(), Failed> {
+    fs::remove_file(file).map_err(|error| {
+        let help = "run it with the rights to remove it: `sudo … service uninstall`";
+        Failed::new(Exit::Failed, format!("{} cannot be removed: {error}", file.display()), help)
+    })
+}
+
+/// Asks a manager's own command: whether it worked, and what it said.
+pub(super) fn ask(command: &mut Command) -> Result<(bool, String), Failed> {
+    let output = command.output().map_err(|error| {
+        let program = command.get_program().to_string_lossy();
+        let help = "without it run `serve` under a supervisor of your own; `service install --print` shows what one has \
+                    to know";
+        Failed::new(Exit::Failed, format!("{program} cannot be run: {error}"), help)
+    })?;
+    let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    Ok((output.status.success(), String::from_utf8_lossy(&said).trim().to_owned()))
+}
