@@ -93,11 +93,13 @@ impl Service {
         if self.state()?.as_deref() == Some("running") {
             return told(&self.name, "runs already");
         }
+        self.is_installed()?;
         self.load()?;
         told(&self.name, "started")
     }
 
     pub(super) fn stop(&self) -> Result<Exit, Failed> {
+        self.is_installed()?;
         if !self.is_loaded()? {
             return told(&self.name, "does not run");
         }
@@ -107,6 +109,7 @@ impl Service {
 
     /// Not `kickstart -k`, which does not wait for a drain.
     pub(super) fn restart(&self) -> Result<Exit, Failed> {
+        self.is_installed()?;
         self.unload()?;
         self.load()?;
         told(&self.name, "restarted")
@@ -116,6 +119,10 @@ impl Service {
         let state = self.state()?;
         data(&format!("{}  {}", self.name, state.as_deref().unwrap_or("not loaded")))?;
         Ok(if state.as_deref() == Some("running") { Exit::Done } else { Exit::Failed })
+    }
+
+    fn is_installed(&self) -> Result<(), Failed> {
+        super::is_installed(&self.name, &self.file())
     }
 
     /// Loads the job, which begins it unless it waits to be told; then it is told.
@@ -350,6 +357,10 @@ esac
         let mac = Mac::new();
         let service = mac.service(false);
         assert_eq!(service.status().expect("is told"), Exit::Failed);
+        for action in [Service::start, Service::stop, Service::restart] {
+            let absent = action(&service).expect_err("is not installed");
+            assert!(absent.message.contains("`service install` installs it"), "{absent:?}");
+        }
         assert_eq!(install(&service, &["--user", "_app"]).expect("is installed"), Exit::Done);
         assert_eq!(install(&service, &["--user", "_app"]).expect("is there already"), Exit::Done);
         let edited = install(&service, &["--user", "_other"]).expect_err("is another one's");

@@ -95,6 +95,15 @@ fn moment() {
     std::thread::sleep(std::time::Duration::from_millis(100));
 }
 
+/// What is not there can be neither started nor stopped.
+#[cfg(unix)]
+fn is_installed(name: &str, file: &Path) -> Result<(), Failed> {
+    if file.exists() {
+        return Ok(());
+    }
+    Err(Failed::new(Exit::Failed, format!("there is no service {name}"), "`service install` installs it"))
+}
+
 /// Says what has become of the service.
 fn told(name: &str, what: &str) -> Result<Exit, Failed> {
     data(&format!("{name} {what}"))?;

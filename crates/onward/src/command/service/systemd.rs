@@ -76,18 +76,21 @@ impl Service {
         if self.systemctl("is-active")?.0 {
             return told(&self.name, "runs already");
         }
+        self.is_installed()?;
         self.done(&["start"], "started")
     }
 
     pub(super) fn stop(&self) -> Result<Exit, Failed> {
+        self.is_installed()?;
         let (_, state) = self.systemctl("is-active")?;
-        if self.file()?.exists() && (state == "inactive" || state == "failed") {
+        if state == "inactive" || state == "failed" {
             return told(&self.name, "does not run");
         }
         self.done(&["stop"], "stopped")
     }
 
     pub(super) fn restart(&self) -> Result<Exit, Failed> {
+        self.is_installed()?;
         self.done(&["restart"], "restarted")
     }
 
@@ -106,6 +109,10 @@ impl Service {
             .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));
         let home = home.ok_or_else(|| Failed::new(Exit::Configuration, "HOME is not set", "set it"))?;
         Ok(home.join("systemd/user").join(self.unit_name()))
+    }
+
+    fn is_installed(&self) -> Result<(), Failed> {
+        super::is_installed(&self.name, &self.file()?)
     }
 
     fn unit_name(&self) -> String {

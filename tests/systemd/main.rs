@@ -1,4 +1,10 @@
-//! The unit, judged by systemd itself where it is installed. `REQUIRE_ENGINES=systemd` makes its absence a failure.
+//! The unit, judged by systemd itself where it is installed, and run by one of its own where root may make namespaces.
+//! `REQUIRE_ENGINES=systemd` makes the absence of the first a failure, `systemd-live` that of the second.
+
+mod live;
+#[path = "../moments/support.rs"]
+#[expect(dead_code, reason = "the other tests use the rest")]
+mod support;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -14,11 +20,23 @@ fn main() -> ExitCode {
         let security = ["security", "--offline=yes", "--threshold=30", "--no-pager"];
         trials.push(Trial::test("the_unit_exposes_little", move || analyze(&security)));
     }
-    let required = std::env::var("REQUIRE_ENGINES").unwrap_or_default();
-    if required.split(',').any(|engine| engine.trim() == "systemd") {
-        trials.push(Trial::test("systemd_is_there", move || {
-            if is_there { Ok(()) } else { Err("REQUIRE_ENGINES asks for it; install systemd".into()) }
+    let can_be_had = is_there && live::can_be_had();
+    if can_be_had {
+        trials.push(Trial::test("a_service_from_its_installation_to_its_end", || {
+            live::a_service_from_its_installation_to_its_end()
         }));
+    }
+    let required = std::env::var("REQUIRE_ENGINES").unwrap_or_default();
+    for (engine, is_there) in [("systemd", is_there), ("systemd-live", can_be_had)] {
+        if required.split(',').any(|required| required.trim() == engine) {
+            trials.push(Trial::test(format!("{engine}_is_there"), move || {
+                if is_there {
+                    Ok(())
+                } else {
+                    Err("REQUIRE_ENGINES asks for it; install systemd, be root".into())
+                }
+            }));
+        }
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
