@@ -1,9 +1,11 @@
 # A release image: the developer's tools stay out (`--no-default-features`), and drafts do not build.
 FROM rust:1-slim-bookworm AS build
+# `--build-arg FEATURES=otel` for traces and metrics.
+ARG FEATURES=""
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --release --locked --no-default-features && \
+    cargo build --release --locked --no-default-features --features "$FEATURES" && \
     find target/release -maxdepth 1 -type f -executable -exec cp {} /app \;
 
 FROM debian:bookworm-slim

@@ -153,12 +153,13 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         };
         let command = cli.command.map_or_else(|| default_command(environment.env), Ok)?;
         let service = started_service(&identity, &command)?;
+        let serves = service.is_some() || matches!(command, Command::Serve);
         if service.is_some() {
             environment.env = AppEnv::Production;
         }
-        let levels = telemetry::start(environment.env, name, service.as_deref())?;
         // There is one TLS provider in the tree; whoever asks for the default gets it.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let telemetry = telemetry::start(environment.env, &identity, service.as_deref(), serves)?;
         let history = self.scripts.history().map_err(|error| {
             Failed::new(Exit::Failed, error, "build the app again, with one version of Onward")
         })?;
@@ -169,10 +170,21 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         #[cfg(windows)]
         if let Some(service) = service {
             let work = self.into_work(settings.env);
-            let serving = move || runtime.block_on(serve::run(&settings, &history, &identity, work, levels));
+            let serving = move || {
+                let levels = telemetry.levels.clone();
+                let exit = runtime.block_on(serve::run(&settings, &history, &identity, work, levels));
+                telemetry.end();
+                exit
+            };
             return crate::scm::run(&service, Box::new(serving));
         }
-        runtime.block_on(self.dispatch(command, &settings, &history, &identity, levels))
+        let levels = telemetry.levels.clone();
+        let exit = runtime.block_on(self.dispatch(command, &settings, &history, &identity, levels));
+        // A second request to stop waits for nothing.
+        if !matches!(exit, Ok(Exit::Interrupted)) {
+            telemetry.end();
+        }
+        exit
     }
 
     async fn dispatch(

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use onward_worker::Monitor;
+use onward_worker::{Ledger, Monitor};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -90,28 +90,24 @@ fn answer(is_well: bool, why_not: &'static str) -> impl IntoResponse {
     if is_well { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, why_not) }
 }
 
-/// <https://prometheus.io/docs/instrumenting/exposition_formats/>
-fn metrics(watched: &[Watched]) -> String {
-    let ledgers: Vec<_> = watched.iter().map(|queue| (queue.queue, queue.monitor.ledger())).collect();
-    let mut text = String::new();
-    let mut family = |name: &str, help: &str, label: &str, values: Vec<(&str, &str, f64)>| {
-        write!(text, "# HELP {name} {help}\n# TYPE {name} counter\n").expect("a String takes every write");
-        for (queue, value, number) in values {
-            let more = if label.is_empty() { String::new() } else { format!(",{label}=\"{value}\"") };
-            writeln!(text, "{name}{{queue=\"{queue}\"{more}}} {number}").expect("a String takes every write");
-        }
-    };
-    let each = |of: fn(&onward_worker::Ledger) -> Vec<(&'static str, f64)>| {
-        let all =
-            ledgers.iter().flat_map(|(queue, ledger)| of(ledger).into_iter().map(|(l, n)| (*queue, l, n)));
-        all.collect::<Vec<_>>()
-    };
-    family(
-        "onward_messages_total",
-        "Messages by what became of them.",
-        "outcome",
-        each(|ledger| {
-            let counts = [
+/// Counters of every queue under one name.
+pub(crate) struct Family {
+    /// In OpenTelemetry's form; Prometheus' is `onward_messages_total` for `onward.messages`.
+    /// <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>
+    pub name: &'static str,
+    pub help: &'static str,
+    /// What tells its values apart.
+    pub label: Option<&'static str>,
+    pub values: fn(&Ledger) -> Vec<(&'static str, f64)>,
+}
+
+pub(crate) const FAMILIES: [Family; 6] = [
+    Family {
+        name: "onward.messages",
+        help: "Messages by what became of them.",
+        label: Some("outcome"),
+        values: |ledger| {
+            counts([
                 ("received", ledger.received),
                 ("redelivered", ledger.redelivered),
                 ("done", ledger.done),
@@ -120,31 +116,65 @@ fn metrics(watched: &[Watched]) -> String {
                 ("released", ledger.released),
                 ("abandoned", ledger.abandoned),
                 ("undeleted", ledger.undeleted),
-            ];
-            counts.map(|(outcome, count)| (outcome, count as f64)).to_vec()
-        }),
-    );
-    family(
-        "onward_sqs_calls_total",
-        "Calls that SQS bills, by kind.",
-        "call",
-        each(|ledger| {
-            let counts = [
+            ])
+        },
+    },
+    Family {
+        name: "onward.sqs.calls",
+        help: "Calls that SQS bills, by kind.",
+        label: Some("call"),
+        values: |ledger| {
+            counts([
                 ("receive", ledger.receive_calls),
                 ("delete", ledger.delete_calls),
                 ("visibility", ledger.visibility_calls),
                 ("send", ledger.send_calls),
-            ];
-            counts.map(|(call, count)| (call, count as f64)).to_vec()
-        }),
-    );
-    let empty = each(|ledger| vec![("", ledger.empty_receives as f64)]);
-    family("onward_sqs_empty_receives_total", "Receives that brought nothing.", "", empty);
-    let pauses = each(|ledger| vec![("", ledger.pauses as f64)]);
-    family("onward_pauses_total", "How often polling stopped because everything failed.", "", pauses);
-    let failed = each(|ledger| vec![("", ledger.failed_calls as f64)]);
-    family("onward_sqs_failed_calls_total", "Calls that failed.", "", failed);
-    let dollars = each(|ledger| vec![("", ledger.dollars())]);
-    family("onward_sqs_dollars_total", "What the calls cost at list price.", "", dollars);
+            ])
+        },
+    },
+    Family {
+        name: "onward.sqs.empty_receives",
+        help: "Receives that brought nothing.",
+        label: None,
+        values: |ledger| counts([("", ledger.empty_receives)]),
+    },
+    Family {
+        name: "onward.pauses",
+        help: "How often polling stopped because everything failed.",
+        label: None,
+        values: |ledger| counts([("", ledger.pauses)]),
+    },
+    Family {
+        name: "onward.sqs.failed_calls",
+        help: "Calls that failed.",
+        label: None,
+        values: |ledger| counts([("", ledger.failed_calls)]),
+    },
+    Family {
+        name: "onward.sqs.dollars",
+        help: "What the calls cost at list price.",
+        label: None,
+        values: |ledger| vec![("", ledger.dollars())],
+    },
+];
+
+fn counts<const N: usize>(counts: [(&'static str, u64); N]) -> Vec<(&'static str, f64)> {
+    counts.map(|(value, count)| (value, count as f64)).to_vec()
+}
+
+/// <https://prometheus.io/docs/instrumenting/exposition_formats/>
+fn metrics(watched: &[Watched]) -> String {
+    let mut text = String::new();
+    for Family { name, help, label, values } in &FAMILIES {
+        let name = format!("{}_total", name.replace('.', "_"));
+        write!(text, "# HELP {name} {help}\n# TYPE {name} counter\n").expect("a String takes every write");
+        for Watched { queue, monitor, .. } in watched {
+            for (value, number) in values(&monitor.ledger()) {
+                let more = label.map(|label| format!(",{label}=\"{value}\"")).unwrap_or_default();
+                writeln!(text, "{name}{{queue=\"{queue}\"{more}}} {number}")
+                    .expect("a String takes every write");
+            }
+        }
+    }
     text
 }

@@ -23,6 +23,8 @@ mod local;
 #[cfg(feature = "sqlserver")]
 mod mssql_tx;
 mod notify;
+#[cfg(feature = "otel")]
+mod otel;
 mod outbox;
 mod outbox_rows;
 mod pg_tx;

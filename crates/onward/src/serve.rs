@@ -112,6 +112,8 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     }
     let watched: Vec<_> = prepared.iter().map(|(_, _, watched)| watched.clone()).collect();
     let _health = health::serve(settings, watched.clone(), drain.clone()).await?;
+    #[cfg(feature = "otel")]
+    crate::otel::observe(&watched);
     let _manager = AbortOnDropHandle::new(tokio::spawn(notify::keep(watched, drain.clone(), grace)));
     let relaying = CancellationToken::new();
     let relay = match work.has_outbox {
@@ -130,6 +132,8 @@ async fn serve<S: Clone + Send + Sync + 'static>(
         });
         let service = layers.into_iter().fold(MessageService::new(handler), |inner, layer| layer(inner));
         let handle = move |message: Message| service.clone().handle(message);
+        #[cfg(feature = "otel")]
+        let handle = crate::otel::traced(name, handle);
         tracing::info!(queue = %url, concurrency = options.concurrency, "serving");
         let told = drain.clone().cancelled_owned();
         workers

@@ -5,6 +5,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
+use crate::command::migrate::Identity;
 use crate::exit::{Exit, Failed};
 use crate::settings::AppEnv;
 
@@ -30,10 +31,35 @@ impl LogLevels {
     }
 }
 
+/// What the app says of itself while it runs.
+pub(crate) struct Telemetry {
+    pub levels: LogLevels,
+    #[cfg(feature = "otel")]
+    exporters: crate::otel::Exporters,
+}
+
+impl Telemetry {
+    /// Sends what has not been sent yet.
+    pub(crate) fn end(&self) {
+        #[cfg(feature = "otel")]
+        self.exporters.end();
+    }
+}
+
 /// Sends the log to stderr, and that of a service without one to its files: text for a person, JSON for a log collector.
-pub(crate) fn start(env: AppEnv, app: &str, service: Option<&str>) -> Result<LogLevels, Failed> {
-    let default = format!("{DEFAULT_FILTER},{}=info", app.replace('-', "_"));
+/// What serves also exports traces and metrics, if it is built for that and told where to.
+pub(crate) fn start(
+    env: AppEnv,
+    identity: &Identity,
+    service: Option<&str>,
+    serves: bool,
+) -> Result<Telemetry, Failed> {
+    let default = format!("{DEFAULT_FILTER},{}=info", identity.name.replace('-', "_"));
     let (filter, handle) = reload::Layer::new(filter(&default)?);
+    #[cfg(feature = "otel")]
+    let exporters = if serves { crate::otel::Exporters::open(identity)? } else { Default::default() };
+    #[cfg(not(feature = "otel"))]
+    let _ = serves;
     let terminal = io::stderr().is_terminal();
     let log = fmt::layer().with_writer(writer(service)?);
     let log = if env == AppEnv::Production && !terminal {
@@ -41,9 +67,16 @@ pub(crate) fn start(env: AppEnv, app: &str, service: Option<&str>) -> Result<Log
     } else {
         log.with_ansi(terminal).with_target(false).boxed()
     };
-    let started = tracing_subscriber::registry().with(filter).with(log).try_init();
+    let subscriber = tracing_subscriber::registry().with(log.with_filter(filter));
+    #[cfg(feature = "otel")]
+    let subscriber = subscriber.with(exporters.layer());
+    let started = subscriber.try_init();
     started.map_err(|error| Failed::new(Exit::Failed, error, "the app starts its log only once"))?;
-    Ok(LogLevels { filter: handle, default })
+    Ok(Telemetry {
+        levels: LogLevels { filter: handle, default },
+        #[cfg(feature = "otel")]
+        exporters,
+    })
 }
 
 #[cfg(windows)]
@@ -85,7 +118,12 @@ fn filter(default: &str) -> Result<EnvFilter, Failed> {
     };
     let directives = directives.unwrap_or_else(|| default.to_owned());
     // tiberius logs each error of the server as one of its own, those too that are an answer, such as a duplicate key.
-    let quiet = if directives.contains("tiberius") { "" } else { ",tiberius=off" };
+    let mut quiet = String::new();
+    if !directives.contains("tiberius") {
+        quiet.push_str(",tiberius=off");
+    }
+    #[cfg(feature = "otel")]
+    quiet.push_str(&format!(",{}=off", crate::otel::TARGET));
     EnvFilter::try_new(format!("{directives}{quiet}")).map_err(|error| reason(&name, &error))
 }
 
