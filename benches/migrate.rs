@@ -11,6 +11,7 @@ use onward_local::PrivatePostgres;
 use onward_migrate::{DatabaseUrl, Identity, MigrateOptions, Session, SessionOptions, migrate};
 use onward_script::{Bundle, Content, Entry, Folder, History, Known, Options, check};
 use tokio_postgres::NoTls;
+use tokio_util::sync::CancellationToken;
 
 const ROUNDS: usize = 5;
 
@@ -197,6 +198,7 @@ async fn apply(url: &str, all: &History, single_transaction: bool) {
         wait: Duration::from_secs(1),
         single_transaction,
         identity: Identity::default(),
+        stop: CancellationToken::new(),
     };
     let mut session = Session::connect(&url, &SessionOptions::default()).await.expect("connects");
     migrate(&mut session, all, &options, &mut |_| {}).await.expect("works");

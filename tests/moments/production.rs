@@ -181,6 +181,32 @@ fn an_older_binary_serves_until_the_floor_rises_above_it() {
     assert!(refused.stderr.contains("needs a binary that knows 0002"), "{}", refused.stderr);
 }
 
+#[test]
+fn a_migration_that_is_told_to_stop_leaves_nothing_on_the_server() {
+    let (database, queue) = (Database::create(), Queue::create());
+    // Somebody else makes the table of the baseline and does not commit, so the migration waits for the outcome.
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    let _other = runtime.block_on(async {
+        let (client, connection) =
+            tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await.expect("the server answers");
+        tokio::spawn(connection);
+        client.batch_execute("BEGIN; CREATE TABLE destinations (id int)").await.expect("works");
+        client
+    });
+    for signal in ["-TERM", "-INT"] {
+        let mut migrating =
+            Running::start(&mut arguments(production(&database.url, &queue.url), ["migrate"]));
+        migrating.wait_for("Baseline.sql");
+        migrating.signal(signal);
+        let (status, said) = migrating.end();
+        assert_eq!(status.code(), Some(130), "{said}");
+        assert!(said.contains("Baseline.sql was rolled back as a whole"), "{said}");
+        let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'app migrate%' AND state = 'active' AND datname = \
+                    current_database()";
+        assert_eq!(database.query(left), "0", "{said}");
+    }
+}
+
 /// An HTTP service that answers one request with 200 and passes on what it was sent.
 fn destination() -> (String, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");

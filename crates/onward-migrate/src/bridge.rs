@@ -38,10 +38,7 @@ pub(crate) async fn run<'a, E: Engine>(
     step: impl Fn(&'a Script, &Migration) -> Step<'a>,
     progress: &mut (dyn FnMut(Event) + Send),
 ) -> Result<(), Failure<'a>> {
-    let (scripts, alone) = match transaction {
-        Transaction::Together(scripts) => (scripts.as_slice(), false),
-        Transaction::None(script) => (std::slice::from_ref(script), true),
-    };
+    let (scripts, alone) = (transaction.scripts(), matches!(transaction, Transaction::None(_)));
     let migrations: Vec<_> =
         scripts.iter().map(|script| to_refinery(script)).collect::<Result<_, _>>().map_err(refused)?;
     let steps = scripts.iter().zip(&migrations).map(|(script, migration)| step(script, migration)).collect();

@@ -2,6 +2,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use onward_script::Script;
 
 use crate::error::Error;
@@ -78,6 +79,34 @@ pub trait Engine: Send {
 
     /// The messages that the server has sent since the last call: `NOTICE`, `PRINT`.
     fn notices(&mut self) -> Vec<String>;
+
+    /// What ends a statement that the session runs; none where only the end of the connection does.
+    fn canceller(&self) -> Option<Canceller>;
+}
+
+/// Ends what a session runs, from outside of it.
+pub struct Canceller(Box<Request>);
+
+type Request = dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync;
+
+impl Canceller {
+    pub(crate) fn new<Fut>(request: impl Fn() -> Fut + Send + Sync + 'static) -> Self
+    where
+        Fut: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        Self(Box::new(move || Box::pin(request())))
+    }
+
+    /// Asks the server. What has ended meanwhile is not hurt.
+    pub(crate) async fn cancel(&self) -> Result<(), String> {
+        (self.0)().await
+    }
+}
+
+impl fmt::Debug for Canceller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Canceller")
+    }
 }
 
 /// What a session says of itself and its server.

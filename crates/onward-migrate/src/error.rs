@@ -30,6 +30,8 @@ pub enum ErrorKind {
     Credentials,
     /// The user may not do it.
     Permission,
+    /// It was told to stop.
+    Interrupted,
     /// Another migrator has the lock for longer than was waited.
     Locked,
     /// The schema state does not allow it.
@@ -206,6 +208,7 @@ fn without_fault(code: &str) -> Option<&'static str> {
             Some("raise the server's limit (see its message), or do without `--single-transaction`")
         }
         "55P03" | "1222" => Some("wait until nobody holds the lock that it needs, or raise `--lock-timeout`"),
+        "57014" => Some("see who cancelled it, or which `statement_timeout` it has"),
         "40P01" | "1205" => Some("see who else changes the schema at the same time"),
         _ => None,
     }

@@ -28,7 +28,7 @@ mod sqlserver_url;
 mod state;
 mod tls;
 
-pub use engine::{Engine, Identity, Observed, ServerError, Step, StepError, Surroundings};
+pub use engine::{Canceller, Engine, Identity, Observed, ServerError, Step, StepError, Surroundings};
 pub use error::{Error, ErrorKind, ScriptFailure};
 pub use journal::{JOURNAL, JournalRow, RowState};
 pub use plan::{Plan, Transaction};

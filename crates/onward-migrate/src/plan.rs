@@ -19,6 +19,17 @@ pub enum Transaction<'a> {
     None(&'a Script),
 }
 
+impl<'a> Transaction<'a> {
+    /// Its scripts in order; there is always one.
+    #[must_use]
+    pub fn scripts(&self) -> &[&'a Script] {
+        match self {
+            Self::Together(scripts) => scripts,
+            Self::None(script) => std::slice::from_ref(script),
+        }
+    }
+}
+
 impl<'a> Plan<'a> {
     /// Decides what to run to bring a database from `status` to script `to` (the last one by default).
     ///
@@ -51,13 +62,7 @@ impl<'a> Plan<'a> {
 
     /// The scripts in order.
     pub fn scripts(&self) -> impl Iterator<Item = &'a Script> {
-        self.transactions
-            .iter()
-            .flat_map(|transaction| match transaction {
-                Transaction::Together(scripts) => scripts.as_slice(),
-                Transaction::None(script) => std::slice::from_ref(script),
-            })
-            .copied()
+        self.transactions.iter().flat_map(Transaction::scripts).copied()
     }
 }
 

@@ -8,17 +8,20 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::engine::{Engine, Observed, Step, StepError, Surroundings};
+use crate::engine::{Canceller, Engine, Observed, Step, StepError, Surroundings};
 use crate::error::{Error, ErrorKind};
 use crate::journal::{JOURNAL, JournalRow, RowState};
 use crate::postgres_error::{journal_error, refused, step_error, unexpected};
-use crate::session::{SessionOptions, foreign_journal};
+use crate::session::{SessionOptions, chain, foreign_journal};
 use crate::tls::{PostgresUrl, tls_connector};
 
 /// One direct session with a PostgreSQL server, without a pool in between.
 pub struct Postgres {
     client: Client,
+    /// For a second connection, over which a statement is cancelled.
+    tls: MakeRustlsConnect,
     connection: JoinHandle<()>,
     notices: mpsc::UnboundedReceiver<String>,
     /// The schema that unqualified names are created in, quoted for SQL.
@@ -50,7 +53,8 @@ impl Postgres {
         config.options(own);
 
         let tls = tls_connector(url)?;
-        let (client, mut connection) = config.connect(tls).await.map_err(|error| refused(url, &error))?;
+        let (client, mut connection) =
+            config.connect(tls.clone()).await.map_err(|error| refused(url, &error))?;
         let (sender, notices) = mpsc::unbounded_channel();
         let connection = tokio::spawn(async move {
             while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
@@ -67,7 +71,7 @@ impl Postgres {
                 }
             }
         });
-        let mut session = Self { client, connection, notices, schema: String::new() };
+        let mut session = Self { client, tls, connection, notices, schema: String::new() };
         session.schema = session.current_schema().await?;
         Ok(session)
     }
@@ -306,6 +310,15 @@ impl Engine for Postgres {
             clock_ms: column(2).parse().unwrap_or_default(),
             max_connections: column(3).parse().unwrap_or_default(),
         })
+    }
+
+    /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS>
+    fn canceller(&self) -> Option<Canceller> {
+        let (token, tls) = (self.client.cancel_token(), self.tls.clone());
+        Some(Canceller::new(move || {
+            let (token, tls) = (token.clone(), tls.clone());
+            async move { token.cancel_query(tls).await.map_err(|error| chain(&error)) }
+        }))
     }
 
     fn notices(&mut self) -> Vec<String> {

@@ -1,12 +1,14 @@
+use std::pin::pin;
 use std::time::Duration;
 
 use onward_script::{History, Script};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use crate::bridge::{self, Failure};
-use crate::engine::{Engine, Identity, Step, StepError};
+use crate::engine::{Canceller, Engine, Identity, Step, StepError};
 use crate::error::{Error, ErrorKind, connection_lost, script_failed};
 use crate::journal::{journal_name, to_refinery};
 use crate::plan::{Plan, Transaction};
@@ -24,6 +26,8 @@ pub struct MigrateOptions {
     pub single_transaction: bool,
     /// Who applies, for the journal.
     pub identity: Identity,
+    /// Ends the migration early: what runs is cancelled, and nothing else begins.
+    pub stop: CancellationToken,
 }
 
 /// What a migration did.
@@ -54,15 +58,20 @@ pub async fn status<E: Engine>(engine: &mut E, history: &History) -> Result<Stat
 /// # Errors
 ///
 /// If the lock is not free within the wait, if the schema state cannot be migrated from, or if a script fails;
-/// what was applied before stays applied, and the error says what was rolled back.
+/// what was applied before stays applied, and the error says what was rolled back. A migration that was told to stop
+/// ends with an error, too, unless it was done.
 pub async fn migrate<E: Engine>(
     engine: &mut E,
     history: &History,
     options: &MigrateOptions,
     progress: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Migrated, Error> {
-    take_lock(engine, options.wait, progress).await?;
+    take_lock(engine, options.wait, &options.stop, progress).await?;
     let outcome = under_lock(engine, history, options, progress).await;
+    // A session that was cut off in the middle of a script says nothing more; its end frees the lock.
+    if let Err(Error { kind: ErrorKind::Unreachable, .. }) = outcome {
+        return outcome;
+    }
     // The lock belongs to the session: if it cannot be given back, the session ends and frees it.
     let released = engine.unlock().await;
     let migrated = outcome?;
@@ -103,7 +112,7 @@ pub async fn adopt<E: Engine>(
     options: &AdoptOptions,
     progress: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Adopted, Error> {
-    take_lock(engine, options.wait, progress).await?;
+    take_lock(engine, options.wait, &CancellationToken::new(), progress).await?;
     let outcome = record(engine, history, options).await;
     let released = engine.unlock().await;
     let adopted = outcome?;
@@ -176,6 +185,7 @@ async fn under_lock<E: Engine>(
 async fn take_lock<E: Engine>(
     engine: &mut E,
     wait: Duration,
+    stop: &CancellationToken,
     progress: &mut (dyn FnMut(Event) + Send),
 ) -> Result<(), Error> {
     /// How often a busy lock is asked for again; no database tells a session that polls.
@@ -196,6 +206,14 @@ async fn take_lock<E: Engine>(
             progress(Event::Waiting { holder: holder.clone() });
             told = Some(holder);
         }
+        if stop.is_cancelled() {
+            let message = "told to stop while another migrator has the lock";
+            return Err(Error::new(
+                ErrorKind::Interrupted,
+                message,
+                "nothing was done: run `app migrate` again",
+            ));
+        }
     }
 }
 
@@ -212,10 +230,50 @@ async fn apply<E: Engine>(
         let step = |script, migration: &refinery::Migration| {
             step(script, migration.checksum(), &floors, first, &options.identity)
         };
-        let outcome = bridge::run(engine, transaction, step, progress).await;
+        let next = transaction.scripts()[0];
+        if options.stop.is_cancelled() {
+            let message = format!("told to stop before {}", next.file_name());
+            let help = "what was applied stays applied: `app migrate` goes on from there";
+            return Err(Error::new(ErrorKind::Interrupted, message, help));
+        }
+        let canceller = engine.canceller();
+        let running = bridge::run(engine, transaction, step, progress);
+        let outcome = stoppable(running, canceller, &options.stop, next).await;
         outcome.map_err(|failure| report(history, plan, index, failure))?;
     }
     Ok(())
+}
+
+/// Waits for the end of a script, which comes early when the migration is told to stop.
+async fn stoppable<'a>(
+    running: impl Future<Output = Result<(), Failure<'a>>>,
+    canceller: Option<Canceller>,
+    stop: &CancellationToken,
+    script: &'a Script,
+) -> Result<(), Failure<'a>> {
+    /// How often the server is asked: a request that comes between two statements ends neither.
+    const AGAIN: Duration = Duration::from_secs(1);
+    let mut running = pin!(running);
+    tokio::select! {
+        biased;
+        outcome = &mut running => return outcome,
+        () = stop.cancelled() => {}
+    }
+    let Some(canceller) = canceller else {
+        return Err(Failure::Step(script, StepError::Lost("told to stop".to_owned())));
+    };
+    let mut ticks = tokio::time::interval(AGAIN);
+    loop {
+        tokio::select! {
+            biased;
+            outcome = &mut running => return outcome,
+            _ = ticks.tick() => {
+                if let Err(reason) = canceller.cancel().await {
+                    tracing::warn!(reason, "the server could not be asked to cancel");
+                }
+            }
+        }
+    }
 }
 
 /// The floor at each script, from the baseline on.

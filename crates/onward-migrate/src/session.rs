@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onward_script::Dialect;
 
-use crate::engine::{Engine, Observed, Step, StepError, Surroundings};
+use crate::engine::{Canceller, Engine, Observed, Step, StepError, Surroundings};
 use crate::error::{Error, ErrorKind};
 use crate::postgres::Postgres;
 #[cfg(feature = "sqlserver")]
@@ -170,6 +170,10 @@ impl Engine for Session {
 
     fn notices(&mut self) -> Vec<String> {
         either!(self, engine => engine.notices())
+    }
+
+    fn canceller(&self) -> Option<Canceller> {
+        either!(self, engine => engine.canceller())
     }
 }
 

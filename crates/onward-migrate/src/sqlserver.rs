@@ -6,7 +6,7 @@ use tiberius::{Client, Config, Row};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
 
-use crate::engine::{Engine, Observed, Step, StepError, Surroundings};
+use crate::engine::{Canceller, Engine, Observed, Step, StepError, Surroundings};
 use crate::error::{Error, ErrorKind};
 use crate::journal::{JOURNAL, JournalRow, RowState};
 use crate::prints::Prints;
@@ -386,6 +386,11 @@ impl Engine for SqlServer {
             clock_ms: seconds * 1000,
             max_connections: column(2).parse().unwrap_or_default(),
         })
+    }
+
+    /// The driver sends no attention. A server whose client is gone ends what it did for it, and rolls back.
+    fn canceller(&self) -> Option<Canceller> {
+        None
     }
 
     fn notices(&mut self) -> Vec<String> {

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use onward_local::PrivatePostgres;
 use onward_migrate::{
-    Error, ErrorKind, Event, Identity, MigrateOptions, Migrated, Postgres, PostgresUrl, SchemaState,
-    SessionOptions, Status, migrate, status,
+    Engine as _, Error, ErrorKind, Event, Identity, MigrateOptions, Migrated, Postgres, PostgresUrl,
+    SchemaState, SessionOptions, Status, migrate, status,
 };
 use onward_script::{Content, Entry, Folder, History, Known, Options, check};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
+use tokio_util::sync::CancellationToken;
 
 struct Database {
     url: String,
@@ -84,10 +85,48 @@ fn options() -> MigrateOptions {
         wait: Duration::from_secs(60),
         single_transaction: false,
         identity: Identity { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
+        stop: CancellationToken::new(),
     }
 }
 
 const BASELINE: &str = "CREATE TABLE orders (id bigint PRIMARY KEY, note text);";
+
+#[tokio::test]
+async fn a_migration_that_is_told_to_stop_cancels_what_runs() {
+    let database = Database::create().await;
+    // Nothing but a cancel ends it.
+    let all = history(&[BASELINE, "INSERT INTO orders VALUES (1); SELECT pg_sleep(3600);", "SELECT 1;"]);
+    let stop_at = async |script: &'static str, options: MigrateOptions| {
+        let mut progress = |event| {
+            if matches!(event, Event::Started { file, .. } if file == script) {
+                options.stop.cancel();
+            }
+        };
+        migrate(&mut database.connect().await, &all, &options, &mut progress).await.expect_err("is stopped")
+    };
+    let between = stop_at("Baseline.sql", options()).await;
+    let ErrorKind::Interrupted = between.kind else { panic!("{between}") };
+    assert!(between.message.contains("told to stop before Script-0001.sql"), "{between}");
+    for single_transaction in [false, true] {
+        let within = stop_at("Script-0001.sql", MigrateOptions { single_transaction, ..options() }).await;
+        let text = within.to_string();
+        assert!(text.contains("sql/Script-0001.sql:1:32") && text.contains("(57014)"), "{text}");
+        assert!(text.contains("the script is not at fault: see who cancelled it"), "{text}");
+        assert_eq!(database.query("SELECT count(*) FROM orders").await, "0");
+    }
+
+    let mut holder = database.connect().await;
+    assert_eq!(holder.try_lock().await.expect("works"), Ok(()));
+    let waiting = options();
+    let mut progress = |event| {
+        if matches!(event, Event::Waiting { .. }) {
+            waiting.stop.cancel();
+        }
+    };
+    let error =
+        migrate(&mut database.connect().await, &all, &waiting, &mut progress).await.expect_err("is stopped");
+    assert!(error.message.contains("told to stop while another migrator has the lock"), "{error}");
+}
 
 #[tokio::test]
 async fn a_script_that_fails_leaves_nothing_and_says_where() {

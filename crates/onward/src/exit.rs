@@ -20,7 +20,7 @@ pub(crate) enum Exit {
     Queue = 5,
     /// The grace ended before every handler did.
     Abandoned = 6,
-    /// A second Ctrl-C.
+    /// A second Ctrl-C, or a migration that was told to stop.
     Interrupted = 130,
 }
 

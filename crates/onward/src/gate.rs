@@ -6,6 +6,7 @@ use onward_migrate::{
     DatabaseUrl, Divergence, Engine as _, Error, SchemaState, Session, SessionOptions, Status,
 };
 use onward_script::History;
+use tokio_util::sync::CancellationToken;
 
 use crate::command::migrate::{self, Progress};
 use crate::exit::Failed;
@@ -28,11 +29,13 @@ pub(crate) async fn pass(
     history: &History,
     env: AppEnv,
     app: &migrate::Identity,
+    stop: &CancellationToken,
 ) -> Result<Passed, Failed> {
     let status = look(url, history, &app.name).await?;
     let upgradable = matches!(status.state, SchemaState::Empty | SchemaState::Behind);
     if upgradable && env == AppEnv::Development {
-        let migrated = migrate::upgrade(url, history, app, &migrate::defaults(), Progress::Quiet).await?;
+        let migrated =
+            migrate::upgrade(url, history, app, &migrate::defaults(), Progress::Quiet, stop).await?;
         return Ok(Passed { before: migrated.from, now: migrated.to });
     }
     if !status.may_serve() {

@@ -51,24 +51,16 @@ pub(crate) async fn run<S: Clone + Send + Sync + 'static>(
 ) -> Result<Exit, Failed> {
     // Who closes the terminal does not want the app, and its private servers, to stay.
     let in_terminal = settings.env == AppEnv::Development || std::io::stderr().is_terminal();
-    let mut signals = Stop::listen(in_terminal)?;
+    let signals = Stop::listen(in_terminal)?;
     let _reloading = match in_terminal {
         true => None,
         false => Some(AbortOnDropHandle::new(tokio::spawn(reload(Reload::listen()?, levels)))),
     };
     let stop = CancellationToken::new();
     let serving = serve(settings, history, identity, work, stop.clone());
-    let told_twice = async {
-        signals.requested().await;
-        stop.cancel();
-        signals.requested().await;
-    };
     tokio::select! {
         exit = serving => exit,
-        () = told_twice => {
-            tracing::warn!("told to stop a second time: ending now");
-            Ok(Exit::Interrupted)
-        }
+        () = signals.told_twice(&stop) => Ok(Exit::Interrupted),
     }
 }
 
@@ -87,7 +79,7 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     stop: CancellationToken,
 ) -> Result<Exit, Failed> {
     let database = Database::open(settings, history.dialect).await?;
-    let passed = gate::pass(&database.url, history, settings.env, identity).await?;
+    let passed = gate::pass(&database.url, history, settings.env, identity, &stop).await?;
     let names: Vec<_> = work.queues.iter().map(|queue| queue.name).collect();
     let places = Places::open(settings, &names).await?;
     if settings.env == AppEnv::Development {

@@ -1,3 +1,5 @@
+use tokio_util::sync::CancellationToken;
+
 use crate::exit::{Exit, Failed};
 
 /// Completes at each request to stop: SIGTERM and Ctrl-C, on Windows the console's events and the service manager's stop.
@@ -76,8 +78,16 @@ impl Stop {
         Ok(Self { close: ctrl_close()?, shutdown: ctrl_shutdown()?, interrupt: ctrl_c()? })
     }
 
+    /// Passes the first request on, and completes at the second: who asks twice does not want to wait.
+    pub(crate) async fn told_twice(mut self, stop: &CancellationToken) {
+        self.requested().await;
+        stop.cancel();
+        self.requested().await;
+        tracing::warn!("told to stop a second time: ending now");
+    }
+
     /// Waits for the next request.
-    pub(crate) async fn requested(&mut self) {
+    async fn requested(&mut self) {
         #[cfg(unix)]
         {
             let hung_up = async {

@@ -13,6 +13,7 @@ use onward_build::check_folder;
 use onward_local::PrivatePostgres;
 use onward_migrate::{DatabaseUrl, Identity, MigrateOptions, SchemaState, Session, SessionOptions};
 use onward_script::{Dialect, History, Known, Options, Severity};
+use tokio_util::sync::CancellationToken;
 
 use crate::command::migrate::defaults;
 use crate::scripts::Scripts;
@@ -109,6 +110,7 @@ impl Scratch {
             wait: defaults().wait,
             single_transaction: false,
             identity: Identity { host: "cargo test".to_owned(), app_version: String::new() },
+            stop: CancellationToken::new(),
         };
         let failed = |error: onward_migrate::Error| error.to_string();
         let mut session = Session::connect(&self.url, &SessionOptions::default()).await.map_err(failed)?;

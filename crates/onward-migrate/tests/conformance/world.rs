@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
+use tokio_util::sync::CancellationToken;
 
 use crate::address::with_database;
 
@@ -145,6 +146,7 @@ pub(crate) fn options() -> MigrateOptions {
         wait: Duration::from_secs(60),
         single_transaction: false,
         identity: Identity { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
+        stop: CancellationToken::new(),
     }
 }
 

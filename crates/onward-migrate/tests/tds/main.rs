@@ -11,6 +11,7 @@ use onward_migrate::{
 };
 use onward_script::{Content, Dialect, Entry, Folder, History, Known, Options, check};
 use server::Server;
+use tokio_util::sync::CancellationToken;
 
 const BASELINE: &str = "CREATE TABLE orders (id int);";
 
@@ -31,6 +32,7 @@ fn options() -> MigrateOptions {
         wait: Duration::from_secs(60),
         single_transaction: false,
         identity: Identity { host: "test".to_owned(), app_version: "1".to_owned() },
+        stop: CancellationToken::new(),
     }
 }
 
@@ -171,6 +173,26 @@ async fn a_lost_connection_is_reported_and_the_next_run_goes_on() {
     let mended = history(&[BASELINE, "SELECT 1;", "SELECT 2;"]);
     let migrated = run(&server, &mended, &options()).await.expect("the lock went with the connection");
     assert_eq!(migrated, Migrated { from: Some(1), to: 2, scripts: 1 });
+}
+
+#[tokio::test]
+async fn a_migration_that_is_told_to_stop_ends_its_connection() {
+    let server = Server::start().await;
+    let all = history(&[BASELINE, "SELECT 1; -- say nothing"]);
+    let options = options();
+    let mut progress = |event| {
+        if matches!(event, Event::Started { file, .. } if file == "Script-0001.sql") {
+            options.stop.cancel();
+        }
+    };
+    let error =
+        migrate(&mut connect(&server).await, &all, &options, &mut progress).await.expect_err("is stopped");
+    assert!(matches!(error.kind, ErrorKind::Unreachable), "{error}");
+    assert!(error.message.ends_with("Script-0001.sql ran: told to stop"), "{error}");
+    assert!(error.help.contains("rolled the script back, or has committed it whole"), "{error}");
+    let mended = history(&[BASELINE, "SELECT 1;"]);
+    let migrated = run(&server, &mended, &self::options()).await.expect("the lock went with the connection");
+    assert_eq!(migrated, Migrated { from: Some(0), to: 1, scripts: 1 });
 }
 
 #[tokio::test]

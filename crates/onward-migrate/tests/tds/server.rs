@@ -106,6 +106,11 @@ impl Connection {
                     [message(0xaa, 18_456, 14, "Login failed for user 'none'.", "", 1), done(2)].concat()
                 }
                 LOGIN7 => [login_ack(), done(0)].concat(),
+                BATCH if batch_text(&payload).contains("-- say nothing") => {
+                    // It is the client that ends it.
+                    read_message(&mut stream).await?;
+                    continue;
+                }
                 BATCH => match self.answer(&batch_text(&payload)) {
                     Some(answer) => answer,
                     None => return Ok(()),

@@ -6,11 +6,13 @@ use onward_migrate::{
     DatabaseUrl, Event, MigrateOptions, Migrated, Plan, Session, SessionOptions, Status, Transaction,
 };
 use onward_script::{History, Script};
+use tokio_util::sync::CancellationToken;
 
 use crate::cli;
 use crate::environment::Database;
 use crate::exit::{Exit, Failed};
 use crate::settings::Settings;
+use crate::signal::Stop;
 use crate::terminal::{data, note};
 
 /// Who upgrades, for the journal and for the server's list of sessions.
@@ -43,7 +45,12 @@ pub(crate) async fn run(
     if options.plan {
         return show_plan(&database.url, history, identity, options).await;
     }
-    let migrated = upgrade(&database.url, history, identity, options, Progress::Lines).await?;
+    let stop = CancellationToken::new();
+    let signals = Stop::listen(std::io::stderr().is_terminal())?;
+    let migrated = tokio::select! {
+        migrated = upgrade(&database.url, history, identity, options, Progress::Lines, &stop) => migrated?,
+        () = signals.told_twice(&stop) => return Ok(Exit::Interrupted),
+    };
     let now = migrated.to;
     match migrated.scripts {
         0 => data(&format!("nothing to do: the schema is at {now:04}"))?,
@@ -62,13 +69,14 @@ pub(crate) fn defaults() -> cli::Migrate {
     }
 }
 
-/// Upgrades over a session of its own.
+/// Upgrades over a session of its own, until it is done or told to stop.
 pub(crate) async fn upgrade(
     url: &DatabaseUrl,
     history: &History,
     identity: &Identity,
     options: &cli::Migrate,
     progress: Progress,
+    stop: &CancellationToken,
 ) -> Result<Migrated, Failed> {
     let mut engine = connect(url, identity, options.lock_timeout).await?;
     let options = MigrateOptions {
@@ -76,9 +84,15 @@ pub(crate) async fn upgrade(
         wait: options.wait,
         single_transaction: options.single_transaction,
         identity: identity.for_journal(),
+        stop: stop.clone(),
     };
     let mut shown = Shown::new(progress);
-    Ok(onward_migrate::migrate(&mut engine, history, &options, &mut |event| shown.show(&event)).await?)
+    let migrated =
+        onward_migrate::migrate(&mut engine, history, &options, &mut |event| shown.show(&event)).await;
+    migrated.map_err(|error| {
+        let failed = Failed::from(error);
+        if stop.is_cancelled() { Failed { exit: Exit::Interrupted, ..failed } } else { failed }
+    })
 }
 
 pub(crate) async fn connect(
@@ -161,12 +175,12 @@ async fn show_plan(
         data("nothing to do")?;
     }
     for (index, transaction) in plan.transactions.iter().enumerate() {
-        let (scripts, what) = match transaction {
-            Transaction::Together(scripts) => (scripts.as_slice(), "one transaction"),
-            Transaction::None(script) => (std::slice::from_ref(script), "no transaction"),
+        let what = match transaction {
+            Transaction::Together(_) => "one transaction",
+            Transaction::None(_) => "no transaction",
         };
         data(&format!("{}. {what}", index + 1))?;
-        for script in scripts {
+        for script in transaction.scripts() {
             data(&format!("   {}", described(script)))?;
         }
     }

@@ -1,4 +1,5 @@
 use onward_script::History;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli;
 use crate::command::migrate::{self, Identity, Progress};
@@ -36,8 +37,10 @@ pub(crate) async fn run(
     }
     onward_migrate::remove(&database.url, &doomed).await?;
     onward_migrate::create(&database.url, &doomed).await?;
+    let never = CancellationToken::new();
+    let defaults = migrate::defaults();
     let migrated =
-        migrate::upgrade(&database.url, history, identity, &migrate::defaults(), Progress::Lines).await?;
+        migrate::upgrade(&database.url, history, identity, &defaults, Progress::Lines, &never).await?;
     data(&format!("rebuilt {name}: the schema is at {:04}", migrated.to))?;
     Ok(Exit::Done)
 }

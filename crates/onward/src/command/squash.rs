@@ -6,6 +6,7 @@ use std::process::Command;
 use onward_local::PrivatePostgres;
 use onward_migrate::{DatabaseUrl, Doomed, MigrateOptions, Session, SessionOptions};
 use onward_script::{Dialect, History, baseline_name};
+use tokio_util::sync::CancellationToken;
 
 use crate::command::migrate::{Identity, defaults};
 use crate::exit::{Exit, Failed};
@@ -99,6 +100,7 @@ impl Scratch<'_> {
             wait: defaults().wait,
             single_transaction: false,
             identity: self.identity.for_journal(),
+            stop: CancellationToken::new(),
         };
         let mut session = Session::connect(&url, &SessionOptions::default()).await?;
         let migrated = onward_migrate::migrate(&mut session, history, &options, &mut |_| {}).await;
