@@ -201,8 +201,8 @@ fn a_migration_that_is_told_to_stop_leaves_nothing_on_the_server() {
         let (status, said) = migrating.end();
         assert_eq!(status.code(), Some(130), "{said}");
         assert!(said.contains("Baseline.sql was rolled back as a whole"), "{said}");
-        let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'app migrate%' AND state = 'active' AND datname = \
-                    current_database()";
+        let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'app migrate%' \
+                    AND state = 'active' AND datname = current_database()";
         assert_eq!(database.query(left), "0", "{said}");
     }
 }

@@ -96,19 +96,21 @@ async fn a_migration_that_is_told_to_stop_cancels_what_runs() {
     let database = Database::create().await;
     // Nothing but a cancel ends it.
     let all = history(&[BASELINE, "INSERT INTO orders VALUES (1); SELECT pg_sleep(3600);", "SELECT 1;"]);
-    let stop_at = async |script: &'static str, options: MigrateOptions| {
+    let stop_at = async |is_now: fn(&Event) -> bool, options: MigrateOptions| {
         let mut progress = |event| {
-            if matches!(event, Event::Started { file, .. } if file == script) {
+            if is_now(&event) {
                 options.stop.cancel();
             }
         };
         migrate(&mut database.connect().await, &all, &options, &mut progress).await.expect_err("is stopped")
     };
-    let between = stop_at("Baseline.sql", options()).await;
+    let done = |event: &Event| matches!(event, Event::Applied { file, .. } if file == "Baseline.sql");
+    let between = stop_at(done, options()).await;
     let ErrorKind::Interrupted = between.kind else { panic!("{between}") };
     assert!(between.message.contains("told to stop before Script-0001.sql"), "{between}");
+    let begun = |event: &Event| matches!(event, Event::Started { file, .. } if file == "Script-0001.sql");
     for single_transaction in [false, true] {
-        let within = stop_at("Script-0001.sql", MigrateOptions { single_transaction, ..options() }).await;
+        let within = stop_at(begun, MigrateOptions { single_transaction, ..options() }).await;
         let text = within.to_string();
         assert!(text.contains("sql/Script-0001.sql:1:32") && text.contains("(57014)"), "{text}");
         assert!(text.contains("the script is not at fault: see who cancelled it"), "{text}");

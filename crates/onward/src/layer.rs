@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -136,7 +137,15 @@ impl<S> Layer<S> for LimitByKey {
 
     fn layer(&self, inner: S) -> LimitedByKey<S> {
         let rates = self.rate.map(|quota| RateLimiter::hashmap_with_clock(quota, RuntimeClock));
-        LimitedByKey { inner, limits: Arc::new(Limits { of: self.clone(), rates, places: Mutex::default() }) }
+        LimitedByKey {
+            inner,
+            limits: Arc::new(Limits {
+                of: self.clone(),
+                rates,
+                forget_at: MANY_KEYS.into(),
+                places: Mutex::default(),
+            }),
+        }
     }
 }
 
@@ -164,6 +173,8 @@ type Rates = RateLimiter<String, HashMapStateStore<String>, RuntimeClock, NoOpMi
 struct Limits {
     of: LimitByKey,
     rates: Option<Rates>,
+    /// With how many keys those whose rate has recovered are forgotten next.
+    forget_at: AtomicUsize,
     places: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
@@ -182,8 +193,10 @@ impl Limits {
 
     /// Waits until the rate of a key allows one more.
     async fn turn(&self, rates: &Rates, key: &String, until: Instant) -> Result<(), Failure> {
-        if rates.len() >= MANY_KEYS {
+        // The more are kept the rarer they are looked through, so that each message pays for a few only.
+        if rates.len() >= self.forget_at.load(Ordering::Relaxed) {
             rates.retain_recent();
+            self.forget_at.store(MANY_KEYS.max(2 * rates.len()), Ordering::Relaxed);
         }
         while let Err(early) = rates.check_key(key) {
             let wait = early.wait_time_from(RuntimeClock.now());
