@@ -80,8 +80,12 @@ pub trait Engine: Send {
     /// The messages that the server has sent since the last call: `NOTICE`, `PRINT`.
     fn notices(&mut self) -> Vec<String>;
 
-    /// What ends a statement that the session runs; none where only the end of the connection does.
+    /// What ends a statement that the session runs, over a connection of its own; none where the session itself does it,
+    /// see [`Engine::abandon`].
     fn canceller(&self) -> Option<Canceller>;
+
+    /// Ends on the server what was begun and is no longer waited for, as well as can be; the session is not used again.
+    fn abandon(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 /// Ends what a session runs, from outside of it.

@@ -321,6 +321,9 @@ impl Engine for Postgres {
         }))
     }
 
+    /// A script is waited for even when it is cancelled, so only a connection that has ended is left.
+    async fn abandon(&mut self) {}
+
     fn notices(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.notices.try_recv().ok()).collect()
     }

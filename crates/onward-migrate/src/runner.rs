@@ -68,8 +68,9 @@ pub async fn migrate<E: Engine>(
 ) -> Result<Migrated, Error> {
     take_lock(engine, options.wait, &options.stop, progress).await?;
     let outcome = under_lock(engine, history, options, progress).await;
-    // A session that was cut off in the middle of a script says nothing more; its end frees the lock.
+    // A session that was cut off in the middle of a script is not used again; its end frees the lock.
     if let Err(Error { kind: ErrorKind::Unreachable, .. }) = outcome {
+        engine.abandon().await;
         return outcome;
     }
     // The lock belongs to the session: if it cannot be given back, the session ends and frees it.

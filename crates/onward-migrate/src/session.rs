@@ -175,6 +175,10 @@ impl Engine for Session {
     fn canceller(&self) -> Option<Canceller> {
         either!(self, engine => engine.canceller())
     }
+
+    async fn abandon(&mut self) {
+        either!(self, engine => engine.abandon().await)
+    }
 }
 
 /// The journal's table exists and is not ours.

@@ -231,6 +231,9 @@ impl SqlServer {
     }
 }
 
+/// How long a server has to end what is abandoned.
+const ABANDON: Duration = Duration::from_secs(10);
+
 impl Engine for SqlServer {
     async fn observe(&mut self) -> Result<Observed, Error> {
         let journal = self.journal();
@@ -388,9 +391,22 @@ impl Engine for SqlServer {
         })
     }
 
-    /// The driver sends no attention. A server whose client is gone ends what it did for it, and rolls back.
     fn canceller(&self) -> Option<Canceller> {
         None
+    }
+
+    /// An attention ends the batch, after which the session rolls back.
+    /// <https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/dc28579f-49b1-4a78-9c5f-63fbda002d2e>
+    async fn abandon(&mut self) {
+        let ending = async {
+            match self.client.cancel_query().await {
+                Ok(()) => self.roll_back().await,
+                Err(error) => tracing::debug!(%error, "the connection has ended; the server rolls back"),
+            }
+        };
+        if tokio::time::timeout(ABANDON, ending).await.is_err() {
+            tracing::warn!("the server does not answer; it rolls back when it finds the connection closed");
+        }
     }
 
     fn notices(&mut self) -> Vec<String> {

@@ -36,6 +36,7 @@ pub(crate) fn all(kind: Kind) -> Vec<Trial> {
             "a_lock_of_another_session_is_not_waited_for_longer_than_asked",
             a_lock_is_not_waited_for_longer,
         ),
+        trial(kind, "a_migration_that_is_told_to_stop_lets_go", a_migration_that_is_told_to_stop_lets_go),
         trial(kind, "no_transaction_says_when_it_is_half_done", no_transaction_says_when_it_is_half_done),
         trial(kind, "a_single_transaction_rolls_back_as_one", a_single_transaction_rolls_back_as_one),
         trial(kind, "states_that_a_journal_can_be_in", states_that_a_journal_can_be_in),
@@ -75,6 +76,29 @@ fn failure(error: &Error) -> &ScriptFailure {
         ErrorKind::Script(failure) => failure,
         _ => panic!("is no failure of a script: {error}"),
     }
+}
+
+async fn a_migration_that_is_told_to_stop_lets_go(world: World) {
+    let baseline = "CREATE TABLE orders (id int PRIMARY KEY, note varchar(9));";
+    world.migrate(&world.history(&[baseline])).await.expect("works");
+    let begin = world.either("BEGIN; ", "BEGIN TRANSACTION; ");
+    let _holder = world.hold(&format!("{begin} INSERT INTO orders VALUES (1, 'theirs')")).await;
+    // It waits for what becomes of the other's row, which nobody ever says.
+    let all = world.history(&[baseline, "INSERT INTO orders VALUES (2, 'ours'), (1, 'ours');"]);
+    let options = options();
+    let mut progress = |event| {
+        if matches!(event, Event::Started { .. }) {
+            options.stop.cancel();
+        }
+    };
+    let outcome = migrate(&mut world.connect().await, &all, &options, &mut progress).await;
+    let error = outcome.expect_err("is told to stop");
+    assert!(error.to_string().contains("Script-0001.sql"), "{error}");
+    let mut next = world.connect().await;
+    assert_eq!(next.try_lock().await.expect("works"), Ok(()), "the server has let go");
+    drop(next);
+    let status = world.status(&all).await;
+    assert_eq!((status.applied, status.pending), (Some(0), vec![1]));
 }
 
 async fn an_empty_database_gets_everything_once(world: World) {

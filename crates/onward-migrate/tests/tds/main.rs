@@ -176,20 +176,22 @@ async fn a_lost_connection_is_reported_and_the_next_run_goes_on() {
 }
 
 #[tokio::test]
-async fn a_migration_that_is_told_to_stop_ends_its_connection() {
+async fn a_migration_that_is_told_to_stop_ends_its_batch() {
     let server = Server::start().await;
     let all = history(&[BASELINE, "SELECT 1; -- say nothing"]);
     let options = options();
-    let mut progress = |event| {
-        if matches!(event, Event::Started { file, .. } if file == "Script-0001.sql") {
-            options.stop.cancel();
-        }
+    let stopping = async {
+        server.says_nothing.notified().await;
+        options.stop.cancel();
     };
-    let error =
-        migrate(&mut connect(&server).await, &all, &options, &mut progress).await.expect_err("is stopped");
+    let (outcome, ()) = tokio::join!(run(&server, &all, &options), stopping);
+    let error = outcome.expect_err("is stopped");
     assert!(matches!(error.kind, ErrorKind::Unreachable), "{error}");
     assert!(error.message.ends_with("Script-0001.sql ran: told to stop"), "{error}");
     assert!(error.help.contains("rolled the script back, or has committed it whole"), "{error}");
+    let heard = server.heard();
+    let [.., attention, last] = heard.as_slice() else { panic!("{heard:?}") };
+    assert!(attention == "attention" && last.contains("IF @@TRANCOUNT > 0 ROLLBACK"), "{heard:?}");
     let mended = history(&[BASELINE, "SELECT 1;"]);
     let migrated = run(&server, &mended, &self::options()).await.expect("the lock went with the connection");
     assert_eq!(migrated, Migrated { from: Some(0), to: 1, scripts: 1 });

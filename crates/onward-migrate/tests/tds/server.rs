@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -24,6 +25,8 @@ pub(crate) struct State {
 #[derive(Clone)]
 pub(crate) struct Server {
     state: Arc<Mutex<State>>,
+    /// Told when a batch is run that has no answer.
+    pub(crate) says_nothing: Arc<Notify>,
     pub(crate) url: String,
 }
 
@@ -32,7 +35,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let port = listener.local_addr().expect("is bound").port();
         let url = format!("server=tcp:127.0.0.1,{port};user=app;password=hush;encrypt=DANGER_PLAINTEXT");
-        let server = Self { state: Arc::default(), url };
+        let server = Self { state: Arc::default(), says_nothing: Arc::default(), url };
         let accepting = server.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -93,6 +96,9 @@ struct Connection {
 
 const PRELOGIN: u8 = 0x12;
 const LOGIN7: u8 = 0x10;
+const ATTENTION: u8 = 6;
+/// The status of a DONE token that answers it.
+const ATTENTION_DONE: u16 = 0x20;
 const BATCH: u8 = 0x01;
 
 impl Connection {
@@ -107,9 +113,12 @@ impl Connection {
                 }
                 LOGIN7 => [login_ack(), done(0)].concat(),
                 BATCH if batch_text(&payload).contains("-- say nothing") => {
-                    // It is the client that ends it.
-                    read_message(&mut stream).await?;
+                    self.server.says_nothing.notify_one();
                     continue;
+                }
+                ATTENTION => {
+                    self.server.state().batches.push("attention".to_owned());
+                    done(ATTENTION_DONE)
                 }
                 BATCH => match self.answer(&batch_text(&payload)) {
                     Some(answer) => answer,
