@@ -42,9 +42,15 @@ pub(crate) fn run(command: &mut Command) -> Said {
     }
 }
 
+/// Sends a signal to a process.
+pub(crate) fn send(signal: &str, pid: &str) {
+    let sent = Command::new("kill").args([signal, pid]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
 /// A command that runs on; it is killed with the test.
 pub(crate) struct Running {
-    child: Child,
+    pub child: Child,
     lines: Receiver<String>,
     seen: Vec<String>,
 }
@@ -81,8 +87,7 @@ impl Running {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status();
-        assert!(sent.expect("kill runs").success());
+        send(name, &self.child.id().to_string());
     }
 
     /// Waits for the end and returns everything that was said.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 
-use crate::support::{Database, Queue, Running, Said, arguments, production, run};
+use crate::support::{Database, Queue, Running, Said, arguments, production, run, send};
 
 /// The hierarchy in which systemd keeps its services, where the first version of control groups has one.
 const GROUPS: &str = "/sys/fs/cgroup/systemd";
@@ -17,6 +17,13 @@ pub(crate) fn can_be_had() -> bool {
     let unshare = ["--mount", "--pid", "--fork", "--ipc", "--uts", "--cgroup", "true"];
     let unshared = Command::new("unshare").args(unshare).output().is_ok_and(|output| output.status.success());
     unshared && Path::new(GROUPS).join("cgroup.procs").exists() && Path::new("/lib/systemd/systemd").exists()
+}
+
+/// The first process of the namespaces that `unshare` has made.
+fn first_process(unshare: &Running) -> String {
+    let id = unshare.child.id();
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+    children.expect("it runs").trim().to_owned()
 }
 
 /// A systemd that runs; it ends with the test.
@@ -42,7 +49,7 @@ impl Systemd {
         assert!(open.is_ok_and(|status| status.success()));
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/systemd/root.sh");
         let mut command = Command::new("sh");
-        command.args(["-c", "echo $$ > \"$0\"/cgroup.procs; echo pid $$; exec \"$@\""]).arg(&group);
+        command.args(["-c", "echo $$ > \"$0\"/cgroup.procs; exec \"$@\""]).arg(&group);
         command.args([
             "unshare",
             "--mount",
@@ -55,15 +62,13 @@ impl Systemd {
             "sh",
         ]);
         command.arg(script).arg(root.path()).arg(folder.path());
-        let mut running = Running::start(&mut command);
-        let unshare = running.wait_for("pid ").replace("pid ", "");
+        let running = Running::start(&mut command);
         let mut told = [0; 1024];
         while !String::from_utf8_lossy(&told).contains("READY=1") {
             told.fill(0);
             ready.recv(&mut told).expect("systemd says when it has started");
         }
-        let children = std::fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children"));
-        let pid = children.expect("it runs").trim().to_owned();
+        let pid = first_process(&running);
         Self { running: Some(running), pid, group, _root: root, folder }
     }
 
@@ -98,13 +103,30 @@ impl Systemd {
 impl Drop for Systemd {
     fn drop(&mut self) {
         // When the first process of the namespace is gone, they all are; then the groups are empty.
-        let killed = Command::new("kill").args(["-KILL", &self.pid]).status();
-        let removed = killed.and_then(|_| {
-            self.running.take().map(Running::end);
-            Command::new("find").arg(&self.group).args(["-depth", "-type", "d", "-delete"]).status()
-        });
+        send("-KILL", &self.pid);
+        self.running.take().map(Running::end);
+        let removed =
+            Command::new("find").arg(&self.group).args(["-depth", "-type", "d", "-delete"]).status();
         assert!(removed.is_ok_and(|status| status.success()) || std::thread::panicking());
     }
+}
+
+/// The kernel gives process 1 of a container no signal that it has not asked for.
+pub(crate) fn process_1_of_a_container_hears_its_signals() -> Result<(), Failed> {
+    let (database, queue) = (Database::create(), Queue::create());
+    let migrated = run(&mut arguments(production(&database.url, &queue.url), ["migrate"]));
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+    let app = production(&database.url, &queue.url);
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child"]).arg(app.get_program()).arg("serve");
+    command.envs(app.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut serving = Running::start(command.env("HTTP_ADDR", "127.0.0.1:0"));
+    serving.wait_for("serving");
+    send("-TERM", &first_process(&serving));
+    let (status, log) = serving.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("0 abandoned"), "{log}");
+    Ok(())
 }
 
 const APP: &str = "/opt/app/app";
@@ -128,7 +150,7 @@ pub(crate) fn a_service_from_its_installation_to_its_end() -> Result<(), Failed>
     assert_eq!(absent.code, Some(1), "{}", absent.stderr);
     assert!(absent.stderr.contains("`service install` installs it"), "{}", absent.stderr);
     let taken = systemd.run(&[APP, "service", "install", "--name", "systemd-journald"]);
-    assert!(taken.stderr.contains("a unit systemd-journald.service of something else"), "{}", taken.stderr);
+    assert!(taken.stderr.contains("a service systemd-journald that is something else"), "{}", taken.stderr);
     let install = [APP, "service", "install", "--env-file", "/opt/app/app.env"];
     assert!(systemd.done(&install).contains("is installed: /etc/systemd/system/app.service"));
     assert!(systemd.done(&install).contains("is installed already"));

@@ -22,9 +22,10 @@ fn main() -> ExitCode {
     }
     let can_be_had = is_there && live::can_be_had();
     if can_be_had {
-        trials.push(Trial::test("a_service_from_its_installation_to_its_end", || {
-            live::a_service_from_its_installation_to_its_end()
-        }));
+        let service = live::a_service_from_its_installation_to_its_end;
+        trials.push(Trial::test("a_service_from_its_installation_to_its_end", service));
+        let container = live::process_1_of_a_container_hears_its_signals;
+        trials.push(Trial::test("process_1_of_a_container_hears_its_signals", container));
     }
     let required = std::env::var("REQUIRE_ENGINES").unwrap_or_default();
     for (engine, is_there) in [("systemd", is_there), ("systemd-live", can_be_had)] {

@@ -4,27 +4,54 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use super::told;
 use crate::exit::{Exit, Failed};
+use crate::terminal::data;
 
-/// What was done with a definition.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Placed {
-    Written,
-    /// It was there, word for word.
-    There,
-}
-
-/// Writes a definition; what somebody has edited is not written over.
-pub(super) fn place(file: &Path, text: &str) -> Result<Placed, Failed> {
+/// Writes a definition and has the manager take it over, or shows it. What somebody has edited is not written over, a name
+/// that something else has is not taken, and what the manager refuses is not left behind.
+pub(super) fn install(
+    name: &str,
+    file: &Path,
+    text: &str,
+    only_show: bool,
+    is_taken: impl FnOnce() -> Result<bool, Failed>,
+    enable: impl FnOnce() -> Result<(bool, String), Failed>,
+) -> Result<Exit, Failed> {
+    if only_show {
+        data(text.trim_end())?;
+        return Ok(Exit::Done);
+    }
     match fs::read_to_string(file) {
-        Ok(there) if there == text => return Ok(Placed::There),
+        Ok(there) if there == text => return told(name, "is installed already"),
         Ok(_) => {
             let message = format!("{} exists and is not what this would write", file.display());
             let help = "compare with `service install --print`; `service uninstall` removes it, `--instance` names another";
             return Err(Failed::new(Exit::Failed, message, help));
         }
-        Err(_) => {}
+        Err(_) if is_taken()? => {
+            let message = format!("there is a service {name} that is something else");
+            return Err(Failed::new(
+                Exit::Failed,
+                message,
+                "give this one another name: `--name`, `--instance`",
+            ));
+        }
+        Err(_) => write(file, text)?,
     }
+    let refused = match enable() {
+        Ok((true, _)) => return told(name, &format!("is installed: {}", file.display())),
+        Ok((false, said)) => {
+            let message = format!("the service manager does not take it: {said}");
+            Failed::new(Exit::Failed, message, "see the message; nothing was installed")
+        }
+        Err(failed) => failed,
+    };
+    remove(file)?;
+    Err(refused)
+}
+
+fn write(file: &Path, text: &str) -> Result<(), Failed> {
     let unwritable = |error: std::io::Error| {
         let help = "run it with the rights to write there: `sudo … service install`, or `--user-level`";
         Failed::new(Exit::Failed, format!("{} cannot be written: {error}", file.display()), help)
@@ -38,8 +65,7 @@ pub(super) fn place(file: &Path, text: &str) -> Result<Placed, Failed> {
     fs::write(&beside, text).and_then(|()| fs::rename(&beside, file)).map_err(|error| {
         let _ = fs::remove_file(&beside);
         unwritable(error)
-    })?;
-    Ok(Placed::Written)
+    })
 }
 
 pub(super) fn remove(file: &Path) -> Result<(), Failed> {

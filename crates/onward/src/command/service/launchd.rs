@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::file::{self, Placed, ask};
+use super::file::{self, ask};
 use super::{STOP_SECONDS, full_path, moment, program, safe, told};
 use crate::cli::Install;
 use crate::command::migrate::Identity;
@@ -50,34 +50,9 @@ impl Service {
         env_file: Option<&Path>,
     ) -> Result<Exit, Failed> {
         let text = self.property_list(identity, install, env_file)?;
-        if install.print {
-            data(text.trim_end())?;
-            return Ok(Exit::Done);
-        }
-        if !self.file().exists() && self.is_loaded()? {
-            let message = format!("launchd has a job {} of something else", self.name);
-            return Err(Failed::new(
-                Exit::Failed,
-                message,
-                "give this one another name: `--name`, `--instance`",
-            ));
-        }
-        if file::place(&self.file(), &text)? == Placed::There {
-            return told(&self.name, "is installed already");
-        }
         let boot = if install.disabled { "disable" } else { "enable" };
-        let enabled = self.launchctl(&[boot, &self.target()]);
-        match enabled {
-            Ok((true, _)) => return told(&self.name, &format!("is installed: {}", self.file().display())),
-            // Nothing is left half installed.
-            _ => file::remove(&self.file())?,
-        }
-        let (_, said) = enabled?;
-        Err(Failed::new(
-            Exit::Failed,
-            format!("launchctl {boot} failed: {said}"),
-            "see the message; nothing was installed",
-        ))
+        let enable = || self.launchctl(&[boot, &self.target()]);
+        file::install(&self.name, &self.file(), &text, install.print, || self.is_loaded(), enable)
     }
 
     pub(super) fn uninstall(&self) -> Result<Exit, Failed> {
@@ -410,7 +385,7 @@ esac
         assert!(!service.file().exists());
         fs::write(mac.0.path().join("loaded/app"), "running\n").expect("is written");
         let taken = install(&service, &["--user", "a"]).expect_err("the name is taken");
-        assert!(taken.message.contains("something else"), "{taken:?}");
+        assert!(taken.message.contains("that is something else"), "{taken:?}");
     }
 
     #[test]

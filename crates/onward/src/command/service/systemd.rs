@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::file::{self, Placed, ask};
+use super::file::{self, ask};
 use super::{STOP_SECONDS, full_path, program, safe, told};
 use crate::cli::Install;
 use crate::command::migrate::Identity;
@@ -30,35 +30,10 @@ impl Service {
         env_file: Option<&Path>,
     ) -> Result<Exit, Failed> {
         let text = self.unit(identity, install, env_file)?;
-        if install.print {
-            data(text.trim_end())?;
-            return Ok(Exit::Done);
-        }
-        let file = self.file()?;
-        if !file.exists() && self.systemctl("cat")?.0 {
-            let message = format!("there is a unit {} of something else", self.unit_name());
-            return Err(Failed::new(
-                Exit::Failed,
-                message,
-                "give this one another name: `--name`, `--instance`",
-            ));
-        }
-        if file::place(&file, &text)? == Placed::There {
-            return told(&self.name, "is installed already");
-        }
         let boot = if install.manual || install.disabled { "disable" } else { "enable" };
-        let enabled = self.reload().and_then(|()| self.systemctl(boot));
-        match enabled {
-            Ok((true, _)) => return told(&self.name, &format!("is installed: {}", file.display())),
-            // Nothing is left half installed.
-            _ => file::remove(&file)?,
-        }
-        let (_, said) = enabled?;
-        Err(Failed::new(
-            Exit::Failed,
-            format!("systemctl {boot} failed: {said}"),
-            "see the message; nothing was installed",
-        ))
+        let is_taken = || self.systemctl("cat").map(|(is_there, _)| is_there);
+        let enable = || self.reload().and_then(|()| self.systemctl(boot));
+        file::install(&self.name, &self.file()?, &text, install.print, is_taken, enable)
     }
 
     pub(super) fn uninstall(&self) -> Result<Exit, Failed> {
