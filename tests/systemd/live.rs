@@ -12,11 +12,16 @@ use crate::support::{Database, Queue, Running, Said, arguments, production, run,
 /// The hierarchy in which systemd keeps its services, where the first version of control groups has one.
 const GROUPS: &str = "/sys/fs/cgroup/systemd";
 
-/// Whether this user may make namespaces, and a control group that systemd can have for itself.
+/// Whether this user may make namespaces, mount in them what a system needs, and have a control group for it.
 pub(crate) fn can_be_had() -> bool {
-    let unshare = ["--mount", "--pid", "--fork", "--ipc", "--uts", "--cgroup", "true"];
-    let unshared = Command::new("unshare").args(unshare).output().is_ok_and(|output| output.status.success());
-    unshared && Path::new(GROUPS).join("cgroup.procs").exists() && Path::new("/lib/systemd/systemd").exists()
+    let mounts = "mount --make-rprivate / && mount -t tmpfs tmpfs /mnt && cd /mnt && mkdir proc sys group && \
+                  mount -t proc proc proc && mount -t sysfs -o ro sysfs sys && \
+                  mount -t cgroup -o none,name=systemd cgroup group";
+    let unshare = ["--mount", "--pid", "--fork", "--ipc", "--uts", "--cgroup", "sh", "-c", mounts];
+    let mounted = Command::new("unshare").args(unshare).output().is_ok_and(|output| output.status.success());
+    let group = Path::new(GROUPS).join(format!("onward-probe-{}", std::process::id()));
+    let has_group = std::fs::create_dir(&group).and_then(|()| std::fs::remove_dir(&group)).is_ok();
+    mounted && has_group && Path::new("/lib/systemd/systemd").exists()
 }
 
 /// The first process of the namespaces that `unshare` has made.
