@@ -1,9 +1,9 @@
-//! The build script's own time and the app's recompile with many scripts, against `sqlx::migrate!` and refinery's
-//! `embed_migrations!` over the same texts. `cargo bench --bench build_script -- [SCRIPTS] [TOOL]`, 1,000 and all three by
-//! default.
+//! Measures the build script's own time and the app's recompile with many scripts. The peers are `sqlx::migrate!` and
+//! refinery's `embed_migrations!` over the same texts. `cargo bench --bench build_script -- [SCRIPTS] [TOOL]`, 1,000
+//! scripts and all three tools by default.
 //!
-//! It makes three small projects, one for each, builds them once (their dependencies are fetched from the registry),
-//! and then times `cargo build` after each kind of change, minus a build in which nothing changed.
+//! It creates a small project for each tool and builds it once; cargo fetches its dependencies from the registry. Then
+//! it times `cargo build` without a change and after each kind of change.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -24,7 +24,7 @@ fn main() {
             if only.as_ref().is_some_and(|only| only != tool.name()) {
                 continue;
             }
-            // Its macro writes one function with all texts: from here on the optimiser takes minutes for it.
+            // Its macro generates one function with all texts: from here on the optimiser needs minutes for it.
             if tool == Tool::Refinery && (profile == "release" || scripts > 1_000) {
                 continue;
             }
@@ -116,7 +116,7 @@ impl Project {
         fs::write(root.join("src/main.rs"), main).expect("is writable");
         let build = match tool {
             Tool::Onward => "fn main() { onward_build::embed(\"sql\"); }\n",
-            // What both documents advise, so that a changed folder is noticed.
+            // The documents of both peers advise this, so that cargo notices a changed folder.
             _ => "fn main() { println!(\"cargo:rerun-if-changed=migrations\"); }\n",
         };
         fs::write(root.join("build.rs"), build).expect("is writable");
@@ -132,7 +132,7 @@ impl Project {
             };
             last = folder.join(&name);
             fs::write(&last, &text).expect("is writable");
-            // The last script is a draft in dev; a release holds sealed scripts only.
+            // The last script is a draft in dev; a release holds only sealed scripts.
             if number < scripts || profile == "release" {
                 lock.push(&name, onward_script::Digest::of(text.as_bytes()));
             }
@@ -162,7 +162,7 @@ impl Project {
         times.min().expect("there are rounds")
     }
 
-    /// As if the project had never been built: the memory of the last check goes, too.
+    /// Makes the next build a cold one: it also deletes the result of the last check.
     fn forget(&self) {
         for out in self.out_folders() {
             let _ = fs::remove_dir_all(out.join("onward"));
@@ -199,7 +199,7 @@ impl Project {
         ours.map(|entry| entry.path().join("out")).filter(|path| path.exists()).collect()
     }
 
-    /// The build script alone, without cargo, when one draft changed and when everything is new.
+    /// The times of the build script alone, without cargo: one draft changed, and everything new.
     fn own_time(&self) -> String {
         if self.tool != Tool::Onward {
             return String::new();

@@ -1,5 +1,5 @@
-//! How long a message takes from its sending to its handler, idle and at half of the load that the worker can take, and
-//! beside it a raw loop that receives. `cargo bench --bench latency`
+//! Measures the time of a message from the send call to the handler, idle and at half of the worker's maximum load. A
+//! raw receive loop is the comparison. `cargo bench --bench latency`
 
 mod support;
 
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 const IDLE: usize = 200;
 const LOADED: usize = 50_000;
 
-/// About half of what the worker does with eight handlers on the same two cores as server and sender.
+/// About half of the worker's maximum with eight handlers, on the same two cores as server and sender.
 const PER_SECOND: u64 = 10_000;
 
 type Log = Arc<Mutex<Vec<Duration>>>;
@@ -46,8 +46,8 @@ async fn main() {
     }
 }
 
-/// Sends each message with the time of its sending: one after the other, each when the one before was handled, or ten at
-/// a time at an even rate.
+/// Sends each message with its send time as the body. Idle, it sends a message after the one before was handled. Under
+/// load, it sends batches of ten at an even rate.
 async fn sender(client: Client, url: String, began: Instant, count: usize, load: u64, handled: Arc<Notify>) {
     let now = || began.elapsed().as_nanos().to_string();
     if load == 0 {

@@ -1,5 +1,5 @@
-//! Whole processes from start to end: `app migrate` with nothing to do, and `app serve` from its start to the first
-//! delivered message. `cargo bench --bench launch` measures the release build of the app.
+//! Measures whole processes: `app migrate` with nothing to do, and `app serve` from its start to the first delivered
+//! message. `cargo bench --bench launch` measures the release build of the app.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;

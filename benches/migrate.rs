@@ -1,5 +1,6 @@
-//! Many scripts from empty, and nothing to do with many, against `psql -1 -f` of the same texts and against the peers that
-//! are on the PATH (`sqlx`, `refinery`, `dbmate`). `cargo bench --bench migrate -- [SCRIPTS]`, 1,000 by default.
+//! Measures a migration of many scripts from empty, and one with nothing to do. The comparisons are `psql -1 -f` of the
+//! same texts and the peers on the PATH (`sqlx`, `refinery`, `dbmate`). `cargo bench --bench migrate -- [SCRIPTS]`, 1,000
+//! by default.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -8,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use onward_local::PrivatePostgres;
-use onward_migrate::{DatabaseUrl, Identity, MigrateOptions, Session, SessionOptions, migrate};
-use onward_script::{Bundle, Content, Entry, Folder, History, Known, Options, check};
+use onward_migrate::{Applier, DatabaseUrl, MigrateOptions, Session, SessionOptions, migrate};
+use onward_script::{Bundle, CheckOptions, Content, Entry, Folder, History, Known, check};
 use tokio_postgres::NoTls;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +28,7 @@ fn main() {
     }
 }
 
-/// One migrator, as a command with the address at its end.
+/// One migrator: the command for an address, and its measurements.
 struct Migrator {
     name: &'static str,
     command: Box<dyn Fn(&str) -> Command>,
@@ -73,10 +74,10 @@ async fn compare(count: usize) {
     }
 }
 
-/// With more scripts one transaction has more locks than the server takes unless told.
+/// With more scripts, one transaction needs more locks than the server allows by default.
 const MOST_TOGETHER: usize = 2_000;
 
-/// psql and this product, and of the peers those that are on the PATH.
+/// psql, this product, and the peers on the PATH.
 fn migrators(folder: &Path, together: bool) -> Vec<Migrator> {
     let own = |mode: &'static str| -> Box<dyn Fn(&str) -> Command> {
         let folder = folder.to_owned();
@@ -137,7 +138,7 @@ fn migrators(folder: &Path, together: bool) -> Vec<Migrator> {
     all.into_iter().map(migrator).collect()
 }
 
-/// The same texts in each tool's own form.
+/// Writes the same texts in each tool's own form.
 fn write_all(folder: &Path, texts: &[String]) {
     let history = history(texts);
     let Bundle { manifest, scripts } = Bundle::write(&history);
@@ -158,7 +159,7 @@ fn write_all(folder: &Path, texts: &[String]) {
     }
 }
 
-/// Runs a migrator to its end; ours says how much memory it had at the most.
+/// Runs a migrator to its end; our own reports its peak memory.
 fn run(migrator: &Migrator, url: &str) -> (Duration, f64) {
     let mut command = (migrator.command)(url);
     let begun = Instant::now();
@@ -168,7 +169,7 @@ fn run(migrator: &Migrator, url: &str) -> (Duration, f64) {
     (took, String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or(f64::NAN))
 }
 
-/// What `app migrate` does, with the scripts in files instead of in the binary.
+/// Does what `app migrate` does, with the scripts in files instead of in the binary.
 async fn be_client(given: &[String]) {
     let [mode, folder, url] = given else { panic!("{given:?}") };
     let read = |name: &str| std::fs::read_to_string(Path::new(folder).join(name)).expect("was written");
@@ -197,7 +198,7 @@ async fn apply(url: &str, all: &History, single_transaction: bool) {
         to: None,
         wait: Duration::from_secs(1),
         single_transaction,
-        identity: Identity::default(),
+        applier: Applier::default(),
         stop: CancellationToken::new(),
     };
     let mut session = Session::connect(&url, &SessionOptions::default()).await.expect("connects");
@@ -219,5 +220,5 @@ fn history(texts: &[String]) -> History {
         Entry { name, content: Content::File(text.clone().into_bytes()) }
     });
     let folder = Folder { path: "sql".to_owned(), entries: entries.collect() };
-    check(&folder, Options::default(), &Known::default()).history.expect("is sound")
+    check(&folder, CheckOptions::default(), &Known::default()).history.expect("is sound")
 }

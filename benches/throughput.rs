@@ -1,5 +1,5 @@
-//! Messages a second, and what they cost: the worker, raw receive-10, delete-batch-10 loops, and peers of Node.js, each
-//! in a process of its own against the same server. `cargo bench --bench throughput`
+//! Measures the messages a second and their cost: the worker, raw loops (receive 10, delete batch of 10), and Node.js
+//! peers. Each runs in a process of its own against the same server. `cargo bench --bench throughput`
 //!
 //! The peers take part after `npm install --prefix benches/peers`.
 
@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 const MESSAGES: usize = 20_000;
 const ROUNDS: usize = 3;
 
-/// Held in flight by their handlers while the others are handled.
+/// The messages that their handlers keep in flight while the others are handled.
 const SLOW: usize = 1_000;
 
 fn main() {
@@ -35,7 +35,7 @@ fn main() {
     }
 }
 
-/// What a client process says of its work.
+/// The measurements of a client process.
 #[derive(Clone, Copy, Default)]
 struct Measured {
     seconds: f64,
@@ -133,7 +133,7 @@ async fn be_client(given: &[String]) {
     writeln!(std::io::stdout(), "{} {cpu_ms} {peak_mib} {calls}", took.as_secs_f64()).expect("is open");
 }
 
-/// The processor time and the most memory of this process, as Linux counts them.
+/// The processor time and the peak memory of this process, as Linux counts them.
 fn used() -> (f64, f64) {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
@@ -146,7 +146,7 @@ fn used() -> (f64, f64) {
     ((ticks(11) + ticks(12)) * 10.0, peak.unwrap_or(0.0) / 1024.0)
 }
 
-/// `attributes` asks for what a worker has to know of a message: how often it was received, its group, its attributes.
+/// `attributes` requests what a worker needs of a message: its receive count, its group and its attributes.
 async fn raw_loops(client: &Client, url: &str, loops: usize, attributes: bool) -> Duration {
     let begun = Instant::now();
     let mut running = JoinSet::new();
@@ -174,8 +174,7 @@ async fn raw_loops(client: &Client, url: &str, loops: usize, attributes: bool) -
     begun.elapsed()
 }
 
-/// Until the last message was handled and its delete was told; the stop is not counted. The slow messages stay in the
-/// hands of their handlers until then.
+/// The time until the last message was handled; the stop does not count. The handlers hold the slow messages until then.
 async fn work(client: &Client, url: &str, handlers: usize, slow: usize) -> (Duration, f64) {
     let (left, finished, over) =
         (Arc::new(AtomicUsize::new(MESSAGES)), Arc::new(Notify::new()), Arc::new(Notify::new()));

@@ -1,26 +1,27 @@
-//! The job: a message names a destination and carries a body, and is done when the destination has it.
+//! The job: a message names a destination and carries a body. It is done when the destination has the body.
 
 use std::time::Duration;
 
 use onward::{Failure, Json, Message, PgPool, Setup, State};
-use reqwest::{Client, Response, StatusCode, header};
 use serde::Deserialize;
 
-/// What a message says.
+use crate::http::{Http, Sent};
+
+/// The content of a message.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Delivery {
+pub(crate) struct DeliveryRequest {
     /// The name of a row in `destinations`.
     destination: String,
-    /// What is sent there, as it is.
+    /// The body for the destination, sent unchanged.
     body: Box<serde_json::value::RawValue>,
 }
 
-/// What every delivery uses.
+/// The state that every delivery uses.
 #[derive(Debug, Clone)]
 pub(crate) struct Outbound {
     pool: PgPool,
-    http: Client,
+    http: Http,
 }
 
 /// Builds the state; in development it also points the destination `echo` to the local stub.
@@ -33,66 +34,20 @@ pub(crate) async fn setup(
                       ON CONFLICT (name) DO UPDATE SET url = excluded.url";
         pool.get().await?.execute(upsert, &[&url]).await?;
     }
-    // A redirect would lead to a URL that no row names.
-    let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
-    Ok(Outbound { pool, http })
+    Ok(Outbound { pool, http: Http::new()? })
 }
 
-/// Delivers one message: 2xx is done; 408, 429, 5xx and no answer come back later; anything else is rejected.
+/// Delivers one message, and records what became of it.
 pub(crate) async fn deliver(
     State(outbound): State<Outbound>,
     message: Message,
-    Json(delivery): Json<Delivery>,
+    Json(DeliveryRequest { destination, body }): Json<DeliveryRequest>,
 ) -> Result<(), Failure> {
-    let Delivery { destination, body } = delivery;
     let (url, timeout) = outbound.find(&destination).await?;
-    let mut request = outbound
-        .http
-        .post(url)
-        .timeout(timeout)
-        .header("Idempotency-Key", &message.id)
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(body.get().to_owned());
-    if let Some(traceparent) = message.traceparent() {
-        request = request.header("traceparent", traceparent);
-    }
-    let (status, outcome) = match request.send().await {
-        Ok(response) => (Some(response.status()), judge(&response)),
-        // The URL may hold a token, so it is not part of the reason.
-        Err(error) => (None, Err(Failure::retry(format!("no answer: {}", error.without_url())))),
-    };
-    outbound.record(&message, &destination, status, &outcome).await?;
-    tracing::info!(destination, status = status.map(|status| status.as_u16()), "{}", word(&outcome));
-    outcome
-}
-
-fn judge(response: &Response) -> Result<(), Failure> {
-    let status = response.status();
-    let reason = format!("the destination answered {status}");
-    let again = status.is_server_error()
-        || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
-    match retry_after(response) {
-        _ if status.is_success() => Ok(()),
-        Some(delay) if again => Err(Failure::retry_after(delay, reason)),
-        None if again => Err(Failure::retry(reason)),
-        _ => Err(Failure::reject(reason)),
-    }
-}
-
-/// The delay that the destination asks for, in its form as seconds.
-/// <https://www.rfc-editor.org/rfc/rfc9110#field.retry-after>
-fn retry_after(response: &Response) -> Option<Duration> {
-    let value = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().map(Duration::from_secs).ok()
-}
-
-/// The status in `deliveries`.
-fn word(outcome: &Result<(), Failure>) -> &'static str {
-    match outcome {
-        Ok(()) => "delivered",
-        Err(failure) if failure.kind == onward::FailureKind::Reject => "rejected",
-        Err(_) => "retrying",
-    }
+    let sent = outbound.http.post(url, timeout, &message, body.get().to_owned()).await;
+    outbound.record(&message, &destination, &sent).await?;
+    tracing::info!(destination, status = sent.status.map(|status| status.as_u16()), "{}", sent.word());
+    sent.outcome
 }
 
 impl Outbound {
@@ -106,24 +61,18 @@ impl Outbound {
         Ok((row.get(0), Duration::from_millis(timeout_ms.unsigned_abs())))
     }
 
-    async fn record(
-        &self,
-        message: &Message,
-        destination: &str,
-        status: Option<StatusCode>,
-        outcome: &Result<(), Failure>,
-    ) -> Result<(), Failure> {
+    async fn record(&self, message: &Message, destination: &str, sent: &Sent) -> Result<(), Failure> {
         let upsert = "INSERT INTO deliveries (message_id, destination, status, http_status, reason, attempts) \
                       VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (message_id) DO UPDATE SET \
                       status = excluded.status, http_status = excluded.http_status, reason = excluded.reason, \
                       attempts = excluded.attempts, updated_at = now()";
-        let reason = outcome.as_ref().err().map(|failure| failure.reason.as_str());
-        let http_status = status.map(|status| i64::from(status.as_u16()));
+        let reason = sent.outcome.as_ref().err().map(|failure| failure.reason.as_str());
+        let http_status = sent.status.map(|status| i64::from(status.as_u16()));
         let attempts = i64::from(message.receive_count);
         self.pool
             .get()
             .await?
-            .execute(upsert, &[&message.id, &destination, &word(outcome), &http_status, &reason, &attempts])
+            .execute(upsert, &[&message.id, &destination, &sent.word(), &http_status, &reason, &attempts])
             .await?;
         Ok(())
     }

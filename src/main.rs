@@ -1,6 +1,7 @@
 //! Delivers business messages to external HTTP services: scripts, one queue, one handler.
 
 mod deliver;
+mod http;
 
 use std::process::ExitCode;
 

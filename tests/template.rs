@@ -79,6 +79,7 @@ fn generated(database: &str, cargo: &[&str]) -> Result<(), Failed> {
         "sql/Script-0001.sql",
         "sql/scripts.lock",
         "src/deliver.rs",
+        "src/http.rs",
         "src/main.rs",
         "tests/scripts.rs",
     ];

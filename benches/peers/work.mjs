@@ -1,5 +1,5 @@
-// One of the peers works a queue until it has handled a number of messages, and prints the seconds that took,
-// the milliseconds of processor time and the most MiB; it does not count its calls.
+// Runs one of the peers on a queue until it has handled a number of messages. Prints the seconds, the milliseconds of
+// processor time, the peak MiB, and 0 for the calls, which it does not count.
 // node work.mjs PEER ENDPOINT QUEUE_URL HANDLERS MESSAGES
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { Consumer } from "sqs-consumer";
@@ -22,7 +22,7 @@ function handled(count) {
 }
 
 if (peer === "sqs-consumer") {
-  // One consumer handles one batch at a time, so there are as many as it takes for the handlers.
+  // One consumer handles one batch at a time, so there is one for every ten handlers.
   for (let index = 0; index < Math.max(1, Math.floor(Number(handlers) / 10)); index++) {
     const consumer = Consumer.create({
       queueUrl,

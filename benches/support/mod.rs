@@ -1,4 +1,4 @@
-//! What the benches of the worker share: a client, and queues with messages.
+//! The code that the benches of the worker share: a client, and calls that send and delete messages.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
@@ -26,7 +26,7 @@ pub(crate) async fn send(client: &Client, url: &str, bodies: impl IntoIterator<I
     assert!(send.send().await.expect("is sent").failed().is_empty());
 }
 
-/// Deletes what a receive has brought, in one call.
+/// Deletes the received messages in one call.
 pub(crate) async fn delete(client: &Client, url: &str, received: &[Message]) {
     let entries = received.iter().enumerate().map(|(index, message)| {
         let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());

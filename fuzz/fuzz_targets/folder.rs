@@ -1,10 +1,10 @@
-//! Any folder, any bytes: the check ends with a history without a gap, or with errors that say why. Files are separated
-//! by `\xff`; the first byte of each chooses its name. `cargo +nightly fuzz run folder`
+//! Any folder, any bytes: the check ends with a history without a gap, or with errors that say why. The byte `\xff`
+//! separates files; the first byte of each file chooses its name. `cargo +nightly fuzz run folder`
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use onward_script::{Content, Dialect, Entry, Folder, Known, Options, Severity, check, render, script_name};
+use onward_script::{Content, Dialect, Entry, Folder, Known, CheckOptions, Severity, check, render, script_name};
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, rest)) = data.split_first() else { return };
@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let folder = Folder { path: "sql".to_owned(), entries };
-    let checked = check(&folder, Options { dialect, release: first & 2 != 0 }, &Known::default());
+    let checked = check(&folder, CheckOptions { dialect, release: first & 2 != 0 }, &Known::default());
     for finding in &checked.findings {
         render::render(finding, checked.sources.get(&finding.file).map(String::as_str));
     }

@@ -22,7 +22,7 @@ fn a_wrong_database() {
     let migrate = |url: &str| run(&mut arguments(production(url, "http://127.0.0.1:1/0/x"), ["migrate"]));
 
     let malformed = format!("postgres://app:{SECRET}@localhost:port/x");
-    refused(migrate(&malformed), 3, "DATABASE_URL is no PostgreSQL address");
+    refused(migrate(&malformed), 3, "DATABASE_URL cannot be read as a PostgreSQL address");
     let unreachable = format!("postgres://app:{SECRET}@127.0.0.1:1/x");
     refused(migrate(&unreachable), 1, "postgres://app@127.0.0.1:1/x cannot be reached");
     let credentials = format!("postgres://app:{SECRET}@{host}");
@@ -40,7 +40,7 @@ fn a_wrong_queue() {
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
     let serve = |url: &str| run(&mut arguments(production(&database.url, url), ["serve"]));
 
-    refused(serve("deliveries"), 3, "QUEUE_URL is no queue's address");
+    refused(serve("deliveries"), 3, "QUEUE_URL cannot be read as the URL of a queue");
     refused(serve(&queue.url.replace("deliveries", "nowhere")), 5, "there is no such queue");
     refused(serve("http://127.0.0.1:1/000000000000/deliveries"), 5, "the queue cannot be reached");
     let mut without = arguments(production(&database.url, &queue.url), ["serve"]);
@@ -95,7 +95,7 @@ fn no_postgresql_on_this_machine() {
 #[test]
 fn a_wrong_environment_and_a_wrong_command_line() {
     refused(run(app().env("APP_ENV", "staging")), 3, "APP_ENV is `staging`");
-    refused(run(app().env("RUST_LOG", "a=b=c").arg("check")), 3, "RUST_LOG is not understood");
+    refused(run(app().env("RUST_LOG", "a=b=c").arg("check")), 3, "RUST_LOG cannot be read as log levels");
     refused(run(app().env("APP_ENV", "production")), 2, "no command");
     assert_eq!(run(app().arg("migrat")).code, Some(2));
 

@@ -3,6 +3,8 @@
 mod bad_input;
 mod build;
 mod deploy;
+mod docs;
+mod imports;
 mod launch;
 mod production;
 mod script;

@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn root() -> &'static Path {
+use crate::imports::{circles, imports};
+
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("is there").flatten() {
         let path = entry.path();
@@ -55,18 +57,71 @@ fn dependencies_flow_one_way() {
     }
 }
 
+const PACKAGES: [&str; 6] =
+    ["onward", "onward-build", "onward-local", "onward-migrate", "onward-script", "onward-worker"];
+
 #[test]
-fn a_driver_is_named_in_one_place() {
-    assert_eq!(
-        files_naming("onward-migrate", "tokio_postgres"),
-        ["postgres.rs", "postgres_error.rs", "tls.rs"]
-    );
-    assert_eq!(
-        files_naming("onward-migrate", "tiberius"),
-        ["prints.rs", "sqlserver.rs", "sqlserver_error.rs", "sqlserver_url.rs"]
-    );
-    assert_eq!(files_naming("onward-worker", "aws_sdk_sqs"), ["queue/sqs.rs"]);
-    assert_eq!(files_naming("onward-migrate", "refinery::"), ["bridge.rs", "journal.rs", "runner.rs"]);
+fn no_two_files_import_each_other() {
+    for package in PACKAGES {
+        let circles = circles(&imports(package));
+        assert!(
+            circles.is_empty(),
+            "{package}: move the names that both need into a file below: {circles:#?}"
+        );
+    }
+}
+
+/// The rooms of the app, from the lowest to the highest; each imports only those before it.
+const ROOMS: [&str; 15] = [
+    "cli",
+    "process",
+    "config",
+    "database",
+    "upgrade",
+    "scripts",
+    "scratch",
+    "testing",
+    "telemetry",
+    "service",
+    "handler",
+    "transaction",
+    "outbox",
+    "serve",
+    "command",
+];
+
+#[test]
+fn a_room_imports_only_rooms_below_it() {
+    let room = |file: &str| file.split(['/', '.']).next().unwrap_or_default().to_owned();
+    let height = |room: &str| ROOMS.iter().position(|known| *known == room);
+    for (file, imported) in imports("onward") {
+        let from = room(&file);
+        if ["app", "lib"].contains(&from.as_str()) {
+            continue;
+        }
+        assert!(height(&from).is_some(), "{file} is in no room that is listed here");
+        for other in imported {
+            let to = room(&other);
+            assert!(from == to || height(&to) < height(&from), "{file} imports {other}, which is above it");
+        }
+    }
+}
+
+#[test]
+fn a_driver_is_named_in_its_folder_only() {
+    let outside = |package: &str, driver: &str, folders: &[&str]| -> Vec<String> {
+        let files = files_naming(package, driver).into_iter();
+        files.filter(|file| !folders.iter().any(|folder| file.starts_with(folder))).collect()
+    };
+    let nowhere: [&str; 0] = [];
+    assert_eq!(outside("onward-migrate", "tokio_postgres", &["postgres/"]), nowhere);
+    assert_eq!(outside("onward-migrate", "tiberius", &["sqlserver/"]), nowhere);
+    assert_eq!(outside("onward-migrate", "refinery::", &["bridge.rs", "journal.rs", "runner.rs"]), nowhere);
+    assert_eq!(outside("onward-worker", "aws_sdk_sqs", &["queue/sqs/"]), nowhere);
+    let app = ["database.rs", "transaction/postgres.rs", "outbox/table.rs"];
+    assert_eq!(outside("onward", "tokio_postgres", &app), nowhere);
+    let app = ["database.rs", "transaction/sqlserver.rs", "outbox/table.rs", "telemetry/log.rs"];
+    assert_eq!(outside("onward", "tiberius", &app), nowhere);
 }
 
 #[test]
@@ -80,12 +135,4 @@ fn libraries_read_no_environment() {
 fn the_starter_is_short() {
     let main = fs::read_to_string(root().join("src/main.rs")).expect("is there");
     assert!(main.lines().count() < 60, "src/main.rs has become long");
-}
-
-#[test]
-fn the_rules_are_documented_by_their_table() {
-    let documented = fs::read_to_string(root().join("docs/rules.md")).expect("is there");
-    let said =
-        crate::support::run(crate::support::app().env("APP_ENV", "development").args(["script", "rules"]));
-    assert_eq!(documented, said.stdout, "write it anew: cargo run -- script rules > docs/rules.md");
 }

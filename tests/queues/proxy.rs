@@ -150,7 +150,7 @@ fn with_body(head: &str, body: &Value) -> Vec<u8> {
 fn error(status: u16, code: &str) -> Vec<u8> {
     let body = format!("{{\"__type\":\"com.amazonaws.sqs#{code}\",\"message\":\"injected\"}}");
     let head = format!(
-        "HTTP/1.1 {status} Fault\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
+        "HTTP/1.1 {status} QueueError\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     [head.into_bytes(), body.into_bytes()].concat()

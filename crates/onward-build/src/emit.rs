@@ -13,8 +13,8 @@ pub(crate) fn read(out: &Path) -> Option<Bundle<'static>> {
     Some(Bundle { manifest: manifest.into(), scripts: scripts.into() })
 }
 
-/// Writes what is embedded. The manifest goes last and is removed first, so that a build that was interrupted
-/// never leaves a manifest beside other texts.
+/// Writes the embedded files. It removes the old manifest first and writes the new one last, so an interrupted
+/// build never leaves a manifest beside other texts.
 pub(crate) fn write(out: &Path, history: &History) {
     let bundle = Bundle::write(history);
     let write = |name: &str, bytes: &[u8]| {

@@ -1,9 +1,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use onward_script::{Content, Finding, Folder, Lock, Rule};
+use onward_script::{Content, Finding, Folder, LOCK_FILE, Lock, Rule};
 
-/// Adds the commit that sealed a script to what is said about it, where the folder is in a git repository.
+/// Adds the commit that sealed a script to the help of its finding, if the folder is in a git repository.
 pub(crate) fn name_commits(root: &Path, folder: &Folder, findings: &mut [Finding]) {
     let mut broken = findings.iter_mut().filter(|finding| finding.rule == Rule::Sealed).peekable();
     if broken.peek().is_none() {
@@ -13,22 +13,22 @@ pub(crate) fn name_commits(root: &Path, folder: &Folder, findings: &mut [Finding
     for finding in broken {
         let sealed = lock.lines.iter().find(|line| folder.path_of(&line.name) == finding.file);
         let Some(line) = sealed else { continue };
-        let lock_path = folder.path_of("scripts.lock");
+        let lock_path = folder.path_of(LOCK_FILE);
         if let Some(commit) = sealing_commit(root, &lock_path, &line.digest.to_string()) {
             let restore = format!("git checkout {commit} -- {}", finding.file);
-            finding.help = format!("{}; it was sealed by {commit}: `{restore}`", finding.help);
+            finding.help = format!("{}; commit {commit} sealed it: `{restore}`", finding.help);
         }
     }
 }
 
 fn read_lock(folder: &Folder) -> Option<Lock> {
-    let entry = folder.entries.iter().find(|entry| entry.name == "scripts.lock")?;
+    let entry = folder.entries.iter().find(|entry| entry.name == LOCK_FILE)?;
     let Content::File(bytes) = &entry.content else { return None };
     Lock::parse(std::str::from_utf8(bytes).ok()?).ok()
 }
 
-/// The commit whose change to the lock brought in this digest. No git, or no repository, is no fault: the
-/// finding stands without it.
+/// The commit that added this digest to the lock. Without git or a repository there is no commit, and the
+/// finding stays as it is.
 fn sealing_commit(root: &Path, lock: &str, digest: &str) -> Option<String> {
     let search = format!("-S{digest}");
     let output = Command::new("git")

@@ -1,11 +1,11 @@
-//! The face of Onward for `build.rs`: reads a folder of SQL scripts, checks it, and embeds what it checked.
+//! The entry point of Onward for `build.rs`: reads a folder of SQL scripts, checks it and embeds it.
 //!
 //! ```no_run
 //! onward_build::embed("sql");
 //! ```
 //!
-//! A folder that breaks a rule stops `cargo build` with every problem, its file, line and remedy. The
-//! rules are documented in `docs/rules.md`.
+//! A folder that breaks a rule stops `cargo build`. The build reports every problem with its file, line and
+//! remedy. `docs/rules.md` documents the rules.
 
 mod emit;
 mod git;
@@ -15,14 +15,14 @@ mod report;
 use std::path::{Path, PathBuf};
 
 pub use onward_script::Dialect;
-use onward_script::{Checked, Known, Options, Severity};
+use onward_script::{CheckOptions, Checked, Known, Severity};
 
 pub use read::read_folder;
 
 /// Checks the PostgreSQL scripts in `folder`, a path from the package's root, and embeds them.
 ///
-/// Call it from `build.rs`; `onward::scripts!()` then holds exactly what was checked. Problems are reported
-/// to cargo, all at once: an error fails the build, a warning does not. The build script runs again when
+/// Call it from `build.rs`; `onward::scripts!()` then holds exactly the checked scripts. It reports all problems
+/// to cargo at once: an error fails the build, a warning does not. Cargo runs the build script again when
 /// anything in the folder changes, and only then.
 ///
 /// # Panics
@@ -32,7 +32,7 @@ pub fn embed(folder: &str) {
     configure().embed(folder);
 }
 
-/// Begins a configuration, for what [`embed`] leaves at its default.
+/// Starts a configuration, to change the defaults of [`embed`].
 #[must_use]
 pub fn configure() -> Build {
     Build { dialect: Dialect::Postgres }
@@ -60,7 +60,7 @@ impl Build {
     pub fn embed(self, folder: &str) {
         let root = PathBuf::from(cargo_variable("CARGO_MANIFEST_DIR"));
         let out = Path::new(&cargo_variable("OUT_DIR")).join("onward");
-        let options = Options { dialect: self.dialect, release: cargo_variable("PROFILE") == "release" };
+        let options = CheckOptions { dialect: self.dialect, release: cargo_variable("PROFILE") == "release" };
 
         report::rerun_if_changed(folder);
         let previous = emit::read(&out);
@@ -76,7 +76,7 @@ impl Build {
 
 /// Reads and checks a folder under `root`; a finding about a sealed script names the commit to restore.
 #[must_use]
-pub fn check_folder(root: &Path, folder: &str, options: Options, known: &Known<'_>) -> Checked {
+pub fn check_folder(root: &Path, folder: &str, options: CheckOptions, known: &Known<'_>) -> Checked {
     match read_folder(root, folder) {
         Ok(read) => {
             let mut checked = onward_script::check(&read, options, known);
@@ -92,5 +92,5 @@ pub fn check_folder(root: &Path, folder: &str, options: Options, known: &Known<'
 
 fn cargo_variable(name: &str) -> String {
     std::env::var(name)
-        .unwrap_or_else(|_| panic!("{name} is not set: `onward_build::embed` is called from a build script"))
+        .unwrap_or_else(|_| panic!("{name} is not set: call `onward_build::embed` from a build script"))
 }

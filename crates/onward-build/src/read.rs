@@ -8,7 +8,7 @@ use onward_script::{Content, Entry, Finding, Folder, Rule};
 ///
 /// # Errors
 ///
-/// A finding, if the folder itself cannot be listed; what is wrong with one entry is part of the folder.
+/// A finding, if the folder itself cannot be listed. A problem with one entry is part of the folder.
 pub fn read_folder(root: &Path, folder: &str) -> Result<Folder, Finding> {
     let unlisted = |error: io::Error| {
         let message = format!("the folder cannot be read: {error}");
@@ -32,7 +32,7 @@ fn read_entry(path: &Path) -> Content {
         },
         Ok(metadata) if metadata.is_dir() => Content::Other("a directory"),
         Ok(_) => Content::Other("a device, socket or pipe"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Content::Other("a link that leads nowhere"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Content::Other("a broken link"),
         Err(error) => Content::Unreadable(error.to_string()),
     }
 }

@@ -1,4 +1,4 @@
-//! What a build script says to cargo: <https://doc.rust-lang.org/cargo/reference/build-scripts.html>.
+//! The instructions of a build script to cargo: <https://doc.rust-lang.org/cargo/reference/build-scripts.html>.
 
 use std::io::Write as _;
 
@@ -8,8 +8,8 @@ pub(crate) fn rerun_if_changed(folder: &str) {
     say("rerun-if-changed", folder);
 }
 
-/// Reports each finding line by line. A build script that reported an error and exits with 0 fails the build
-/// without the dump of its output that a panic would bring.
+/// Reports each finding line by line. The build script then exits with 0: the reported error still fails the
+/// build, and without the dump of the output that a panic causes.
 pub(crate) fn findings(checked: &Checked) {
     for finding in &checked.findings {
         let instruction = match finding.severity {
@@ -25,5 +25,5 @@ pub(crate) fn findings(checked: &Checked) {
 
 fn say(instruction: &str, value: &str) {
     writeln!(std::io::stdout(), "cargo::{instruction}={value}")
-        .expect("cargo reads what a build script says");
+        .expect("cargo reads the output of a build script");
 }

@@ -1,11 +1,11 @@
-//! Folders as they come: of every size, with links, pipes and names from other systems.
+//! Folders of every size, with links, sockets and names from other tools.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use onward_build::check_folder;
-use onward_script::{Checked, Dialect, Known, Lock, Options, Severity, render};
+use onward_script::{CheckOptions, Checked, Dialect, Known, Lock, Severity, render};
 
 struct Project(tempfile::TempDir);
 
@@ -29,7 +29,7 @@ impl Project {
     }
 
     fn check(&self, dialect: Dialect) -> Checked {
-        let options = Options { dialect, release: false };
+        let options = CheckOptions { dialect, release: false };
         check_folder(self.root(), "sql", options, &Known::default())
     }
 }
@@ -44,7 +44,7 @@ fn errors(checked: &Checked) -> String {
 }
 
 #[test]
-fn a_folder_that_is_missing_or_empty_is_told_what_to_create() {
+fn the_error_about_a_missing_or_empty_folder_says_what_to_create() {
     let project = Project::new(&[]);
     let empty = errors(&project.check(Dialect::Postgres));
     assert!(empty.contains("error[baseline]"), "{empty}");
@@ -60,7 +60,7 @@ fn a_baseline_alone_is_a_history() {
 }
 
 #[test]
-fn ten_thousand_scripts_are_checked_to_the_last() {
+fn ten_thousand_scripts_are_all_checked() {
     let project = Project::new(&[("Baseline.sql", "SELECT 1;")]);
     for number in 1..=10_000 {
         let text = format!("INSERT INTO t VALUES ({number});\n");
@@ -75,7 +75,7 @@ fn ten_thousand_scripts_are_checked_to_the_last() {
 }
 
 #[test]
-fn names_from_other_systems_are_told_the_name_they_should_have() {
+fn a_name_from_another_tool_gets_a_suggested_name() {
     let names = [
         ("script-1.sql", "`Script-0001.sql`"),
         ("Script-0002.SQL", "`Script-0002.sql`"),
@@ -88,7 +88,7 @@ fn names_from_other_systems_are_told_the_name_they_should_have() {
     ];
     for (name, should) in names {
         let project = Project::new(&[("Baseline.sql", "SELECT 1;"), (name, "SELECT 1;")]);
-        // A file system that does not tell upper from lower case holds one file for the two.
+        // A file system that ignores case stores both names as one file.
         if fs::read_dir(project.sql()).expect("is there").count() == 1 {
             continue;
         }
@@ -104,7 +104,7 @@ fn names_from_other_systems_are_told_the_name_they_should_have() {
 }
 
 #[test]
-fn line_ends_and_marks_are_the_same_script() {
+fn line_ends_and_byte_order_marks_do_not_change_the_digest() {
     let texts = ["SELECT 1;\nSELECT 2;\n", "SELECT 1;\r\nSELECT 2;\r\n", "\u{feff}SELECT 1;\r\nSELECT 2;\n"];
     let digests = texts.map(|text| {
         let history = Project::new(&[("Baseline.sql", text)]).check(Dialect::Postgres).history;
@@ -115,7 +115,7 @@ fn line_ends_and_marks_are_the_same_script() {
 }
 
 #[test]
-fn a_squashed_baseline_goes_on_at_its_number() {
+fn scripts_follow_the_number_of_a_squashed_baseline() {
     let baseline = ("Baseline-0048.sql", "SELECT 1;");
     let history =
         Project::new(&[baseline, ("Script-0049.sql", "SELECT 1;")]).check(Dialect::Postgres).history;
@@ -134,7 +134,7 @@ mod unix {
     use super::*;
 
     #[test]
-    fn a_link_is_what_it_leads_to() {
+    fn a_link_has_the_content_of_its_target() {
         let project = Project::new(&[("Baseline.sql", "SELECT 1;")]);
         let elsewhere = project.root().join("elsewhere.sql");
         fs::write(&elsewhere, "SELECT 2;").expect("is writable");
@@ -143,11 +143,11 @@ mod unix {
         assert_eq!(history.scripts[0].text(), "SELECT 2;");
         fs::remove_file(elsewhere).expect("is there");
         let found = errors(&project.check(Dialect::Postgres));
-        assert!(found.contains("Script-0001.sql") && found.contains("a link that leads nowhere"), "{found}");
+        assert!(found.contains("Script-0001.sql") && found.contains("a broken link"), "{found}");
     }
 
     #[test]
-    fn what_is_no_file_is_named() {
+    fn an_entry_that_is_not_a_file_is_reported() {
         let project = Project::new(&[("Baseline.sql", "SELECT 1;")]);
         fs::create_dir(project.sql().join("Script-0001.sql")).expect("is writable");
         let _socket = UnixListener::bind(project.sql().join("Script-0002.sql")).expect("is writable");
@@ -157,7 +157,7 @@ mod unix {
     }
 
     #[test]
-    fn a_name_that_is_no_text_is_shown_as_well_as_it_can_be() {
+    fn a_name_that_is_not_utf8_is_shown_with_replacement_characters() {
         let project = Project::new(&[("Baseline.sql", "SELECT 1;")]);
         let name = OsStr::from_bytes(b"Script-\xff0001.sql");
         fs::write(project.sql().join(name), "SELECT 1;").expect("is writable");
@@ -169,7 +169,7 @@ mod unix {
     }
 }
 
-/// Two branches that add the same number meet in the lock: git cannot merge them, whatever the scripts say.
+/// Two branches that add the same number both append to the lock, so git cannot merge them.
 #[test]
 fn two_branches_that_add_the_same_number_conflict_in_git() {
     let project = Project::new(&[("Baseline.sql", "SELECT 1;")]);
@@ -208,7 +208,7 @@ fn two_branches_that_add_the_same_number_conflict_in_git() {
     let found = errors(&project.check(Dialect::Postgres));
     assert!(found.contains("scripts.lock"), "a build names the lock, too:\n{found}");
 
-    // Taking one side's lock does not hide the other's script either.
+    // The lock of one side does not accept the script of the other side either.
     assert!(git(&["checkout", "--ours", "."]).0);
     fs::write(project.sql().join("Script-0001.sql"), "SELECT 'theirs';\n").expect("is writable");
     let found = errors(&project.check(Dialect::Postgres));

@@ -8,7 +8,7 @@ use hyper::service::service_fn;
 use crate::error::Error;
 use crate::loopback::{self, Loopback};
 
-/// A stub that stands for an external HTTP service: it answers every request with 200 and its own body.
+/// A stub of an external HTTP service: it answers every request with 200 and the body of the request.
 #[derive(Debug)]
 pub struct Echo {
     url: String,

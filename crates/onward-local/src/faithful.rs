@@ -15,8 +15,8 @@ use rustack_sqs_model::error::{SqsError, SqsErrorCode};
 use rustack_sqs_model::operations::SqsOperation;
 use serde_json::{Value, json};
 
-/// The embedded server's handler, with the checks that SQS makes and it does not: ranges of numbers, receipt
-/// handles that are none, and batches of which some entries are wrong.
+/// The handler of the embedded server, with the checks of SQS that the server lacks: ranges of numbers, invalid
+/// receipt handles, and batches with some invalid entries.
 #[derive(Debug)]
 pub(crate) struct Faithful {
     inner: Arc<RustackSqsHandler>,
@@ -66,7 +66,7 @@ fn internal(error: impl std::fmt::Display) -> SqsError {
     SqsError::internal_error(error.to_string())
 }
 
-/// SQS takes `maxReceiveCount` as a number and as a string, and most clients send a string.
+/// SQS accepts `maxReceiveCount` as a number and as a string, and most clients send a string.
 fn read_redrive_policy(request: &mut Value) {
     let Some(text) = request["Attributes"]["RedrivePolicy"].as_str() else { return };
     let Ok(mut policy) = serde_json::from_str::<Value>(text) else { return };
@@ -84,7 +84,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("WaitTimeSeconds", 0, 20),
 ];
 
-/// What is wrong with a request, or with one entry of a batch.
+/// Checks a request, or one entry of a batch.
 fn check(request: &Value) -> Result<(), SqsError> {
     for (name, least, most) in RANGES {
         let value = request[*name].as_i64();
@@ -108,7 +108,7 @@ fn is_receipt_handle(handle: &str) -> bool {
     handle.len() >= 48 && handle.chars().all(base64)
 }
 
-/// Takes the entries that SQS would refuse out of a batch, each with the reason.
+/// Removes the entries that SQS would refuse from a batch, and returns the ID and the error of each.
 fn split_off_refused(request: &mut Value) -> Result<Vec<(Value, SqsError)>, SqsError> {
     let Some(entries) = request["Entries"].as_array_mut() else { return Ok(Vec::new()) };
     let mut ids = HashSet::new();

@@ -1,5 +1,5 @@
-//! What a developer's machine needs and production never has: a private PostgreSQL, an SQS-compatible queue in
-//! the process, and a stub that answers like an external HTTP service.
+//! The services of a developer's machine, which production never has: a private PostgreSQL, an SQS-compatible
+//! queue in the process, and a stub of an external HTTP service.
 
 mod echo;
 mod error;

@@ -21,7 +21,7 @@ impl Drop for Loopback {
     }
 }
 
-/// Binds `port`, or the next free one among the hundred after it; 0 takes any.
+/// Binds `port`, or the next free one among the hundred after it; 0 takes any free port.
 pub(crate) async fn bind(port: u16) -> Result<(TcpListener, SocketAddr), Error> {
     let last = if port == 0 { 0 } else { port.saturating_add(100) };
     let mut reason = None;
@@ -39,8 +39,8 @@ pub(crate) async fn bind(port: u16) -> Result<(TcpListener, SocketAddr), Error> 
 }
 
 fn unbound(port: u16, reason: &std::io::Error) -> Error {
-    let message = format!("no loopback port from {port} on can be opened: {reason}");
-    Error::new(message, "end what uses these ports, or set QUEUE_URL to a queue of your own")
+    let message = format!("cannot open a loopback port from {port} on: {reason}");
+    Error::new(message, "stop the programs that use these ports, or set QUEUE_URL to a queue of your own")
 }
 
 /// Serves each connection in a task of its own.
@@ -66,7 +66,7 @@ where
             let service = service.clone();
             connections.spawn(async move {
                 if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "small answers may be late");
+                    tracing::debug!(%error, "TCP_NODELAY cannot be set, so small answers may be late");
                 }
                 let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 if let Err(error) = connection.await {

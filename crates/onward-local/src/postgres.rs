@@ -6,20 +6,20 @@ use std::process::{Command, Output, Stdio};
 
 use crate::error::Error;
 
-/// A PostgreSQL server of our own: the machine's binaries, a data folder, a loopback port.
+/// A private PostgreSQL server: the machine's binaries, a data folder, a loopback port.
 ///
-/// Any number of processes may use the same folder at once. The first one starts the server, the last one stops
-/// it; one that a crash left running is found by its `postmaster.pid` and used. As the server refuses to run as
-/// root, it then runs as an unprivileged user.
+/// Any number of processes may use the same folder at once. The first one starts the server, and the last one
+/// stops it. A server that still runs after a crash is found by its `postmaster.pid` and used again. PostgreSQL
+/// refuses to run as root, so a process of root starts it as an unprivileged user.
 ///
-/// It is made for development and tests: it does not wait for the disk (`fsync=off`), so that a power failure
-/// may cost its data.
+/// It is for development and tests: it does not wait for the disk (`fsync=off`), so a power failure may
+/// destroy its data.
 #[derive(Debug)]
 pub struct PrivatePostgres {
     cluster: Cluster,
     port: u16,
     password: String,
-    /// Held shared by every user of the server; who can hold it alone is the last one.
+    /// Every user of the server holds a shared lock on it. A user that gets an exclusive lock is the last one.
     users: File,
 }
 
@@ -30,7 +30,7 @@ struct Cluster {
     account: Option<Account>,
 }
 
-/// Whom the server runs as when we are root.
+/// The account that runs the server when this process runs as root.
 #[cfg(unix)]
 #[derive(Debug, Clone, Copy)]
 struct Account {
@@ -38,7 +38,7 @@ struct Account {
     gid: u32,
 }
 
-/// Windows' server sheds an administrator's rights by itself.
+/// On Windows the server itself drops the rights of an administrator.
 #[cfg(not(unix))]
 #[derive(Debug, Clone, Copy)]
 enum Account {}
@@ -46,11 +46,11 @@ enum Account {}
 const USER: &str = "app";
 
 impl PrivatePostgres {
-    /// Starts the server whose data lies in `home`, or joins it if it runs.
+    /// Starts the server with its data in `home`, or joins the server if it runs already.
     ///
     /// # Errors
     ///
-    /// If there are no PostgreSQL binaries, or they cannot work with the folder.
+    /// If there are no PostgreSQL binaries, or they cannot use the folder.
     pub fn start(home: &Path) -> Result<Self, Error> {
         let cluster = Cluster::find(home)?;
         let home = &cluster.home;
@@ -70,14 +70,14 @@ impl PrivatePostgres {
         Ok(Self { port, password: password.trim().to_owned(), cluster, users })
     }
 
-    /// The address of a database in it; the database `app` exists from the start. It holds the password, which
-    /// is not for logs.
+    /// The address of a database in it; the database `app` exists from the start. The address contains the
+    /// password, so do not log it.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{USER}:{}@127.0.0.1:{}/{database}?sslmode=disable", self.password, self.port)
     }
 
-    /// A file with which `psql` finds the password: `PGPASSFILE=… psql …`.
+    /// The file from which `psql` reads the password: `PGPASSFILE=… psql …`.
     #[must_use]
     pub fn passfile(&self) -> PathBuf {
         self.cluster.home.join("pgpass")
@@ -108,7 +108,7 @@ impl PrivatePostgres {
 
 fn unusable(path: &Path, error: &io::Error) -> Error {
     let message = format!("{} cannot be used: {error}", path.display());
-    Error::new(message, "correct its owner and permissions, or delete it: it is made anew")
+    Error::new(message, "correct its owner and permissions, or delete it: the next start creates it again")
 }
 
 fn lock_file(home: &Path, name: &str) -> Result<File, Error> {
@@ -139,7 +139,7 @@ impl Cluster {
         self.data().join("server.log")
     }
 
-    /// A new cluster with a random password: loopback ports are open to every user of the machine.
+    /// Creates a cluster with a random password: loopback ports are open to every user of the machine.
     fn create(&self) -> Result<(), Error> {
         let data = self.data();
         fs::create_dir_all(&data).map_err(|error| unusable(&data, &error))?;
@@ -150,7 +150,7 @@ impl Cluster {
         let pgpass = format!("127.0.0.1:*:*:{USER}:{password}\n");
         write_private(&self.home.join("pgpass"), &pgpass)?;
 
-        // initdb reads the password as the server's user, who may not read ours.
+        // initdb runs as the server's user, who cannot read our password file.
         let handed_over = data.with_extension("pw");
         write_private(&handed_over, &password)?;
         self.give_away(&handed_over)?;
@@ -161,17 +161,19 @@ impl Cluster {
         fs::remove_file(&handed_over).map_err(|error| unusable(&handed_over, &error))?;
         created.map_err(|reason| {
             let message = format!("initdb failed: {reason}");
-            Error::new(message, "mend what it says, or set DATABASE_URL to a database of your own")
+            Error::new(message, "correct the reported problem, or set DATABASE_URL to a database of your own")
         })?;
         self.create_database()
     }
 
-    /// The database of the app itself, made by the single-user server before the first start.
+    /// Creates the database of the app with the single-user server, before the first start.
     fn create_database(&self) -> Result<(), Error> {
         let mut single = self.command("postgres");
         single.arg("--single").args(["-c", "fsync=off"]).arg("-D").arg(self.data()).arg("postgres");
-        let failed =
-            |reason: String| Error::new(format!("the database was not created: {reason}"), "see the message");
+        let failed = |reason: String| {
+            let message = format!("the database was not created: {reason}");
+            Error::new(message, "correct the reported problem, or set DATABASE_URL to a database of your own")
+        };
         single.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = single.spawn().map_err(|error| failed(error.to_string()))?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -191,14 +193,14 @@ impl Cluster {
             Some(0) => Ok(true),
             Some(3) => Ok(false),
             _ => Err(Error::new(
-                format!("pg_ctl cannot judge {}: {}", self.data().display(), text(&output)),
-                "delete the folder: it is made anew",
+                format!("pg_ctl cannot read the status of {}: {}", self.data().display(), text(&output)),
+                "delete the folder: the next start creates it again",
             )),
         }
     }
 
-    /// Starts the server in a session of its own, where a Ctrl-C of the terminal does not reach it, and returns
-    /// when it accepts connections.
+    /// Starts the server and returns when it accepts connections. The server has a session of its own, so a
+    /// Ctrl-C in the terminal does not reach it.
     fn start(&self) -> Result<(), Error> {
         let port = free_port().map_err(|error| unusable(&self.home, &error))?;
         let options = format!(
@@ -208,7 +210,7 @@ impl Cluster {
         let mut start = self.command("pg_ctl");
         start.args(["start", "-w", "-s", "-t", "60", "-D"]).arg(self.data());
         start.arg("-l").arg(self.log()).arg("-o").arg(options);
-        // The server inherits what pg_ctl has, and a pipe that stays open would be waited for.
+        // The server inherits the streams of pg_ctl. It would keep a pipe open, and we would wait for its end.
         start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let status = start.status().map_err(|error| unusable(&self.binaries, &error))?;
         if status.success() {
@@ -218,7 +220,10 @@ impl Cluster {
         let lines: Vec<_> = log.lines().rev().take(5).collect();
         let tail: Vec<_> = lines.into_iter().rev().collect();
         let message = format!("the private PostgreSQL did not start:\n    {}", tail.join("\n    "));
-        let help = format!("mend what it says, or delete {}: it is made anew", self.home.display());
+        let help = format!(
+            "correct what the log reports, or delete {}: the next start creates it again",
+            self.home.display()
+        );
         Err(Error::new(message, help))
     }
 
@@ -226,7 +231,7 @@ impl Cluster {
         let mut stop = self.command("pg_ctl");
         stop.args(["stop", "-w", "-s", "-m", "fast", "-D"]).arg(self.data());
         run(&mut stop).map_err(|reason| {
-            let help = format!("end it with `pg_ctl stop -D {}`", self.data().display());
+            let help = format!("stop it with `pg_ctl stop -D {}`", self.data().display());
             Error::new(format!("the private PostgreSQL did not stop: {reason}"), help)
         })
     }
@@ -242,7 +247,7 @@ impl Cluster {
 
     fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.binaries.join(name));
-        // A folder that the server's user cannot enter would be an error of its own.
+        // The server's user may be unable to enter our current folder, and then the command would fail.
         command.current_dir(&self.home).env("LC_ALL", "C");
         for variable in ["PGDATA", "PGPORT", "PGHOST", "PGUSER", "PGDATABASE", "PGPASSWORD", "PGOPTIONS"] {
             command.env_remove(variable);
@@ -298,11 +303,14 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&both).trim().to_owned()
 }
 
-/// The folder with `initdb`, `postgres` and `pg_ctl`: what `ONWARD_POSTGRES_BIN` names, else on PATH, where `pg_config` says, or where the systems put it.
+/// Finds the folder with `initdb`, `postgres` and `pg_ctl`.
+///
+/// `ONWARD_POSTGRES_BIN` names the folder. Without this variable, the search covers PATH, the folder that
+/// `pg_config` prints, and the usual folders of each system.
 ///
 /// # Errors
 ///
-/// If there is none, with the command that installs one.
+/// If there is no such folder; the error names the commands that install the binaries.
 pub fn find_binaries() -> Result<PathBuf, Error> {
     if let Some(chosen) = std::env::var_os("ONWARD_POSTGRES_BIN") {
         let chosen = PathBuf::from(chosen);
@@ -333,7 +341,7 @@ fn no_binaries() -> Error {
     )
 }
 
-/// Where distributions and installers put the binaries, the newest version first.
+/// The folders where distributions and installers put the binaries, the newest version first.
 fn usual_places() -> Vec<PathBuf> {
     const VERSIONED: &[(&str, &str)] = &[
         ("/usr/lib/postgresql", "bin"),
@@ -345,7 +353,7 @@ fn usual_places() -> Vec<PathBuf> {
     ];
     let mut places = Vec::new();
     for (parent, bin) in VERSIONED {
-        // Red Hat's folders are siblings called pgsql-17; the others have one folder a version.
+        // Red Hat has sibling folders such as pgsql-17; the others have one folder for each version.
         let (folder, prefix) = match *parent {
             "/usr/pgsql" => (Path::new("/usr"), "pgsql-"),
             "/opt/homebrew/opt" | "/usr/local/opt" => (Path::new(*parent), "postgresql"),
@@ -368,7 +376,7 @@ fn usual_places() -> Vec<PathBuf> {
     places
 }
 
-/// Whom to run the server as: nobody else, unless we are root.
+/// The account that must run the server: `None`, unless this process runs as root.
 #[cfg(unix)]
 fn account() -> Result<Option<Account>, Error> {
     if !rustix::process::geteuid().is_root() {
@@ -394,7 +402,7 @@ fn account() -> Result<Option<Account>, Error> {
     Ok(None)
 }
 
-/// The folder itself, or one outside: a folder below `/root` cannot be entered by the server's user.
+/// The folder itself, or a folder elsewhere if the server's user cannot enter it, for example below `/root`.
 #[cfg(unix)]
 fn reachable(home: PathBuf) -> Result<PathBuf, Error> {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::faithful::Faithful;
 use crate::loopback::{self, Loopback};
 
-/// The port that the queue of a development launch has, unless something else has it already.
+/// The port of the queue in a development launch, unless another program uses it already.
 pub const QUEUE_PORT: u16 = 9324;
 
 /// How often a message is received before it goes to the dead-letter queue.
@@ -17,8 +17,8 @@ const MAX_RECEIVE_COUNT: u32 = 5;
 
 /// An SQS-compatible server in this process, on a loopback port, so that any SQS client can use it.
 ///
-/// Its messages live in memory and end with it. What it does otherwise than Amazon SQS is known and tested: one
-/// group of a FIFO queue yields one message a receive, bodies are limited to 256 KiB, and there are no message
+/// Its messages are in memory and are lost when it stops. Tests record its differences from Amazon SQS. A
+/// receive returns at most one message of a FIFO group, and a body has at most 256 KiB. There are no message
 /// move tasks, no retention and no `AWSTraceHeader`.
 #[derive(Debug)]
 pub struct LocalQueue {
@@ -28,7 +28,7 @@ pub struct LocalQueue {
 }
 
 impl LocalQueue {
-    /// Starts it on `port`, or on the next free one; 0 takes any.
+    /// Starts it on `port`, or on the next free one; 0 takes any free port.
     ///
     /// # Errors
     ///
@@ -50,12 +50,12 @@ impl LocalQueue {
         &self.endpoint
     }
 
-    /// Creates a queue with a dead-letter queue behind it, `NAME-dead`, and returns its URL; a name that ends in
-    /// `.fifo` makes both FIFO queues. One that exists already is left as it is.
+    /// Creates a queue with a dead-letter queue, `NAME-dead`, and returns its URL. A name that ends in `.fifo`
+    /// makes both FIFO queues. A queue that exists already stays as it is.
     ///
     /// # Errors
     ///
-    /// If the name is not one that SQS allows.
+    /// If SQS does not allow the name.
     pub async fn create(&self, name: &str) -> Result<String, Error> {
         let dead_name = match name.strip_suffix(".fifo") {
             Some(stem) => format!("{stem}-dead.fifo"),
@@ -83,7 +83,6 @@ impl LocalQueue {
 }
 
 fn refused(error: rustack_sqs_model::error::SqsError) -> Error {
-    let help =
-        "queue names have up to 80 letters, digits, `-` and `_`, and `.fifo` at the end of a FIFO queue's";
+    let help = "use up to 80 letters, digits, `-` and `_`; the name of a FIFO queue ends in `.fifo`";
     Error::new(format!("the local queue was not created: {}", error.message), help)
 }

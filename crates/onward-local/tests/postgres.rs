@@ -1,4 +1,4 @@
-//! The private server, as several processes and threads of a developer's machine share it.
+//! Several processes and threads of a developer's machine share the private server.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::thread;
 use onward_local::PrivatePostgres;
 
 #[test]
-fn threads_of_one_process_share_a_server_and_the_last_one_ends_it() {
+fn threads_of_one_process_share_a_server_and_the_last_one_stops_it() {
     let home =
         tempfile::Builder::new().prefix("shared").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("is made");
     let server = PrivatePostgres::start(home.path()).expect("PostgreSQL starts");
@@ -28,17 +28,17 @@ fn threads_of_one_process_share_a_server_and_the_last_one_ends_it() {
         }
     });
 
-    assert!(TcpStream::connect(address(&url)).is_ok(), "a user is left, and so is the server");
+    assert!(TcpStream::connect(address(&url)).is_ok(), "a user is left, so the server still runs");
     drop(server);
-    assert!(TcpStream::connect(address(&url)).is_err(), "the last user has ended the server");
+    assert!(TcpStream::connect(address(&url)).is_err(), "the last user has stopped the server");
 }
 
 #[test]
-fn a_folder_that_is_a_file_is_named() {
+fn the_error_names_a_path_that_is_not_a_folder() {
     let home = tempfile::tempdir().expect("is made");
     let file = home.path().join("postgres");
     std::fs::write(&file, "").expect("is written");
-    let error = PrivatePostgres::start(Path::new(&file)).expect_err("is no folder");
+    let error = PrivatePostgres::start(Path::new(&file)).expect_err("is not a folder");
     assert!(error.to_string().contains(&file.display().to_string()), "{error}");
 }
 

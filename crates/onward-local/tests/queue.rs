@@ -1,5 +1,5 @@
-//! The embedded server through the AWS SDK: what it does as Amazon SQS documents it, and what it is known to do
-//! otherwise. A known deviation is a test too, so that a better server is noticed.
+//! The embedded server through the AWS SDK: where it does what Amazon SQS documents, and where it deviates. Each
+//! known deviation is a test too, so that a better server makes that test fail.
 
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,7 @@ async fn a_received_message_is_hidden_and_comes_back_unless_it_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_visibility_of_zero_gives_the_message_back_at_once() {
+async fn a_visibility_timeout_of_zero_returns_the_message_at_once() {
     let queue = queue("orders").await;
     queue.send("a").await;
     let message = queue.receive_one(0, 600).await;
@@ -129,7 +129,7 @@ async fn max_receive_count_may_be_a_string() {
 }
 
 #[tokio::test]
-async fn what_is_out_of_range_is_refused() {
+async fn a_value_out_of_range_is_refused() {
     let queue = queue("orders").await;
     let (client, url) = (&queue.client, &queue.url);
     let receive = || client.receive_message().queue_url(url);
@@ -145,13 +145,13 @@ async fn what_is_out_of_range_is_refused() {
     let late = client.send_message().queue_url(url).message_body("x").delay_seconds(901).send().await;
     assert_eq!(code(&late.expect_err("is out of range")), "InvalidParameterValue");
     let garbage = client.delete_message().queue_url(url).receipt_handle("garbage").send().await;
-    assert_eq!(code(&garbage.expect_err("is no handle")), "ReceiptHandleIsInvalid");
+    assert_eq!(code(&garbage.expect_err("is not a handle")), "ReceiptHandleIsInvalid");
     let missing = receive().queue_url(format!("{url}-missing")).send().await;
     assert!(code(&missing.expect_err("is missing")).contains("NonExistentQueue"));
 }
 
 #[tokio::test]
-async fn a_batch_is_done_but_for_the_entries_that_are_refused() {
+async fn a_batch_succeeds_except_for_its_refused_entries() {
     let queue = queue("orders").await;
     let entries = ["good", "late"].map(|id| {
         let entry = SendMessageBatchRequestEntry::builder().id(id).message_body(id);
@@ -184,7 +184,7 @@ async fn a_batch_is_done_but_for_the_entries_that_are_refused() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_wrong_as_a_whole_is_refused_as_a_whole() {
+async fn an_invalid_batch_is_refused_as_a_whole() {
     let queue = queue("orders").await;
     let entry = |id: String| {
         DeleteMessageBatchRequestEntry::builder().id(id).receipt_handle("x").build().expect("is whole")
@@ -232,7 +232,7 @@ async fn a_message_group_is_in_order_and_waits_for_its_first_message() {
 }
 
 #[tokio::test]
-async fn a_deduplication_id_is_sent_once() {
+async fn a_second_message_with_the_same_deduplication_id_is_dropped() {
     let queue = fifo().await;
     let send = queue.client.send_message().queue_url(&queue.url).message_body("again");
     send.message_group_id("c").message_deduplication_id("b1").send().await.expect("is taken");
@@ -249,7 +249,7 @@ async fn a_deduplication_id_is_sent_once() {
 
 /// Amazon SQS: "you may receive as many messages with the same group as possible".
 #[tokio::test]
-async fn known_deviation_one_receive_brings_one_message_of_a_group() {
+async fn known_deviation_a_receive_returns_one_message_of_a_group() {
     let queue = fifo().await;
     let first = queue.receive(0, 600).await;
     assert_eq!(bodies(&first).iter().filter(|body| body.starts_with('a')).count(), 1, "{first:?}");

@@ -4,11 +4,12 @@ use onward_script::Script;
 use refinery::traits::r#async::{AsyncQuery, AsyncTransaction};
 use refinery::{AsyncMigrate, Migration, Runner};
 
-use crate::engine::{Engine, Step, StepError};
-use crate::error::{Error, ErrorKind};
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, StepError};
+use crate::event::Event;
 use crate::journal::{JOURNAL, to_refinery};
 use crate::plan::Transaction;
-use crate::progress::Event;
+use crate::step::Step;
 
 /// refinery's connection over one of our engines.
 ///
@@ -40,7 +41,7 @@ pub(crate) async fn run<'a, E: Engine>(
 ) -> Result<(), Failure<'a>> {
     let (scripts, alone) = (transaction.scripts(), matches!(transaction, Transaction::None(_)));
     let migrations: Vec<_> =
-        scripts.iter().map(|script| to_refinery(script)).collect::<Result<_, _>>().map_err(refused)?;
+        scripts.iter().map(|script| to_refinery(script)).collect::<Result<_, _>>().map_err(plan_refused)?;
     let steps = scripts.iter().zip(&migrations).map(|(script, migration)| step(script, migration)).collect();
     let mut runner = Runner::new(&migrations).set_grouped(scripts.len() > 1).set_abort_missing(false);
     runner.set_migration_table_name(JOURNAL);
@@ -48,13 +49,13 @@ pub(crate) async fn run<'a, E: Engine>(
     let outcome = runner.run_async(&mut bridge).await;
     match (bridge.failure, outcome) {
         (Some(failure), _) => Err(failure),
-        (None, Err(error)) => Err(refused(error)),
+        (None, Err(error)) => Err(plan_refused(error)),
         (None, Ok(_)) => Ok(()),
     }
 }
 
-fn refused<'a>(error: refinery::Error) -> Failure<'a> {
-    let help = "this is a fault of the product; please report it";
+fn plan_refused<'a>(error: refinery::Error) -> Failure<'a> {
+    let help = "this is a fault of Onward; please report it";
     Failure::Other(Error::new(ErrorKind::Database, format!("refinery refused the plan: {error}"), help))
 }
 

@@ -1,49 +1,13 @@
 use std::fmt;
-use std::ops::Range;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use onward_script::Script;
 
-use crate::error::Error;
-use crate::journal::JournalRow;
+use crate::error::{Error, StepError};
+use crate::journal::Observed;
+use crate::step::Step;
 
-/// What the database says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Observed {
-    /// The journal's rows in order; none where the table does not exist.
-    pub journal: Option<Vec<JournalRow>>,
-    /// Whether the schema holds tables, views or sequences beside the journal.
-    pub has_tables: bool,
-}
-
-/// Who applies, for the journal.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Identity {
-    /// The host's name.
-    pub host: String,
-    /// The app's version.
-    pub app_version: String,
-}
-
-/// One script to run, and what its journal row says.
-#[derive(Debug, Clone)]
-pub struct Step<'a> {
-    /// The script.
-    pub script: &'a Script,
-    /// Its name in the journal.
-    pub journal_name: String,
-    /// refinery's checksum.
-    pub checksum: u64,
-    /// When it is applied, RFC 3339, UTC.
-    pub applied_on: String,
-    /// The floor from this script on.
-    pub floor: i32,
-    /// Who applies it.
-    pub identity: &'a Identity,
-}
-
-/// What differs between databases. Each method is one exchange; the order of the calls is the runner's.
+/// What differs between databases. Each method is one exchange; the runner decides the order of the calls.
 pub trait Engine: Send {
     /// Reads the journal, or whether the schema is empty; needs no more rights than to read.
     fn observe(&mut self) -> impl Future<Output = Result<Observed, Error>> + Send;
@@ -74,18 +38,36 @@ pub trait Engine: Send {
     /// Writes the rows of scripts whose effect is there already, all or none.
     fn record(&mut self, steps: &[Step<'_>]) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// What a diagnosis wants to know of the session and its server.
-    fn surroundings(&mut self) -> impl Future<Output = Result<Surroundings, Error>> + Send;
+    /// What a diagnosis needs to know about the session and its server.
+    fn server_info(&mut self) -> impl Future<Output = Result<ServerInfo, Error>> + Send;
 
     /// The messages that the server has sent since the last call: `NOTICE`, `PRINT`.
     fn notices(&mut self) -> Vec<String>;
 
-    /// What ends a statement that the session runs, over a connection of its own; none where the session itself does it,
-    /// see [`Engine::abandon`].
+    /// Ends a statement that the session runs, over a connection of its own; none where the session does it itself, see
+    /// [`Engine::abandon`].
     fn canceller(&self) -> Option<Canceller>;
 
-    /// Ends on the server what was begun and is no longer waited for, as well as can be; the session is not used again.
+    /// Ends on the server what the session had started and nobody waits for, as far as possible. The session is not used
+    /// again.
     fn abandon(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// How a session is opened.
+///
+/// ```
+/// use std::time::Duration;
+/// use onward_migrate::SessionOptions;
+///
+/// let lock_timeout = Some(Duration::from_secs(5));
+/// let options = SessionOptions { application_name: "shop migrate".to_owned(), lock_timeout };
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct SessionOptions {
+    /// What the server's list of sessions shows.
+    pub application_name: String,
+    /// How long a statement may wait for a lock of another session; without a limit by default.
+    pub lock_timeout: Option<Duration>,
 }
 
 /// Ends what a session runs, from outside of it.
@@ -113,9 +95,9 @@ impl fmt::Debug for Canceller {
     }
 }
 
-/// What a session says of itself and its server.
+/// What a session knows about itself and its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct ServerInfo {
     /// Whether the role may create tables in its schema, as a migration does.
     pub may_create: bool,
     /// Whether the connection is encrypted, where the server tells.
@@ -124,44 +106,4 @@ pub struct Surroundings {
     pub clock_ms: i64,
     /// How many connections the server takes.
     pub max_connections: u32,
-}
-
-/// Why a step failed.
-#[derive(Debug)]
-pub enum StepError {
-    /// The server refused a statement.
-    Server(Box<ServerError>),
-    /// The connection ended while the step ran, so that its outcome is read from the journal next time.
-    Lost(String),
-}
-
-/// What a server said of a statement.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ServerError {
-    /// SQLSTATE, or SQL Server's error number.
-    pub code: String,
-    /// The message.
-    pub message: String,
-    /// More of it.
-    pub detail: Option<String>,
-    /// What the server advises.
-    pub hint: Option<String>,
-    /// Where inside a function or procedure it happened.
-    pub context: Option<String>,
-    /// The exact place: a byte offset into the script's text.
-    pub position: Option<usize>,
-    /// The statement's or batch's bytes in the script's text.
-    pub statement: Option<Range<usize>>,
-    /// Which batch of how many, where the script has several.
-    pub batch: Option<(usize, usize)>,
-    /// Whether the statement was not the script's but the one that writes the journal.
-    pub in_journal: bool,
-    /// Whether the script ended the migrator's transaction, so that what it did before may stay.
-    pub transaction_ended: bool,
-}
-
-impl fmt::Display for ServerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)
-    }
 }

@@ -1,8 +1,9 @@
 use std::fmt;
+use std::ops::Range;
 
 use onward_script::{History, Script, line_column};
 
-use crate::engine::{ServerError, StepError};
+use crate::journal::JOURNAL;
 use crate::state::{Divergence, SchemaState, Status};
 
 /// Why a migration, or the look at a schema, failed: what, and what to do about it.
@@ -22,7 +23,7 @@ pub struct Error {
 pub enum ErrorKind {
     /// The address of the database is malformed.
     Configuration,
-    /// An option asks for something that there is not.
+    /// An option asks for something that does not exist.
     Usage,
     /// The database cannot be reached, or the connection ended.
     Unreachable,
@@ -30,9 +31,9 @@ pub enum ErrorKind {
     Credentials,
     /// The user may not do it.
     Permission,
-    /// It was told to stop.
+    /// The migration was told to stop.
     Interrupted,
-    /// Another migrator has the lock for longer than was waited.
+    /// Another migrator held the lock for longer than the wait.
     Locked,
     /// The schema state does not allow it.
     State(Box<Status>),
@@ -62,7 +63,7 @@ impl Error {
                 let message = format!("the journal contradicts this binary:\n  - {}", list.join("\n  - "));
                 let half_done = |divergence: &Divergence| matches!(divergence, Divergence::HalfDone { .. });
                 let help = if status.divergences.iter().all(half_done) {
-                    "nothing else runs before that is done"
+                    "do that first: nothing else runs before"
                 } else {
                     "deploy the binary that belongs to the database, or restore its scripts"
                 };
@@ -86,23 +87,81 @@ impl Error {
                 );
                 (message, "deploy a newer binary")
             }
-            SchemaState::Current => ("the schema is current".to_owned(), "nothing is to be done"),
+            SchemaState::Current => ("the schema is current".to_owned(), "there is nothing to do"),
         };
         Self::new(ErrorKind::State(Box::new(status.clone())), message, help)
     }
 }
 
+impl Error {
+    /// What happened, with the report of a script that failed, and without what to do.
+    #[must_use]
+    pub fn report(&self) -> String {
+        match &self.kind {
+            ErrorKind::Script(failure) => format!("{}\n{failure}", self.message),
+            _ => self.message.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        if let ErrorKind::Script(failure) = &self.kind {
-            write!(f, "\n{failure}")?;
-        }
-        write!(f, "\n  help: {}", self.help)
+        write!(f, "{}\n  help: {}", self.report(), self.help)
     }
 }
 
 impl std::error::Error for Error {}
+
+/// Why a step failed.
+#[derive(Debug)]
+pub enum StepError {
+    /// The server refused a statement.
+    Server(Box<ServerError>),
+    /// The connection ended while the step ran, so that its outcome is read from the journal next time.
+    Lost(String),
+}
+
+/// What a server said of a statement.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServerError {
+    /// SQLSTATE, or SQL Server's error number.
+    pub code: String,
+    /// The message.
+    pub message: String,
+    /// More of it.
+    pub detail: Option<String>,
+    /// What the server advises.
+    pub hint: Option<String>,
+    /// Where inside a function or procedure it happened.
+    pub context: Option<String>,
+    /// The exact place: a byte offset into the script's text.
+    pub position: Option<usize>,
+    /// The statement's or batch's bytes in the script's text.
+    pub statement: Option<Range<usize>>,
+    /// Which batch of how many, where the script has several.
+    pub batch: Option<(usize, usize)>,
+    /// Whether the statement was not the script's but the one that writes the journal.
+    pub in_journal: bool,
+    /// Whether the script ended the migrator's transaction, so that what it did before may stay.
+    pub transaction_ended: bool,
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(error) => error.fmt(f),
+            Self::Lost(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for StepError {}
 
 /// What there is to know of a script that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +210,7 @@ fn shortened(files: &[String]) -> String {
 /// How many lines of a failed statement are shown.
 const STATEMENT_LINES: usize = 6;
 
-/// Puts what a server said into the words of the script's author.
+/// Describes a server's error by its place in the script.
 pub(crate) fn script_failed(
     history: &History,
     script: &Script,
@@ -187,7 +246,7 @@ pub(crate) fn script_failed(
     } else if let Some(help) = without_fault(&server.code) {
         format!("nothing is lost, and the script is not at fault: {help}, then run `app migrate` again")
     } else if script.sealed {
-        "nothing is lost: correct the data or the rights that it stumbles over and run `app migrate` again; \
+        "nothing is lost: correct the data or the rights that it failed on and run `app migrate` again; \
          if the script itself is wrong, unseal it as long as no database has it, then rebuild"
             .to_owned()
     } else {
@@ -197,7 +256,7 @@ pub(crate) fn script_failed(
     Error::new(ErrorKind::Script(Box::new(failure)), message, help)
 }
 
-/// What helps where it is the server that could not go on.
+/// What helps where the server, not the script, is at fault.
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>,
 /// <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
 fn without_fault(code: &str) -> Option<&'static str> {
@@ -222,13 +281,23 @@ pub(crate) fn connection_lost(script: &Script, reason: &str) -> Error {
     Error::new(ErrorKind::Unreachable, message, help)
 }
 
-impl fmt::Display for StepError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Server(error) => error.fmt(f),
-            Self::Lost(reason) => f.write_str(reason),
-        }
-    }
+/// The journal's table exists, and Onward did not make it.
+pub(crate) fn foreign_journal() -> Error {
+    let message = format!("the table {JOURNAL} is not a journal of Onward, or somebody edited it by hand");
+    let help = "restore it from a backup; if another tool made it, rename it and run `app adopt`";
+    Error::new(ErrorKind::Database, message, help)
 }
 
-impl std::error::Error for StepError {}
+/// An error with its causes, which drivers keep apart, on one line.
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in std::iter::successors(Some(error), |error| error.source()) {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}

@@ -57,6 +57,21 @@ impl RowState {
 }
 
 impl JournalRow {
+    /// The columns that it is read from, in this order; each is read as a text.
+    pub(crate) const COLUMNS: [&str; 6] = ["version", "name", "applied_on", "sha256", "state", "floor"];
+
+    /// Reads a row; none if a column does not hold what the journal would.
+    pub(crate) fn read<'a>(column: impl Fn(usize) -> Option<&'a str>) -> Option<Self> {
+        Some(Self {
+            version: column(0)?.parse().ok()?,
+            name: column(1)?.to_owned(),
+            applied_on: column(2)?.to_owned(),
+            digest: Digest::parse(column(3)?),
+            state: RowState::parse(column(4)?),
+            floor: column(5)?.parse().ok()?,
+        })
+    }
+
     /// Whether the row is a baseline's.
     #[must_use]
     pub fn is_baseline(&self) -> bool {
@@ -70,8 +85,16 @@ impl JournalRow {
     }
 }
 
+/// What the database contains: the journal, and whether anything else.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observed {
+    /// The journal's rows in order; none where the table does not exist.
+    pub journal: Option<Vec<JournalRow>>,
+    /// Whether the schema holds tables, views or sequences beside the journal.
+    pub has_tables: bool,
+}
+
 /// The name of a script in the journal: refinery allows letters, digits and underscores.
-#[must_use]
 pub(crate) fn journal_name(script: &Script) -> String {
     let file = script.file_name();
     file.trim_end_matches(".sql").replace('-', "_")

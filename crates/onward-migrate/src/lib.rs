@@ -1,46 +1,55 @@
-//! Plans and applies an embedded history of SQL scripts: under a lock, with a journal, one script and its
-//! journal row at a time.
+//! Plans and applies an embedded history of SQL scripts: under a lock, with a journal, one script and its journal row at a
+//! time.
 //!
-//! [`migrate`] is the way in; its step order is in `runner.rs`. The plan is a pure function,
-//! [`Status::assess`], over what the database says ([`Observed`]) and what the binary holds
-//! ([`onward_script::History`]). What differs between databases stands behind [`Engine`].
+//! [`migrate`] is the entry; `runner.rs` has its step order. The plan is a pure function, [`Status::assess`], of what the
+//! database contains ([`Observed`]) and what the binary holds ([`onward_script::History`]). What differs between databases
+//! stands behind [`Engine`].
+//!
+//! | what | where |
+//! |---|---|
+//! | the step order of a migration, and its stop | `runner.rs` |
+//! | the lock, and the wait for it | `lock.rs` |
+//! | the six schema states | `state.rs` |
+//! | what runs, and which scripts commit together | `plan.rs` |
+//! | the journal: its rows, and the statements that write it | `journal.rs`, `step.rs`, `journal_sql.rs` |
+//! | taking over an existing database | `adopt.rs` |
+//! | addresses and TLS | `postgres/url.rs`, `postgres/tls.rs`, `sqlserver/url.rs` |
 
+mod adopt;
 mod bridge;
+#[cfg(feature = "rebuild")]
+mod drop_target;
 mod engine;
 mod error;
+mod event;
 mod journal;
+mod journal_sql;
+mod lock;
 mod plan;
 mod postgres;
-mod postgres_error;
-#[cfg(feature = "sqlserver")]
-mod prints;
-mod progress;
 #[cfg(feature = "rebuild")]
 mod rebuild;
 mod runner;
 mod session;
 #[cfg(feature = "sqlserver")]
 mod sqlserver;
-#[cfg(feature = "sqlserver")]
-mod sqlserver_error;
-#[cfg(feature = "sqlserver")]
-mod sqlserver_url;
 mod state;
-mod tls;
+mod step;
 
-pub use engine::{Canceller, Engine, Identity, Observed, ServerError, Step, StepError, Surroundings};
-pub use error::{Error, ErrorKind, ScriptFailure};
-pub use journal::{JOURNAL, JournalRow, RowState};
-pub use plan::{Plan, Transaction};
-pub use postgres::Postgres;
-pub use progress::Event;
+pub use adopt::{AdoptOptions, Adopted, adopt};
 #[cfg(feature = "rebuild")]
-pub use rebuild::{Doomed, create, inspect, remove};
-pub use runner::{AdoptOptions, Adopted, MigrateOptions, Migrated, adopt, migrate, status};
-pub use session::{DatabaseUrl, Session, SessionOptions};
+pub use drop_target::DropTarget;
+pub use engine::{Canceller, Engine, ServerInfo, SessionOptions};
+pub use error::{Error, ErrorKind, ScriptFailure, ServerError, StepError};
+pub use event::Event;
+pub use journal::{JOURNAL, JournalRow, Observed, RowState};
+pub use plan::{Plan, Transaction};
+pub use postgres::{Postgres, PostgresUrl, TlsMode, tls_connector};
+#[cfg(feature = "rebuild")]
+pub use rebuild::{create, inspect, remove};
+pub use runner::{MigrateOptions, Migrated, migrate, status};
+pub use session::{DatabaseUrl, Session};
 #[cfg(feature = "sqlserver")]
-pub use sqlserver::{SqlServer, TdsClient};
-#[cfg(feature = "sqlserver")]
-pub use sqlserver_url::SqlServerUrl;
+pub use sqlserver::{SqlServer, SqlServerUrl, TdsClient};
 pub use state::{Divergence, SchemaState, Status};
-pub use tls::{PostgresUrl, TlsMode, tls_connector};
+pub use step::{Applier, Step};

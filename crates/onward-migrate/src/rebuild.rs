@@ -1,27 +1,16 @@
-use crate::error::{Error, ErrorKind};
+use crate::drop_target::DropTarget;
+use crate::error::Error;
 use crate::postgres::Postgres;
 use crate::session::DatabaseUrl;
 #[cfg(feature = "sqlserver")]
 use crate::sqlserver::SqlServer;
-
-/// What a database that was made by a rebuild says of itself, so that it may be rebuilt again without being asked.
-pub(crate) const MARK: &str = "onward: development database";
-
-/// A database that somebody wants to drop.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doomed {
-    /// Its name.
-    pub name: String,
-    /// Whether it says of itself that it is for development.
-    pub is_marked: bool,
-}
 
 /// Looks at the database before it is dropped.
 ///
 /// # Errors
 ///
 /// If the server cannot be asked.
-pub async fn inspect(url: &DatabaseUrl) -> Result<Doomed, Error> {
+pub async fn inspect(url: &DatabaseUrl) -> Result<DropTarget, Error> {
     match url {
         DatabaseUrl::Postgres(url) => Postgres::inspect(url).await,
         #[cfg(feature = "sqlserver")]
@@ -34,11 +23,11 @@ pub async fn inspect(url: &DatabaseUrl) -> Result<Doomed, Error> {
 /// # Errors
 ///
 /// If the server refuses.
-pub async fn create(url: &DatabaseUrl, doomed: &Doomed) -> Result<(), Error> {
+pub async fn create(url: &DatabaseUrl, target: &DropTarget) -> Result<(), Error> {
     match url {
-        DatabaseUrl::Postgres(url) => Postgres::create(url, doomed).await,
+        DatabaseUrl::Postgres(url) => Postgres::create(url, target).await,
         #[cfg(feature = "sqlserver")]
-        DatabaseUrl::SqlServer(url) => SqlServer::create(url, doomed).await,
+        DatabaseUrl::SqlServer(url) => SqlServer::create(url, target).await,
     }
 }
 
@@ -47,15 +36,10 @@ pub async fn create(url: &DatabaseUrl, doomed: &Doomed) -> Result<(), Error> {
 /// # Errors
 ///
 /// If the server refuses.
-pub async fn remove(url: &DatabaseUrl, doomed: &Doomed) -> Result<(), Error> {
+pub async fn remove(url: &DatabaseUrl, target: &DropTarget) -> Result<(), Error> {
     match url {
-        DatabaseUrl::Postgres(url) => Postgres::remove(url, doomed).await,
+        DatabaseUrl::Postgres(url) => Postgres::remove(url, target).await,
         #[cfg(feature = "sqlserver")]
-        DatabaseUrl::SqlServer(url) => SqlServer::remove(url, doomed).await,
+        DatabaseUrl::SqlServer(url) => SqlServer::remove(url, target).await,
     }
-}
-
-pub(crate) fn unnamed() -> Error {
-    let help = "name the database in DATABASE_URL";
-    Error::new(ErrorKind::Configuration, "DATABASE_URL names no database", help)
 }

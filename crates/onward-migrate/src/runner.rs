@@ -2,18 +2,16 @@ use std::pin::pin;
 use std::time::Duration;
 
 use onward_script::{History, Script};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::bridge::{self, Failure};
-use crate::engine::{Canceller, Engine, Identity, Step, StepError};
-use crate::error::{Error, ErrorKind, connection_lost, script_failed};
-use crate::journal::{journal_name, to_refinery};
+use crate::engine::{Canceller, Engine};
+use crate::error::{Error, ErrorKind, StepError, connection_lost, script_failed};
+use crate::event::Event;
+use crate::lock::take_lock;
 use crate::plan::{Plan, Transaction};
-use crate::progress::Event;
-use crate::state::{SchemaState, Status};
+use crate::state::Status;
+use crate::step::{Applier, Steps};
 
 /// How a migration runs.
 #[derive(Debug, Clone)]
@@ -25,7 +23,7 @@ pub struct MigrateOptions {
     /// Whether neighbours commit together.
     pub single_transaction: bool,
     /// Who applies, for the journal.
-    pub identity: Identity,
+    pub applier: Applier,
     /// Ends the migration early: what runs is cancelled, and nothing else begins.
     pub stop: CancellationToken,
 }
@@ -80,89 +78,6 @@ pub async fn migrate<E: Engine>(
     Ok(migrated)
 }
 
-/// How an existing database is taken over.
-#[derive(Debug, Clone)]
-pub struct AdoptOptions {
-    /// The last script whose effect is there already; by default only the baseline's is.
-    pub through: Option<i32>,
-    /// How long to wait for another migrator.
-    pub wait: Duration,
-    /// Who adopts, for the journal.
-    pub identity: Identity,
-}
-
-/// What an adoption recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Adopted {
-    /// The last script that is recorded.
-    pub through: i32,
-    /// How many were recorded, the baseline counted.
-    pub scripts: usize,
-}
-
-/// Takes over a database that has tables and no journal: records the baseline, and the scripts up to `through`,
-/// without running them. Everything is recorded or nothing.
-///
-/// # Errors
-///
-/// If the lock is not free within the wait, if the database is empty or has a journal already, or if there is no
-/// script `through`.
-pub async fn adopt<E: Engine>(
-    engine: &mut E,
-    history: &History,
-    options: &AdoptOptions,
-    progress: &mut (dyn FnMut(Event) + Send),
-) -> Result<Adopted, Error> {
-    take_lock(engine, options.wait, &CancellationToken::new(), progress).await?;
-    let outcome = record(engine, history, options).await;
-    let released = engine.unlock().await;
-    let adopted = outcome?;
-    released?;
-    Ok(adopted)
-}
-
-async fn record<E: Engine>(
-    engine: &mut E,
-    history: &History,
-    options: &AdoptOptions,
-) -> Result<Adopted, Error> {
-    let status = Status::assess(history, &engine.observe().await?);
-    match status.state {
-        SchemaState::Unversioned => {}
-        SchemaState::Empty => {
-            let message = "there is nothing to adopt: the database is empty";
-            return Err(Error::new(ErrorKind::State(Box::new(status)), message, "run `app migrate`"));
-        }
-        _ => {
-            let message = "there is nothing to adopt: the database has a journal";
-            let help = "run `app status` to see how it stands";
-            return Err(Error::new(ErrorKind::State(Box::new(status)), message, help));
-        }
-    }
-    let first = history.baseline.number;
-    let through = options.through.unwrap_or(first);
-    if through < first || through > history.latest() {
-        let message = format!("there is no script {through:04} to adopt through");
-        let help = format!("give `--through` a number from {first} to {}", history.latest());
-        return Err(Error::new(ErrorKind::Usage, message, help));
-    }
-    let floors = floors(history);
-    let steps: Vec<_> = history
-        .all()
-        .take_while(|script| script.number <= through)
-        .map(|script| {
-            let checksum = to_refinery(script).map(|migration| migration.checksum()).map_err(|error| {
-                let help = "this is a fault of the product; please report it";
-                Error::new(ErrorKind::Database, format!("refinery refused a script: {error}"), help)
-            })?;
-            Ok(step(script, checksum, &floors, first, &options.identity))
-        })
-        .collect::<Result<_, Error>>()?;
-    engine.create_journal().await?;
-    engine.record(&steps).await?;
-    Ok(Adopted { through, scripts: steps.len() })
-}
-
 async fn under_lock<E: Engine>(
     engine: &mut E,
     history: &History,
@@ -183,41 +98,6 @@ async fn under_lock<E: Engine>(
     Ok(Migrated { from, to, scripts: scripts.len() })
 }
 
-async fn take_lock<E: Engine>(
-    engine: &mut E,
-    wait: Duration,
-    stop: &CancellationToken,
-    progress: &mut (dyn FnMut(Event) + Send),
-) -> Result<(), Error> {
-    /// How often a busy lock is asked for again; no database tells a session that polls.
-    const POLL: Duration = Duration::from_millis(100);
-    let deadline = Instant::now() + wait;
-    let mut ticks = tokio::time::interval(POLL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = None;
-    loop {
-        ticks.tick().await;
-        let Err(holder) = engine.try_lock().await? else { return Ok(()) };
-        if Instant::now() >= deadline {
-            let message = format!("another migrator has had the lock for {wait:?}: {holder}");
-            let help = "wait for it to end, or give `--wait` a longer time";
-            return Err(Error::new(ErrorKind::Locked, message, help));
-        }
-        if told.as_ref() != Some(&holder) {
-            progress(Event::Waiting { holder: holder.clone() });
-            told = Some(holder);
-        }
-        if stop.is_cancelled() {
-            let message = "told to stop while another migrator has the lock";
-            return Err(Error::new(
-                ErrorKind::Interrupted,
-                message,
-                "nothing was done: run `app migrate` again",
-            ));
-        }
-    }
-}
-
 async fn apply<E: Engine>(
     engine: &mut E,
     history: &History,
@@ -225,12 +105,9 @@ async fn apply<E: Engine>(
     plan: &Plan<'_>,
     progress: &mut (dyn FnMut(Event) + Send),
 ) -> Result<(), Error> {
-    let floors = floors(history);
-    let first = history.baseline.number;
+    let steps = Steps::of(history, &options.applier);
     for (index, transaction) in plan.transactions.iter().enumerate() {
-        let step = |script, migration: &refinery::Migration| {
-            step(script, migration.checksum(), &floors, first, &options.identity)
-        };
+        let step = |script, migration: &refinery::Migration| steps.step(script, migration.checksum());
         let next = transaction.scripts()[0];
         if options.stop.is_cancelled() {
             let message = format!("told to stop before {}", next.file_name());
@@ -274,36 +151,6 @@ async fn stoppable<'a>(
                 }
             }
         }
-    }
-}
-
-/// The floor at each script, from the baseline on.
-fn floors(history: &History) -> Vec<i32> {
-    let mut floor = 0;
-    let at = |script: &Script| {
-        if script.directives.contract {
-            floor = script.number;
-        }
-        floor
-    };
-    history.all().map(at).collect()
-}
-
-fn step<'a>(
-    script: &'a Script,
-    checksum: u64,
-    floors: &[i32],
-    first: i32,
-    identity: &'a Identity,
-) -> Step<'a> {
-    let index = usize::try_from(script.number - first).unwrap_or(0);
-    Step {
-        script,
-        journal_name: journal_name(script),
-        checksum,
-        applied_on: OffsetDateTime::now_utc().format(&Rfc3339).expect("the present has a date"),
-        floor: floors.get(index).copied().unwrap_or(0),
-        identity,
     }
 }
 

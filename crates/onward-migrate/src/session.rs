@@ -4,16 +4,24 @@ use std::time::Duration;
 
 use onward_script::Dialect;
 
-use crate::engine::{Canceller, Engine, Observed, Step, StepError, Surroundings};
-use crate::error::{Error, ErrorKind};
-use crate::postgres::Postgres;
+use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
+#[cfg(not(feature = "sqlserver"))]
+use crate::error::ErrorKind;
+use crate::error::{Error, StepError};
+use crate::journal::Observed;
+use crate::postgres::{Postgres, PostgresUrl};
 #[cfg(feature = "sqlserver")]
-use crate::sqlserver::SqlServer;
-#[cfg(feature = "sqlserver")]
-use crate::sqlserver_url::SqlServerUrl;
-use crate::tls::PostgresUrl;
+use crate::sqlserver::{SqlServer, SqlServerUrl};
+use crate::step::Step;
 
 /// The address of a database, which never shows its password.
+///
+/// ```
+/// use onward_migrate::DatabaseUrl;
+///
+/// let url: DatabaseUrl = "postgres://app:secret@db.example:5432/shop".parse().unwrap();
+/// assert_eq!(url.to_string(), "postgres://app@db.example:5432/shop");
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum DatabaseUrl {
@@ -81,15 +89,6 @@ impl fmt::Display for DatabaseUrl {
             Self::SqlServer(url) => url.fmt(f),
         }
     }
-}
-
-/// How a session is opened.
-#[derive(Debug, Clone, Default)]
-pub struct SessionOptions {
-    /// What the server's list of sessions shows.
-    pub application_name: String,
-    /// How long a statement may wait for a lock of another session; for ever by default.
-    pub lock_timeout: Option<Duration>,
 }
 
 /// One direct session with a database of either kind.
@@ -164,8 +163,8 @@ impl Engine for Session {
         either!(self, engine => engine.record(steps).await)
     }
 
-    async fn surroundings(&mut self) -> Result<Surroundings, Error> {
-        either!(self, engine => engine.surroundings().await)
+    async fn server_info(&mut self) -> Result<ServerInfo, Error> {
+        either!(self, engine => engine.server_info().await)
     }
 
     fn notices(&mut self) -> Vec<String> {
@@ -179,29 +178,6 @@ impl Engine for Session {
     async fn abandon(&mut self) {
         either!(self, engine => engine.abandon().await)
     }
-}
-
-/// The journal's table exists and is not ours.
-pub(crate) fn foreign_journal() -> Error {
-    let message = format!(
-        "the table {} is not the journal of this product, or was edited by hand",
-        crate::journal::JOURNAL
-    );
-    let help = "restore it from a backup; if another tool made it, rename it and run `app adopt`";
-    Error::new(ErrorKind::Database, message, help)
-}
-
-/// An error with its causes, which drivers keep apart.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if !text.ends_with(&cause.to_string()) {
-            text = format!("{text}: {cause}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

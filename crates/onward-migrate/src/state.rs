@@ -2,8 +2,7 @@ use std::fmt;
 
 use onward_script::History;
 
-use crate::engine::Observed;
-use crate::journal::{JournalRow, RowState};
+use crate::journal::{JournalRow, Observed, RowState};
 
 /// What the journal and the embedded scripts say together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +86,7 @@ impl fmt::Display for Divergence {
             Self::Hole { file } => write!(f, "{file} is not applied, though a later script is"),
             Self::HalfDone { file, version } => write!(
                 f,
-                "{file} runs without a transaction, began and never ended: look what it left behind, undo \
+                "{file} runs without a transaction; it began and never ended: find what it left behind, undo \
                  that, then `DELETE FROM schema_journal WHERE version = {version} AND state = 'started'` \
                  and run `app migrate` again"
             ),

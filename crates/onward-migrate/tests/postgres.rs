@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use onward_local::PrivatePostgres;
 use onward_migrate::{
-    Engine as _, Error, ErrorKind, Event, Identity, MigrateOptions, Migrated, Postgres, PostgresUrl,
+    Applier, Engine as _, Error, ErrorKind, Event, MigrateOptions, Migrated, Postgres, PostgresUrl,
     SchemaState, SessionOptions, Status, migrate, status,
 };
-use onward_script::{Content, Entry, Folder, History, Known, Options, check};
+use onward_script::{CheckOptions, Content, Entry, Folder, History, Known, check};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +75,7 @@ fn history(texts: &[&str]) -> History {
     let texts: BTreeMap<_, _> = texts.iter().enumerate().map(|(index, text)| (name(index), *text)).collect();
     let entries = texts.into_iter().map(|(name, text)| Entry { name, content: Content::File(text.into()) });
     let folder = Folder { path: "sql".to_owned(), entries: entries.collect() };
-    let checked = check(&folder, Options::default(), &Known::default());
+    let checked = check(&folder, CheckOptions::default(), &Known::default());
     checked.history.unwrap_or_else(|| panic!("{:?}", checked.findings))
 }
 
@@ -84,7 +84,7 @@ fn options() -> MigrateOptions {
         to: None,
         wait: Duration::from_secs(60),
         single_transaction: false,
-        identity: Identity { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
+        applier: Applier { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
         stop: CancellationToken::new(),
     }
 }

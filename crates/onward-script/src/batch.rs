@@ -1,22 +1,22 @@
 use std::ops::Range;
 
-use crate::history::Dialect;
+use crate::dialect::Dialect;
 use crate::lexer::{Token, lex};
 
 /// One batch of a SQL Server script: what goes to the server in one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// Its bytes in the script, the `GO` line not among them.
+    /// Its bytes in the script, without the `GO` line.
     pub span: Range<usize>,
     /// How often it runs: the number after `GO`, or 1.
     pub count: u32,
 }
 
-/// Splits a SQL Server script at its `GO` lines; batches that hold only comments are left out.
+/// Splits a SQL Server script at its `GO` lines and leaves out batches that hold only comments.
 ///
-/// `GO` is a command of sqlcmd and SSMS, not of the server: alone on its line, in any case, with an
-/// optional count and an optional comment. Inside a string, a bracketed name or a comment it is text.
-/// Scripts written for DbUp also say `GO;` and indent it, so both separate here too.
+/// `GO` is a command of sqlcmd and SSMS, not of the server. It stands alone on its line, in any letter case,
+/// with an optional count and an optional comment. Inside a string, a bracketed name or a comment it is text.
+/// Scripts for DbUp also write `GO;` or indent `GO`, so both forms separate batches here too.
 /// <https://learn.microsoft.com/sql/t-sql/language-elements/sql-server-utilities-statements-go>
 #[must_use]
 pub fn batches(source: &str) -> Vec<Batch> {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn go_separates_only_alone_on_its_line() {
+    fn go_separates_batches_only_when_alone_on_its_line() {
         let cases: &[(&str, &[(&str, u32)])] = &[
             ("a\nGO\nb", &[("a", 1), ("b", 1)]),
             ("a\n  go 3 \nb\nGo;\nc\nGO -- done\n", &[("a", 3), ("b", 1), ("c", 1)]),

@@ -1,13 +1,14 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
+use crate::dialect::Dialect;
 use crate::directive::Directives;
-use crate::history::{Dialect, Digest, History, Kind, Script};
+use crate::history::{Digest, History, Kind, Script};
 use crate::name::FileName;
 
-/// A history in the form in which it is embedded: a manifest, and the texts one after the other.
+/// The embedded form of a history: a manifest, and the texts one after the other.
 ///
-/// One file for all texts, because a compiler embeds one large file much faster than thousands of small ones.
+/// All texts are in one file, because a compiler embeds one large file much faster than thousands of small ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle<'a> {
     /// A header and a line for each script: name, digest, length, flags, title.
@@ -16,7 +17,7 @@ pub struct Bundle<'a> {
     pub scripts: Cow<'a, [u8]>,
 }
 
-/// An embedded history that cannot be read: it was written by another version or damaged.
+/// An embedded history that cannot be read: another version wrote it, or it is damaged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleError {
     line: usize,
@@ -30,7 +31,8 @@ impl fmt::Display for BundleError {
 
 impl std::error::Error for BundleError {}
 
-/// Changes with the format and with the rules: an older bundle is no proof that a script passed them.
+/// The first line of a manifest. It changes with the format and with the rules, because an older bundle does
+/// not prove that a script passed the current rules.
 const FORMAT: &str = concat!("onward-bundle 1 ", env!("CARGO_PKG_VERSION"));
 
 impl Bundle<'static> {
@@ -64,7 +66,7 @@ impl Bundle<'static> {
     ///
     /// # Errors
     ///
-    /// If it was not written by [`Bundle::write`] of this version.
+    /// If [`Bundle::write`] of this version did not write it.
     pub fn read(manifest: &'static str, scripts: &'static [u8]) -> Result<History, BundleError> {
         let parsed = Manifest::parse(manifest)?;
         let mut all = parsed.scripts(scripts).map(|(script, bytes)| {
@@ -102,7 +104,7 @@ impl<'a> Manifest<'a> {
         Ok(Self { dialect, folder, lines })
     }
 
-    /// Each script, its text still empty, with its bytes; none where the texts end too early.
+    /// Each script, still without its text, and the bytes of that text: `None` where the texts end too early.
     pub(crate) fn scripts<'b>(&self, scripts: &'b [u8]) -> impl Iterator<Item = (Script, Option<&'b [u8]>)> {
         let mut at = 0;
         self.lines.iter().map(move |(script, length)| {

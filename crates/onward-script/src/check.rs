@@ -3,19 +3,20 @@ use std::collections::HashMap;
 use std::num::NonZero;
 
 use crate::bundle::{Bundle, Manifest};
+use crate::dialect::Dialect;
 use crate::directive::{self, Directives};
 use crate::finding::{Finding, Severity};
 use crate::folder::{Content, Entry, Folder};
-use crate::history::{Dialect, Digest, History, Kind, Script};
+use crate::history::{Digest, History, Kind, Script};
 use crate::lexer::lex;
-use crate::name::FileName;
+use crate::name::{FileName, LOCK_FILE};
 use crate::rule::Rule;
 use crate::rules::{self, Source, numbers::Numbers};
 use crate::text::normalise;
 
 /// How a folder is checked.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
+pub struct CheckOptions {
     /// The database that the scripts are written for.
     pub dialect: Dialect,
     /// Whether drafts are errors, as they are in a release build.
@@ -25,7 +26,7 @@ pub struct Options {
 /// What a check found.
 #[derive(Debug)]
 pub struct Checked {
-    /// The history; none if a finding is an error.
+    /// The history; `None` if a finding is an error.
     pub history: Option<History>,
     /// Every problem, in file order.
     pub findings: Vec<Finding>,
@@ -33,14 +34,14 @@ pub struct Checked {
     pub sources: HashMap<String, String>,
 }
 
-/// The scripts that passed an earlier check, so that the same text need not be hashed and parsed again.
+/// The scripts that passed an earlier check. A new check does not hash and parse the same text again.
 #[derive(Debug, Default)]
 pub struct Known<'a> {
     scripts: HashMap<String, (Script, &'a [u8])>,
 }
 
 impl<'a> Known<'a> {
-    /// What an earlier bundle proves; nothing where it is of another version or dialect.
+    /// Takes the scripts of an earlier bundle, or none if the bundle has another version or dialect.
     #[must_use]
     pub fn from_bundle(bundle: &'a Bundle<'_>, dialect: Dialect) -> Self {
         let Ok(manifest) = Manifest::parse(&bundle.manifest) else { return Self::default() };
@@ -54,7 +55,7 @@ impl<'a> Known<'a> {
         Self { scripts }
     }
 
-    /// A script that was sealed then, if its text is still the same; drafts are always looked at again.
+    /// A script that the earlier check found sealed, if its text is the same. A draft is always checked again.
     fn same(&self, name: &str, bytes: &[u8]) -> Option<&Script> {
         let (script, known) = self.scripts.get(name)?;
         (script.sealed && *known == bytes).then_some(script)
@@ -63,10 +64,10 @@ impl<'a> Known<'a> {
 
 /// Checks a folder against every rule and reports all problems at once.
 ///
-/// The order is: names, numbers, then each script's content, then the seal, then each script's SQL. A script
-/// whose content is no text is not looked at further.
+/// The order is: names, numbers, then each script's content, then the seal, then each script's SQL. If the
+/// content of a script is not text, the check ignores its SQL.
 #[must_use]
-pub fn check(folder: &Folder, options: Options, known: &Known<'_>) -> Checked {
+pub fn check(folder: &Folder, options: CheckOptions, known: &Known<'_>) -> Checked {
     let mut findings = rules::unexpected_file::check(folder);
     let numbers = Numbers::of(folder);
     findings.extend(rules::numbers::check(folder, &numbers));
@@ -99,7 +100,7 @@ pub fn check(folder: &Folder, options: Options, known: &Known<'_>) -> Checked {
         findings.extend(of_script);
     }
     if let Some(text) = lock_source(folder) {
-        sources.insert(folder.path_of(rules::sealed::LOCK_NAME), text);
+        sources.insert(folder.path_of(LOCK_FILE), text);
     }
     findings.sort_by_cached_key(|finding| {
         let start = finding.span.as_ref().map(|span| span.start);
@@ -115,13 +116,13 @@ struct Examined<'a> {
     findings: Vec<Finding>,
 }
 
-/// The parser recurses; unoptimised, a nested expression takes some kilobytes a level.
+/// The parser recurses. In an unoptimised build, each level of a nested expression takes some kilobytes.
 const STACK_BYTES: usize = 64 << 20;
 
-/// Examines the scripts on all cores, since a cold build parses every one of them.
+/// Examines the scripts on all cores, because a cold build parses all of them.
 fn examine_all<'a>(
     folder: &'a Folder,
-    options: Options,
+    options: CheckOptions,
     known: &Known<'_>,
     sealed: &HashMap<&str, Digest>,
 ) -> Vec<Examined<'a>> {
@@ -139,7 +140,7 @@ fn examine_all<'a>(
                 std::thread::Builder::new()
                     .stack_size(STACK_BYTES)
                     .spawn_scoped(scope, examine)
-                    .expect("the system has room for a thread")
+                    .expect("the system can start a thread")
             })
             .collect();
         let joined = workers.into_iter().map(|worker| worker.join());
@@ -147,7 +148,7 @@ fn examine_all<'a>(
     })
 }
 
-/// An entry whose name carries a script's or baseline's number.
+/// An entry whose name has the number of a script or a baseline.
 struct Numbered<'a> {
     kind: Kind,
     number: i32,
@@ -173,7 +174,7 @@ impl<'a> Numbered<'a> {
     fn examine(
         &self,
         folder: &Folder,
-        options: Options,
+        options: CheckOptions,
         known: &Known<'_>,
         sealed: &HashMap<&str, Digest>,
     ) -> Examined<'a> {
@@ -212,9 +213,14 @@ impl<'a> Numbered<'a> {
     }
 }
 
-/// The rules about one text; those about deployment only for the draft of a script, because a baseline meets
-/// an empty database and a sealed script has been decided on.
-fn judge(path: &str, text: &str, options: Options, draft_of: Option<Kind>) -> (Directives, Vec<Finding>) {
+/// Applies the rules about one text. The rules about deployment apply only to the draft of a script: a baseline
+/// runs on an empty database, and the text of a sealed script is final.
+fn judge(
+    path: &str,
+    text: &str,
+    options: CheckOptions,
+    draft_of: Option<Kind>,
+) -> (Directives, Vec<Finding>) {
     let tokens = lex(text, options.dialect);
     let content = rules::content::check(path, text, &tokens);
     let (directives, mut findings) = directive::parse(path, text, &tokens);
@@ -240,7 +246,7 @@ fn judge(path: &str, text: &str, options: Options, draft_of: Option<Kind>) -> (D
 }
 
 fn lock_source(folder: &Folder) -> Option<String> {
-    let entry = folder.entries.iter().find(|entry| entry.name == rules::sealed::LOCK_NAME)?;
+    let entry = folder.entries.iter().find(|entry| entry.name == LOCK_FILE)?;
     match &entry.content {
         Content::File(bytes) => normalise("", bytes).ok().map(Cow::into_owned),
         _ => None,

@@ -5,9 +5,9 @@ use crate::rule::Rule;
 /// What a script's header asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Directives {
-    /// `-- onward: no-transaction`: runs alone and outside a transaction.
+    /// `-- onward: no-transaction`: the script runs alone and outside a transaction.
     pub no_transaction: bool,
-    /// `-- onward: contract`: takes something away that an older binary may use.
+    /// `-- onward: contract`: the script removes something that an older binary may use.
     pub contract: bool,
     /// `-- onward: title Orders get a currency`.
     pub title: Option<String>,
@@ -17,8 +17,8 @@ const KNOWN: &str = "no-transaction, contract, title TEXT";
 
 /// Reads the directives out of a script's header: the comments before its first statement.
 ///
-/// A directive anywhere else, an unknown one and one given twice are findings, because a directive that
-/// has silently no effect is found out in production.
+/// A directive elsewhere, an unknown directive and a repeated directive are findings. Otherwise nobody would
+/// notice before production that a directive has no effect.
 pub(crate) fn parse(path: &str, source: &str, tokens: &[Token]) -> (Directives, Vec<Finding>) {
     let mut directives = Directives::default();
     let mut findings = Vec::new();
@@ -64,12 +64,12 @@ impl Directives {
                 self.title = Some(argument.to_owned());
                 Ok(())
             }
-            _ => Err((format!("unknown directive `{name}`"), format!("known are: {KNOWN}"))),
+            _ => Err((format!("unknown directive `{name}`"), format!("use one of these: {KNOWN}"))),
         }
     }
 }
 
-/// The words after `-- onward:`, if that is what the comment is.
+/// The words after `-- onward:`, if the comment is a directive.
 fn directive_text<'a>(token: &Token, source: &'a str) -> Option<&'a str> {
     let comment = (token.kind == TokenKind::LineComment).then(|| token.text(source))?;
     let text = comment.trim_start_matches('-').trim_start();
@@ -77,7 +77,7 @@ fn directive_text<'a>(token: &Token, source: &'a str) -> Option<&'a str> {
     Some(text[words.len()..].trim())
 }
 
-/// Whether a span touches nothing but comments: what a comment-only script consists of.
+/// Whether the tokens hold no statement, only comments and semicolons.
 pub(crate) fn only_comments(tokens: &[Token]) -> bool {
     tokens.iter().all(|token| token.is_comment() || token.kind == TokenKind::Symbol(';'))
 }
@@ -85,7 +85,7 @@ pub(crate) fn only_comments(tokens: &[Token]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::Dialect;
+    use crate::dialect::Dialect;
     use crate::lexer::lex;
 
     fn parsed(source: &str) -> (Directives, Vec<String>) {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directive_without_effect_is_found() {
+    fn a_directive_without_effect_is_a_finding() {
         let cases = [
             ("SELECT 1; -- onward: contract", "a directive after the first statement has no effect"),
             ("-- onward: no-transactions", "unknown directive `no-transactions`"),

@@ -11,7 +11,7 @@ pub struct Finding {
     pub severity: Severity,
     /// The file, as a path that a person can open.
     pub file: String,
-    /// The bytes of the normalised text that it is about; none where it is about the file as a whole.
+    /// The bytes of the normalised text that it is about; `None` if it is about the file as a whole.
     pub span: Option<Range<usize>>,
     /// What is wrong, in one sentence without a full stop.
     pub message: String,

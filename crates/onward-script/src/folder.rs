@@ -1,4 +1,4 @@
-/// The folder of scripts as somebody has read it; the order of the entries does not matter.
+/// The content of a folder of scripts, read by the caller. The order of the entries does not matter.
 #[derive(Debug, Clone, Default)]
 pub struct Folder {
     /// The folder's path as a person would write it, used in messages: `sql`.
@@ -10,7 +10,7 @@ pub struct Folder {
 /// One entry of the folder.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The file name; a name that is not UTF-8 comes with replacement characters.
+    /// The file name; a name that is not UTF-8 has replacement characters.
     pub name: String,
     /// What the entry holds.
     pub content: Content,
@@ -21,7 +21,7 @@ pub struct Entry {
 pub enum Content {
     /// A regular file, or a link to one.
     File(Vec<u8>),
-    /// A directory, a socket, a link that leads nowhere: with the word for it.
+    /// Not a file (a directory, a socket, a broken link), with the words for it.
     Other(&'static str),
     /// A file that could not be read, with the system's reason.
     Unreadable(String),

@@ -3,45 +3,25 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::dialect::Dialect;
 use crate::directive::Directives;
 use crate::name::{baseline_name, script_name};
 
-/// The database that the scripts are written for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Dialect {
-    /// PostgreSQL 12 and later.
-    #[default]
-    Postgres,
-    /// SQL Server 2016 and later, Azure SQL.
-    SqlServer,
-}
-
-impl Dialect {
-    /// The word for it in a manifest.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Postgres => "postgres",
-            Self::SqlServer => "sqlserver",
-        }
-    }
-}
-
-/// A checked history: a baseline, and the scripts that go on from it without a gap.
+/// A checked history: a baseline, and the scripts that follow it without a gap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     /// The folder's path, used in messages.
     pub folder: String,
     /// The database that the scripts are written for.
     pub dialect: Dialect,
-    /// The schema from which the scripts go on.
+    /// The schema that the first script builds on.
     pub baseline: Script,
     /// The scripts in order; the first has the number after the baseline's.
     pub scripts: Vec<Script>,
 }
 
 impl History {
-    /// The number of the last script, or the baseline's where there is none.
+    /// The number of the last script, or of the baseline if there is no script.
     #[must_use]
     pub fn latest(&self) -> i32 {
         self.scripts.last().unwrap_or(&self.baseline).number
@@ -52,7 +32,7 @@ impl History {
         std::iter::once(&self.baseline).chain(&self.scripts)
     }
 
-    /// The script with that number, the baseline included.
+    /// The script or the baseline with that number.
     #[must_use]
     pub fn get(&self, number: i32) -> Option<&Script> {
         let index = number.checked_sub(self.baseline.number)?;
@@ -62,7 +42,7 @@ impl History {
         }
     }
 
-    /// The floor once script `number` is applied: the last contract script up to it, else 0.
+    /// The floor once script `number` is applied: the number of the last contract script up to it, or 0.
     #[must_use]
     pub fn floor_at(&self, number: i32) -> i32 {
         self.all()
@@ -93,9 +73,9 @@ pub struct Script {
 /// What a script is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The schema from which the scripts go on.
+    /// The schema that the first script builds on.
     Baseline,
-    /// A step forward.
+    /// One change of the schema.
     Script,
 }
 

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use crate::history::Dialect;
+use crate::dialect::Dialect;
 
 /// A piece of SQL text; white space is not a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,11 +9,11 @@ pub struct Token {
     pub kind: TokenKind,
     /// Its bytes in the text.
     pub span: Range<usize>,
-    /// Why it does not end, if it does not.
+    /// What it lacks at its end, if it is not closed.
     pub fault: Option<Unclosed>,
 }
 
-/// What a token is, as far as scripts have to be told apart from strings and comments.
+/// What a token is, as far as the checks must tell code from strings and comments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
     /// A keyword, a name without quotes, or a number.
@@ -63,7 +63,7 @@ impl Token {
 
 /// Splits a text into tokens by the lexical rules of the dialect.
 ///
-/// Any text can be lexed: what does not end runs to the end of the text and carries its [`Unclosed`].
+/// Any text can be lexed: a token that is not closed runs to the end of the text and carries its [`Unclosed`].
 /// PostgreSQL: <https://www.postgresql.org/docs/current/sql-syntax-lexical.html>, with
 /// `standard_conforming_strings` on. SQL Server: `QUOTED_IDENTIFIER` on, nested comments.
 #[must_use]
@@ -121,7 +121,7 @@ impl Cursor<'_> {
         (TokenKind::Symbol(symbol), None)
     }
 
-    /// A word, or the string that its letter is the prefix of: `E'…'`, `N'…'`, `U&"…"`.
+    /// A word, or a string or name with a prefix: `E'…'`, `N'…'`, `U&"…"`.
     fn word(&mut self, dialect: Dialect) -> (TokenKind, Option<Unclosed>) {
         let end = self.rest().find(|c| !is_word_part(c)).unwrap_or(self.rest().len());
         let (word, after) = self.rest().split_at(end);
@@ -144,7 +144,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// Reads to the closing character, which is written twice where it is meant as itself.
+    /// Reads to the closing character. Two of them in a row stand for the character itself.
     fn quoted(&mut self, close: char, backslash: bool, unclosed: Unclosed) -> Option<Unclosed> {
         self.at += 1;
         loop {
@@ -164,7 +164,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// `$$` or `$tag$`; a parameter such as `$1` is none.
+    /// `$$` or `$tag$`; a parameter such as `$1` is not a tag.
     fn dollar_tag(&self) -> Option<String> {
         let inner = &self.rest()[1..];
         let tag = &inner[..inner.find('$')?];
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_end_says_so() {
+    fn an_unclosed_token_carries_its_fault() {
         let fault = |source: &str, dialect| lex(source, dialect).last().and_then(|t| t.fault);
         assert_eq!(fault("SELECT 'a", Dialect::Postgres), Some(Unclosed::String));
         assert_eq!(fault("SELECT $a$ $b$", Dialect::Postgres), Some(Unclosed::String));

@@ -13,7 +13,8 @@ impl std::fmt::Display for LineColumn {
     }
 }
 
-/// The line and column of a byte offset; one past the end is the end, one inside a character its start.
+/// The line and column of a byte offset. An offset past the end counts as the end; an offset inside a
+/// character counts as its start.
 #[must_use]
 pub fn line_column(text: &str, offset: usize) -> LineColumn {
     let before = &text[..text.floor_char_boundary(offset)];

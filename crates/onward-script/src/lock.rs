@@ -5,8 +5,8 @@ use crate::history::Digest;
 
 /// `scripts.lock`: which scripts are sealed, and with which text.
 ///
-/// One line a script, `NAME SHA256 CHAIN`, each chain over the one before: a line cannot be changed, moved
-/// or left out without breaking every later one, and two branches that both append conflict in git.
+/// Each script has one line, `NAME SHA256 CHAIN`, and each chain covers the chain before it. A changed, moved or
+/// missing line therefore breaks every later line. Two branches that both append a line conflict in git.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lock {
     /// The sealed scripts in order, the baseline first.
@@ -38,8 +38,8 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// The first line that is malformed or whose chain does not follow from the line before it, as a line
-    /// number (from 1) and a sentence.
+    /// The number (from 1) of the first bad line, and a sentence. A line is bad if it is malformed, or if its
+    /// chain does not match the line before it.
     pub fn parse(text: &str) -> Result<Self, (usize, String)> {
         let mut lock = Self::default();
         let mut names = HashSet::new();
@@ -54,17 +54,17 @@ impl Lock {
             }
             let fields: Vec<_> = line.split(' ').collect();
             let [name, digest, found] = fields[..] else {
-                return Err(fault("not of the form `NAME SHA256 CHAIN`"));
+                return Err(fault("the line is not of the form `NAME SHA256 CHAIN`"));
             };
             let (Some(digest), Some(found)) = (Digest::parse(digest), Digest::parse(found)) else {
-                return Err(fault("a checksum that is not 64 hexadecimal digits"));
+                return Err(fault("a checksum on the line is not 64 hexadecimal digits"));
             };
             if !names.insert(name) {
-                return Err((index + 1, format!("`{name}` for the second time")));
+                return Err((index + 1, format!("`{name}` is listed twice")));
             }
             lock.push(name, digest);
             if lock.lines.last().is_none_or(|line| line.chain != found) {
-                return Err(fault("a chain that does not follow from the lines before it"));
+                return Err(fault("the chain does not match the lines before it"));
             }
         }
         Ok(lock)
@@ -116,16 +116,16 @@ mod tests {
         let moved = [lines[2], lines[4], lines[3]].join("\n");
         let missing = [lines[2], lines[4]].join("\n");
         for (text, line) in [(changed, 4), (moved, 2), (missing, 2)] {
-            let expected = "a chain that does not follow from the lines before it".to_owned();
+            let expected = "the chain does not match the lines before it".to_owned();
             assert_eq!(Lock::parse(&text), Err((line, expected)));
         }
     }
 
     #[test]
-    fn a_malformed_line_is_named() {
+    fn a_malformed_line_is_reported_with_its_number() {
         for (text, message) in [
-            ("Script-0001.sql", "not of the form `NAME SHA256 CHAIN`"),
-            ("a b c", "a checksum that is not 64 hexadecimal digits"),
+            ("Script-0001.sql", "the line is not of the form `NAME SHA256 CHAIN`"),
+            ("a b c", "a checksum on the line is not 64 hexadecimal digits"),
             ("<<<<<<< HEAD", "an unresolved merge conflict"),
         ] {
             assert_eq!(Lock::parse(text), Err((1, message.to_owned())), "{text}");

@@ -1,3 +1,6 @@
+/// The file that lists the sealed scripts.
+pub const LOCK_FILE: &str = "scripts.lock";
+
 /// The only file names that a folder of scripts may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileName {
@@ -13,7 +16,7 @@ pub enum FileName {
     },
     /// `scripts.lock`.
     Lock,
-    /// `README.md` and dotfiles, which no rule looks at.
+    /// `README.md` and dotfiles, which no rule checks.
     Ignored,
     /// Anything else.
     Unexpected {
@@ -23,12 +26,12 @@ pub enum FileName {
 }
 
 impl FileName {
-    /// Classifies a file name; the comparison is exact, as file names are on the build server.
+    /// Classifies a file name. The comparison is exact, because the build server compares file names exactly.
     #[must_use]
     pub fn parse(name: &str) -> Self {
         match name {
             "Baseline.sql" => return Self::Baseline { through: 0 },
-            "scripts.lock" => return Self::Lock,
+            LOCK_FILE => return Self::Lock,
             "README.md" => return Self::Ignored,
             _ if name.starts_with('.') => return Self::Ignored,
             _ => {}
@@ -46,7 +49,7 @@ impl FileName {
     }
 }
 
-/// The file name of script `number`: four digits, more from 10,000 on.
+/// The file name of script `number`: four digits, and more from 10,000 on.
 #[must_use]
 pub fn script_name(number: i32) -> String {
     format!("Script-{number:04}.sql")
@@ -58,7 +61,7 @@ pub fn baseline_name(through: i32) -> String {
     if through == 0 { "Baseline.sql".to_owned() } else { format!("Baseline-{through:04}.sql") }
 }
 
-/// One spelling for each number, so that two files can never carry the same one.
+/// Accepts one spelling for each number, so that two files can never have the same number.
 fn number(digits: &str) -> Option<i32> {
     let padded = digits.len() == 4 || (digits.len() > 4 && !digits.starts_with('0'));
     (padded && digits.bytes().all(|b| b.is_ascii_digit()))
@@ -67,7 +70,7 @@ fn number(digits: &str) -> Option<i32> {
         .filter(|number| *number > 0)
 }
 
-/// The name that a near miss should have had: other case, other padding, a copy, another tool's scheme.
+/// The correct name for a near miss: other case, other padding, a copy, another tool's scheme.
 fn suggestion(name: &str) -> Option<String> {
     let lower = name.to_lowercase();
     let stem = lower.split(".sql").next().filter(|stem| stem.len() < lower.len())?;
@@ -108,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn near_misses_are_told_the_name_they_should_have() {
+    fn a_near_miss_gets_a_suggested_name() {
         let cases = [
             ("script-7.sql", Some("Script-0007.sql")),
             ("Script-0007.SQL", Some("Script-0007.sql")),

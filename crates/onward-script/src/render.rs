@@ -1,10 +1,10 @@
-//! What a person reads of a finding.
+//! Renders a finding as text for a person.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::finding::{Finding, Severity};
 
-/// Renders a finding in rustc's form, without colour: what, the place with a caret, what to do.
+/// Renders a finding in rustc's form, without colour: the message, the place with a caret, the help.
 ///
 /// `source` is the normalised text of the file, if the finding points into it.
 #[must_use]
@@ -27,7 +27,7 @@ pub fn render(finding: &Finding, source: Option<&str>) -> String {
     Renderer::plain().render(report)
 }
 
-/// A statement over many lines is shown by its first one.
+/// The end of the first line of a statement: the caret does not mark the other lines.
 fn visible_end(source: &str, span: &std::ops::Range<usize>) -> usize {
     let line = source[span.start..].find('\n').map_or(source.len(), |newline| span.start + newline);
     span.end.min(line).max(span.start)

@@ -1,29 +1,29 @@
 use std::fmt::{self, Write as _};
 
-/// The rules that a folder of scripts is judged by.
+/// The rules for a folder of scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rule {
-    /// Only scripts and their lock live in the folder.
+    /// The folder holds only scripts and their lock.
     UnexpectedFile,
-    /// There is one baseline and it meets the first script.
+    /// The folder has one baseline, and the first script follows it.
     Baseline,
     /// Numbers have no gap and no duplicate.
     Sequence,
     /// A sealed script never changes.
     Sealed,
-    /// A release holds sealed scripts only.
+    /// A release holds only sealed scripts.
     Draft,
-    /// A script is readable text that does something.
+    /// A script is readable text with at least one statement.
     Content,
-    /// A directive is known and in its place.
+    /// A directive is known and in the right place.
     Directive,
     /// The text is SQL of the dialect.
     Syntax,
     /// The transaction belongs to the migrator.
     Transaction,
-    /// What takes something away says so.
+    /// A script that removes something carries the directive `contract`.
     Contract,
-    /// DDL that locks or rewrites is meant.
+    /// DDL that locks or rewrites a table is intended.
     Lint,
 }
 
@@ -34,11 +34,11 @@ impl Rule {
         self.doc().id
     }
 
-    /// What is documented of the rule.
+    /// The documentation of the rule.
     ///
     /// # Panics
     ///
-    /// Never: a test holds the table complete.
+    /// Never: a test checks that the table is complete.
     #[must_use]
     pub fn doc(self) -> &'static RuleDoc {
         RULES.iter().find(|doc| doc.rule == self).expect("every rule is in the table")
@@ -51,7 +51,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// What is documented of a rule.
+/// The documentation of a rule.
 #[derive(Debug)]
 pub struct RuleDoc {
     /// The rule.
@@ -62,7 +62,7 @@ pub struct RuleDoc {
     pub what: &'static str,
     /// Why that matters.
     pub why: &'static str,
-    /// A folder or text that it finds, and the way out.
+    /// An example that breaks the rule, and the remedy.
     pub example: &'static str,
 }
 
@@ -73,14 +73,14 @@ pub const RULES: &[RuleDoc] = &[
         id: "unexpected-file",
         what: "A file in the folder is not the baseline, a `Script-NNNN.sql`, `scripts.lock`, \
                `README.md` or a dotfile.",
-        why: "A script that is named a little wrong would silently never run.",
+        why: "A script with a slightly wrong name would never run, and nobody would notice.",
         example: "`script-7.sql` must be called `Script-0007.sql`.",
     },
     RuleDoc {
         rule: Rule::Baseline,
         id: "baseline",
-        what: "There is no baseline, there are two, or its number does not meet the first script.",
-        why: "An empty database gets the baseline first; without exactly one there is no defined start.",
+        what: "There is no baseline, there are two, or the first script does not follow the baseline.",
+        why: "An empty database gets the baseline first. Without exactly one, its start is undefined.",
         example: "After `Baseline-0048.sql` the first script is `Script-0049.sql`.",
     },
     RuleDoc {
@@ -95,7 +95,7 @@ pub const RULES: &[RuleDoc] = &[
         id: "sealed",
         what: "A script that `scripts.lock` lists was edited, renamed or deleted, or the lock itself was \
                edited.",
-        why: "It has already run somewhere; an edit would never reach those databases.",
+        why: "The script has already run on some databases, and an edit would never reach them.",
         example: "Restore the script with git and put the change into a new one: \
                   `app script new \"What changes\"`.",
     },
@@ -103,7 +103,7 @@ pub const RULES: &[RuleDoc] = &[
         rule: Rule::Draft,
         id: "draft",
         what: "A script is not in `scripts.lock` yet: a warning in the dev profile, an error in release.",
-        why: "A draft may still be edited; what reaches production must not.",
+        why: "A draft may still change. A script that reaches production must not.",
         example: "Run `app script seal` and commit `scripts.lock` with the script.",
     },
     RuleDoc {
@@ -111,48 +111,49 @@ pub const RULES: &[RuleDoc] = &[
         id: "content",
         what: "A script is empty, holds only comments, is not UTF-8, contains a NUL character or a merge \
                conflict, or cannot be read.",
-        why: "Each of these reaches the database as something that nobody meant to run.",
+        why: "The database would get something that nobody meant to run.",
         example: "`<<<<<<< HEAD` in a script: resolve the conflict.",
     },
     RuleDoc {
         rule: Rule::Directive,
         id: "directive",
-        what: "A `-- onward:` comment is unknown, given twice, or stands below the first statement.",
-        why: "A directive with a typing error would have no effect, and nobody would notice.",
+        what: "A `-- onward:` comment is unknown, given twice, or comes after the first statement.",
+        why: "A misspelled directive would have no effect, and nobody would notice.",
         example: "`-- onward: no-transactions` must read `-- onward: no-transaction`.",
     },
     RuleDoc {
         rule: Rule::Syntax,
         id: "syntax",
         what: "PostgreSQL: the text does not parse. SQL Server: a string, bracket or comment is not \
-               closed, or the script says `USE`.",
-        why: "The database would refuse it, at night and half way through an upgrade.",
+               closed, or the script contains `USE`.",
+        why: "The database would refuse the script in the middle of an upgrade.",
         example: "`CREATE TABEL orders (…)`: a caret points at the word.",
     },
     RuleDoc {
         rule: Rule::Transaction,
         id: "transaction",
-        what: "The script begins or ends a transaction, or holds a statement that cannot run in one without \
-               saying `-- onward: no-transaction`, or beside other statements; or it uses an enum value \
-               that it adds.",
-        why: "A script and its journal row commit together or not at all; a `COMMIT` in between ends that.",
+        what: "The script begins or ends a transaction, or uses an enum value that it adds. Or a statement \
+               that cannot run in a transaction lacks `-- onward: no-transaction`, or is not alone in its \
+               script.",
+        why: "A script and its journal row commit together or not at all. A `COMMIT` in the script would \
+              break this.",
         example: "`CREATE INDEX CONCURRENTLY` goes into a script of its own that begins with \
                   `-- onward: no-transaction`.",
     },
     RuleDoc {
         rule: Rule::Contract,
         id: "contract",
-        what: "A draft drops or renames something or changes a column's type without saying \
+        what: "A draft drops or renames something, or changes a column's type, without \
                `-- onward: contract`.",
-        why: "While a deployment runs, the older binary still uses what the script takes away. The directive \
+        why: "While a deployment runs, the older binary still uses what the script removes. The directive \
               raises the floor, so that older binaries stop.",
         example: "Add `-- onward: contract` once no running binary uses the column.",
     },
     RuleDoc {
         rule: Rule::Lint,
         id: "lint",
-        what: "A PostgreSQL draft holds DDL that squawk knows to lock or rewrite a table, or to surprise \
-               later: a warning in the dev profile, an error in release.",
+        what: "A PostgreSQL draft holds DDL that locks or rewrites a table, or has surprising effects later, \
+               by squawk's rules. This is a warning in the dev profile and an error in release.",
         why: "An `ALTER TABLE` that takes a minute on a large table is a minute of outage.",
         example: "`-- squawk-ignore adding-required-field -- the table is empty` above the statement, always \
                   with the reason.",
@@ -162,8 +163,8 @@ pub const RULES: &[RuleDoc] = &[
 /// The rules as a document.
 #[must_use]
 pub fn rules_markdown() -> String {
-    let mut text = "# The rules\n\nWhat `cargo build` and `app script check` hold a folder of scripts to. \
-                    This page is generated from the table that runs the rules.\n"
+    let mut text = "# The rules\n\n`cargo build` and `app script check` apply these rules to a folder of \
+                    scripts. `app script rules` generates this page from the table of rules.\n"
         .to_owned();
     for doc in RULES {
         let RuleDoc { id, what, why, example, .. } = doc;
@@ -184,7 +185,7 @@ mod tests {
         sorted.sort();
         sorted.dedup();
         assert_eq!(listed, sorted);
-        assert_eq!(listed.last(), Some(&Rule::Lint), "a rule that is added last goes into the table");
+        assert_eq!(listed.last(), Some(&Rule::Lint), "the table lacks the last rule");
         assert_eq!(listed.len(), Rule::Lint as usize + 1);
     }
 }

@@ -1,12 +1,12 @@
 use std::ops::Range;
 
-use crate::history::Dialect;
+use crate::dialect::Dialect;
 use crate::lexer::{Token, TokenKind, lex};
 
-/// One statement of a PostgreSQL script, without its comments before and the semicolon after it.
+/// One statement of a PostgreSQL script, without the comments before it and the semicolon after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// Its tokens, comments left out.
+    /// Its tokens, without comments.
     pub tokens: Vec<Token>,
 }
 
@@ -36,9 +36,9 @@ impl Statement {
 
 /// Splits a PostgreSQL script at its top-level semicolons.
 ///
-/// The rules are psql's: a semicolon inside parentheses (`CREATE RULE … DO (a; b)`) or inside the
-/// `BEGIN ATOMIC … END` body of a function or procedure ends no statement; strings, dollar quotes and
-/// comments are no code. <https://www.postgresql.org/docs/current/app-psql.html>
+/// The rules are those of psql. A semicolon ends no statement inside parentheses (`CREATE RULE … DO (a; b)`)
+/// or inside the `BEGIN ATOMIC … END` body of a function or procedure. Strings, dollar quotes and comments are
+/// not code. <https://www.postgresql.org/docs/current/app-psql.html>
 #[must_use]
 pub fn statements(source: &str) -> Vec<Statement> {
     split(source, &lex(source, Dialect::Postgres))

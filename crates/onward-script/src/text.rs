@@ -6,8 +6,8 @@ use crate::rule::Rule;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The normalised text of a script, whose digest does not depend on an editor or on git's `autocrlf`:
-/// no byte order mark, LF for CRLF. Anything that is not UTF-8 is a finding.
+/// The normalised text of a script: no byte order mark, and LF instead of CRLF. Its digest does not depend on
+/// an editor or on git's `autocrlf`. Text that is not UTF-8 is a finding.
 pub(crate) fn normalise<'a>(path: &str, bytes: &'a [u8]) -> Result<Cow<'a, str>, Finding> {
     if matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
         let help = "save it as UTF-8 (iconv -f UTF-16 -t UTF-8)";
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn line_ends_and_marks_do_not_change_the_text() {
+    fn line_ends_and_byte_order_marks_do_not_change_the_text() {
         for bytes in [&b"SELECT 1;\nSELECT 2;\n"[..], b"\xef\xbb\xbfSELECT 1;\r\nSELECT 2;\r\n"] {
             assert_eq!(normalise("x", bytes).expect("is UTF-8"), "SELECT 1;\nSELECT 2;\n");
         }
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn other_encodings_are_named() {
+    fn text_that_is_not_utf8_is_reported() {
         let message = |bytes: &[u8]| normalise("x", bytes).expect_err("is not UTF-8").message;
         assert_eq!(message(b"ok\nfran\xe7ais"), "byte 0xe7 on line 2 is not UTF-8");
         assert_eq!(message(b"\xff\xfeS\0"), "the file is UTF-16, not UTF-8");

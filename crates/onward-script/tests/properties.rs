@@ -1,10 +1,10 @@
-//! What holds for any folder and any bytes.
+//! Properties that hold for any folder and any bytes.
 
 use std::collections::BTreeSet;
 
 use onward_script::{
-    Bundle, Content, Dialect, Entry, FileName, Folder, Known, Lock, Options, Severity, batches, check, lex,
-    line_column, render, script_name, statements,
+    Bundle, CheckOptions, Content, Dialect, Entry, FileName, Folder, Known, Lock, Severity, batches, check,
+    lex, line_column, render, script_name, statements,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ fn dialect() -> impl Strategy<Value = Dialect> {
     prop_oneof![Just(Dialect::Postgres), Just(Dialect::SqlServer)]
 }
 
-/// Pieces that begin, end and nest things, so that random text reaches the corners of the lexer.
+/// Pieces that open, close and nest tokens, so that random text reaches the edge cases of the lexer.
 fn sql() -> impl Strategy<Value = String> {
     let pieces = [
         "'",
@@ -149,12 +149,12 @@ proptest! {
     }
 
     #[test]
-    fn any_folder_is_judged_and_no_gap_is_accepted(
+    fn any_folder_gets_an_answer_and_no_gap_is_accepted(
         folder in folder(),
         dialect in dialect(),
         release in any::<bool>(),
     ) {
-        let checked = check(&folder, Options { dialect, release }, &Known::default());
+        let checked = check(&folder, CheckOptions { dialect, release }, &Known::default());
         for finding in &checked.findings {
             let rendered = render::render(finding, checked.sources.get(&finding.file).map(String::as_str));
             prop_assert!(!finding.help.is_empty() && rendered.contains(finding.rule.id()));
@@ -204,9 +204,9 @@ proptest! {
     }
 }
 
-/// The parser recurses; what is nested beyond all reason must end in an answer, not in a crash of cargo.
+/// The parser recurses. Text that is nested too deeply must get an answer and must not crash cargo.
 #[test]
-fn what_is_nested_too_deeply_is_answered() {
+fn deeply_nested_text_gets_an_answer() {
     let deep = [
         format!("SELECT {}1{};", "(".repeat(100_000), ")".repeat(100_000)),
         format!("SELECT {} true;", "NOT ".repeat(100_000)),
@@ -224,7 +224,7 @@ fn what_is_nested_too_deeply_is_answered() {
                 content: Content::File(text.clone().into_bytes()),
             }];
             let folder = Folder { path: "sql".to_owned(), entries };
-            let options = Options { dialect, release: false };
+            let options = CheckOptions { dialect, release: false };
             let checked = check(&folder, options, &Known::default());
             assert_eq!(
                 checked.history.is_some(),

@@ -6,9 +6,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::options::Options;
 
-/// Stops the polls when everything fails, because what handlers call is down: each receive of a message that cannot be
-/// handled brings it nearer to the dead-letter queue. After a pause one message at a time is tried; the first that
-/// succeeds opens up again, each that fails doubles the pause.
+/// Stops the polls when every message fails, because what handlers call is down: each receive of a message that cannot be
+/// handled brings it nearer to the dead-letter queue. After a pause the worker tries one message at a time. The first that
+/// succeeds closes the breaker again, each that fails doubles the pause.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     after: u32,
@@ -20,11 +20,11 @@ pub(crate) struct Breaker {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// Messages flow; so many have failed since the last one that was done.
+    /// The worker receives; so many messages have failed since the last one that was done.
     Closed { failures: u32 },
-    /// Nothing is received before that moment.
+    /// The worker receives nothing before that moment.
     Open { until: Instant, pause: Duration },
-    /// One message may be received, or is on its way.
+    /// The worker may receive one message, or has.
     Probing { pause: Duration, is_out: bool },
 }
 
@@ -84,7 +84,7 @@ impl Breaker {
         self.changed.notify_waiters();
     }
 
-    /// A handler has ended; says whether the polls stop now.
+    /// A handler has ended; returns for how long the polls stop now, if they do.
     pub(crate) fn record(&self, is_done: bool, wished: Option<Duration>) -> Option<Duration> {
         let mut state = self.state();
         let paused = match (*state, is_done) {
@@ -93,7 +93,7 @@ impl Breaker {
                 return None;
             }
             (State::Open { .. } | State::Probing { .. }, true) => {
-                tracing::info!("a message was handled again: the queue is polled as before");
+                tracing::info!("a handler succeeded again: the worker polls as before");
                 *state = State::Closed { failures: 0 };
                 None
             }
@@ -102,7 +102,7 @@ impl Breaker {
                 return None;
             }
             (State::Closed { .. }, false) => Some(self.first),
-            // What was under way when the polls stopped says nothing new.
+            // A message that was under way when the polls stopped tells nothing new.
             (State::Open { .. }, false) => return None,
             (State::Probing { pause, .. }, false) => Some((pause * 2).min(self.longest)),
         };

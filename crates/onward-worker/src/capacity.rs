@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use crate::queue::BATCH;
 
-/// How long a message may wait here for a handler. What would wait longer is not asked for, and what has waited longer
-/// is given back, so that another worker can have it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a message may wait in this process for a handler. The worker does not ask for what would wait longer, and
+/// gives back what has waited longer, so that another worker can have it.
+const MAX_HANDLER_WAIT: Duration = Duration::from_secs(1);
 
 /// How many messages may be asked for: one for each free handler and, while handlers are quick, enough to keep
 /// batches full. A receive of ten costs as much as a receive of one.
@@ -27,11 +27,11 @@ pub(crate) struct Capacity {
     moved_ms: AtomicU64,
 }
 
-/// Larger than any mean, so that nothing is taken for quick before it has shown it.
+/// Larger than any mean, so that no handler counts as quick before one has ended.
 const UNKNOWN: u64 = u64::MAX;
 
-/// Only handlers this quick are worked ahead of: with slower ones the wait for a handler is hard to foresee, and batches
-/// matter less.
+/// The worker receives ahead only for handlers this quick: with slower ones the wait for a handler is hard to foresee, and
+/// batches matter less.
 const QUICK: Duration = Duration::from_millis(100);
 
 impl Capacity {
@@ -47,8 +47,8 @@ impl Capacity {
         })
     }
 
-    /// Waits until something may be asked for and takes up to a batch of it: while handlers are quick a full batch,
-    /// else whatever is free.
+    /// Waits until there is room and reserves up to a batch of it: a full batch while handlers are quick, else whatever
+    /// is free.
     pub(crate) async fn reserve(self: &Arc<Self>) -> Vec<Reservation> {
         loop {
             let freed = self.freed.notified();
@@ -62,20 +62,21 @@ impl Capacity {
         }
     }
 
-    /// How many messages beyond the free handlers would be begun within half of the patience.
+    /// How many messages beyond the free handlers would start within half of [`MAX_HANDLER_WAIT`].
     fn ahead(&self) -> usize {
         let mean = self.mean_us.load(Ordering::Relaxed);
         if mean > QUICK.as_micros() as u64 || self.is_stuck() {
             return 0;
         }
-        let soon = (PATIENCE / 2).as_micros() as u64 * self.concurrency as u64 / mean.max(1);
+        let soon = (MAX_HANDLER_WAIT / 2).as_micros() as u64 * self.concurrency as u64 / mean.max(1);
         usize::try_from(soon).unwrap_or(usize::MAX).min(self.concurrency + 2 * BATCH)
     }
 
     /// Whether all handlers have been busy for so long that their mean says nothing of them.
     fn is_stuck(&self) -> bool {
         let moved = Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
-        self.handlers.available_permits() == 0 && self.began.elapsed().saturating_sub(moved) > PATIENCE / 2
+        self.handlers.available_permits() == 0
+            && self.began.elapsed().saturating_sub(moved) > MAX_HANDLER_WAIT / 2
     }
 
     fn moved(&self) {
@@ -83,12 +84,12 @@ impl Capacity {
         self.moved_ms.store(now, Ordering::Relaxed);
     }
 
-    /// Waits for a free handler; none within the patience means that the message is better off elsewhere.
+    /// Waits for a free handler; none in time means that another worker should have the message.
     pub(crate) async fn handler(&self) -> Option<OwnedSemaphorePermit> {
         let permit = match self.handlers.clone().try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
-                let waiting = tokio::time::timeout(PATIENCE, self.handlers.clone().acquire_owned());
+                let waiting = tokio::time::timeout(MAX_HANDLER_WAIT, self.handlers.clone().acquire_owned());
                 waiting.await.ok()?.expect("the handlers are never closed")
             }
         };
@@ -96,12 +97,12 @@ impl Capacity {
         Some(permit)
     }
 
-    /// A handler has ended; one slow message ends all working ahead until quick ones have outweighed it.
+    /// A handler has ended. One slow message ends all receiving ahead until quick ones have outweighed it.
     pub(crate) fn took(&self, duration: Duration) {
         let sample = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX - 1);
         let next = |mean: u64| match mean {
             UNKNOWN => sample,
-            mean if duration > PATIENCE / 2 => mean.max(sample),
+            mean if duration > MAX_HANDLER_WAIT / 2 => mean.max(sample),
             mean => mean - mean / 8 + sample / 8,
         };
         // The closure always gives a value, so the update cannot fail.

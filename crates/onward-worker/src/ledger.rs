@@ -1,12 +1,20 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What became of every message, and what it cost in calls.
+/// What became of every message, and how many calls it cost.
+///
+/// ```
+/// use onward_worker::Ledger;
+///
+/// let ledger = Ledger { received: 10, done: 10, receive_calls: 1, delete_calls: 1, ..Ledger::default() };
+/// assert_eq!(ledger.calls(), 2);
+/// assert!(ledger.dollars() < 0.000_001);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ledger {
     /// Messages that a receive brought.
     pub received: u64,
-    /// Those of them that had been received before, by whatever worker.
+    /// Those of them that this or another worker had received before.
     pub redelivered: u64,
     /// Messages that were handled and deleted.
     pub done: u64,
@@ -14,14 +22,14 @@ pub struct Ledger {
     pub retried: u64,
     /// Messages that went to the dead-letter queue.
     pub rejected: u64,
-    /// Messages that were given back unhandled: when the worker stopped, behind a failure in their group, or because
-    /// no handler became free in time.
+    /// Messages that were given back without an attempt: when the worker stopped, behind a failure in their group, or
+    /// because no handler became free in time.
     pub released: u64,
     /// Messages whose handler was still running when the grace ended; they come back.
     pub abandoned: u64,
     /// Messages that were handled and could not be deleted before their lease ended; they come back.
     pub undeleted: u64,
-    /// How often nothing was received for a while, because everything failed.
+    /// How often the worker stopped receiving for a while, because every message failed.
     pub pauses: u64,
     /// `ReceiveMessage` calls.
     pub receive_calls: u64,

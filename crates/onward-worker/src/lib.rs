@@ -1,43 +1,53 @@
 //! An SQS worker that loses nothing: receive, lease, handle, acknowledge, shut down.
 //!
 //! [`run`] works a queue until it is told to stop, and returns a [`Ledger`] of what became of every message.
-//! It reads no environment, installs no signal handler and holds no global; the queue is anything that
-//! implements [`Queue`]: Amazon SQS ([`Sqs`]) or the one in memory ([`MemoryQueue`]) for tests.
+//! It reads no environment, installs no signal handler and holds no global. The queue is anything that implements
+//! [`Queue`]: Amazon SQS ([`Sqs`]) or the one in memory ([`MemoryQueue`]) for tests.
 //!
 //! | what | where |
 //! |---|---|
+//! | the step order of a worker, and its whole stop | `run.rs` |
 //! | which messages are asked for, and when | `intake.rs` |
 //! | how many messages are asked for | `capacity.rs` |
 //! | when nothing is asked for, because everything fails | `breaker.rs` |
-//! | how long a message stays ours | `lease.rs` |
-//! | one message from handler to outcome | `delivery.rs` |
-//! | deletes and retries, by tens | `acknowledge.rs` |
-//! | the whole stop, in order | `shutdown.rs` |
-//! | what errors of the queue mean | `fault.rs` |
+//! | one message from handler to outcome, and the delay of its retry | `delivery.rs` |
+//! | the claim on a message, and its extension | `leases.rs`, `renewal.rs` |
+//! | deletes and returns, in batches | `outcome.rs`, `acknowledge.rs` |
+//! | what all of these share | `shared.rs` |
+//! | delays that double | `backoff.rs` |
+//! | what errors of the queue mean | `error.rs`, `queue/sqs/error.rs` |
 //! | what is counted | `ledger.rs` |
 //! | the trace that a message belongs to | `trace.rs` |
 
 mod acknowledge;
+mod backoff;
 mod breaker;
 mod capacity;
+mod causes;
 mod delivery;
-mod fault;
+mod error;
+mod finished;
+mod handler;
 mod intake;
-mod lease;
+mod leases;
 mod ledger;
 mod monitor;
 mod options;
+mod outcome;
 mod queue;
-mod shutdown;
+mod renewal;
+mod run;
+mod shared;
 mod trace;
 
-pub use delivery::{Failure, FailureKind, Handler};
-pub use fault::{Fault, FaultKind};
+pub use causes::causes;
+pub use error::{QueueError, QueueErrorKind};
+pub use handler::{Failure, FailureKind, MessageHandler};
 pub use ledger::Ledger;
 pub use monitor::Monitor;
 pub use options::{Options, OptionsError};
 pub use queue::memory::MemoryQueue;
-pub use queue::sqs::{REJECTED, Sqs};
-pub use queue::{Message, Queue, Receipt, Refused, is_fifo};
-pub use shutdown::{run, run_monitored};
+pub use queue::sqs::{self, REJECTED, Sqs};
+pub use queue::{MESSAGE_ID, Message, Queue, Receipt, Refused, is_fifo};
+pub use run::{run, run_monitored};
 pub use trace::TRACEPARENT;

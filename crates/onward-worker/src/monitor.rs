@@ -6,7 +6,15 @@ use tokio::sync::Notify;
 
 use crate::ledger::{Counters, Ledger};
 
-/// A look at a worker while it works, for a health check and for metrics.
+/// What a worker shows while it works, for a health check and for metrics.
+///
+/// ```
+/// use onward_worker::Monitor;
+///
+/// let monitor = Monitor::default();
+/// assert!(!monitor.has_polled());
+/// assert_eq!(monitor.ledger().received, 0);
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Monitor(Arc<Inner>);
 
@@ -19,11 +27,11 @@ struct Inner {
     ended: AtomicU64,
     /// When a poll last began or ended, in milliseconds after `EPOCH`.
     moved_ms: AtomicU64,
-    /// Told when a poll begins.
+    /// Notified when a poll begins.
     began: Notify,
 }
 
-/// A fixed moment to count from; the clock is real, because it is people and machines that watch.
+/// A fixed moment to count from. The clock is the real one, because people and machines watch in real time.
 static EPOCH: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
 
 impl Monitor {
@@ -33,21 +41,21 @@ impl Monitor {
         self.0.counters.read()
     }
 
-    /// Whether the polls move: none has been open for longer than `limit`. A worker whose handlers are all busy has none
-    /// open and is alive.
+    /// Whether no poll has been open for longer than `limit`. A worker whose handlers are all busy has no poll open and is
+    /// alive.
     #[must_use]
     pub fn is_alive(&self, limit: Duration) -> bool {
         let moved = Duration::from_millis(self.0.moved_ms.load(Ordering::Relaxed));
         self.0.open.load(Ordering::Relaxed) == 0 || EPOCH.elapsed().saturating_sub(moved) < limit
     }
 
-    /// Whether the queue is being polled: a poll is open or has ended.
+    /// Whether the worker polls: a poll is open or has ended.
     #[must_use]
     pub fn has_polled(&self) -> bool {
         self.0.open.load(Ordering::Relaxed) > 0 || self.0.ended.load(Ordering::Relaxed) > 0
     }
 
-    /// Completes when the queue is being polled.
+    /// Completes when the worker polls.
     pub async fn first_poll(&self) {
         loop {
             let began = self.0.began.notified();

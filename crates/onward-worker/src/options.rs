@@ -1,16 +1,29 @@
 use std::fmt;
 use std::time::Duration;
 
-/// How a queue is worked.
+use crate::backoff::Backoff;
+
+/// How a worker works a queue.
+///
+/// ```
+/// use std::time::Duration;
+/// use onward_worker::Options;
+///
+/// let options = Options { concurrency: 64, handler_timeout: Duration::from_secs(30), ..Options::default() };
+/// assert!(options.validate().is_ok());
+///
+/// let wrong = Options { wait: Duration::from_secs(21), ..Options::default() };
+/// assert_eq!(wrong.validate().unwrap_err().to_string(), "wait must be 0 to 20 s");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// How many messages are handled at once.
     pub concurrency: usize,
     /// How long a poll waits for a message, up to SQS's 20 s. An idle worker makes one call in this time.
     pub wait: Duration,
-    /// How long a received message stays hidden from others before its lease is extended; 2 s to 12 h.
+    /// How long a receive hides a message from other workers, before its lease is extended; 2 s to 12 h.
     pub visibility: Duration,
-    /// How long a message may be leased altogether; SQS itself ends it 12 h after the receive.
+    /// How long this worker may keep a message altogether; SQS ends the lease itself 12 h after the receive.
     pub max_lease: Duration,
     /// How long a handler may take for one message.
     pub handler_timeout: Duration,
@@ -20,10 +33,10 @@ pub struct Options {
     pub backoff: Duration,
     /// The longest delay of a retry, up to SQS's 12 h.
     pub max_backoff: Duration,
-    /// After how many failures without a success in between nothing more is received for a while; 0 is never. A rejected
-    /// message is no failure: it is the message that is at fault.
+    /// After how many failures without a success in between the worker receives nothing for a while; 0 means never. A
+    /// rejected message does not count, because the message is at fault.
     pub breaker_after: u32,
-    /// How long nothing is received then, before one message at a time is tried; doubled by each that fails.
+    /// How long the worker then receives nothing before it tries one message at a time; each one that fails doubles it.
     pub breaker_pause: Duration,
     /// The longest such pause.
     pub breaker_longest: Duration,
@@ -90,12 +103,9 @@ impl Options {
         }
     }
 
-    /// The delay before the next attempt after `receive_count` receives: doubled each time, and a random half of
-    /// it taken off, so that messages that failed together do not come back together.
-    pub(crate) fn retry_delay(&self, receive_count: u32) -> Duration {
-        let doublings = receive_count.saturating_sub(1).min(30);
-        let delay = self.backoff.saturating_mul(1 << doublings).min(self.max_backoff);
-        delay.mul_f64(0.5 + fastrand::f64() / 2.0)
+    /// How long a message that failed waits for its next attempt.
+    pub(crate) const fn backoff(&self) -> Backoff {
+        Backoff { first: self.backoff, longest: self.max_backoff }
     }
 }
 
@@ -108,18 +118,5 @@ mod tests {
         assert_eq!(Options::default().validate(), Ok(()));
         let wrong = Options { wait: Duration::from_secs(21), ..Options::default() };
         assert_eq!(wrong.validate().expect_err("too long").to_string(), "wait must be 0 to 20 s");
-    }
-
-    #[test]
-    fn retries_come_later_each_time_and_never_too_late() {
-        let options = Options::default();
-        for receive_count in [0, 1, 2, 5, 11, 1000, u32::MAX] {
-            let full = options.backoff.saturating_mul(1 << receive_count.saturating_sub(1).min(30));
-            let full = full.min(options.max_backoff);
-            for _ in 0..100 {
-                let delay = options.retry_delay(receive_count);
-                assert!(delay >= full / 2 && delay <= full, "{receive_count}: {delay:?}");
-            }
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! The trace that a message belongs to, as its sender wrote it down.
+//! The trace that a message belongs to, as its sender recorded it.
 
 use crate::queue::Message;
 
@@ -9,7 +9,16 @@ impl Message {
     /// The trace context of the sender in the form of the W3C, from the attribute `traceparent` or else from the system
     /// attribute `AWSTraceHeader` of X-Ray; none if there is none or it is malformed.
     ///
-    /// A handler passes it on to whom it calls, as the header `traceparent`.
+    /// A handler passes it on to the services that it calls, as the header `traceparent`.
+    ///
+    /// ```
+    /// use onward_worker::{Message, TRACEPARENT};
+    ///
+    /// let sent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    /// let attributes = [(TRACEPARENT.to_owned(), sent.to_owned())].into();
+    /// let message = Message { attributes, ..Message::default() };
+    /// assert_eq!(message.traceparent().as_deref(), Some(sent));
+    /// ```
     #[must_use]
     pub fn traceparent(&self) -> Option<String> {
         let own = self.attributes.get(TRACEPARENT).filter(|value| is_traceparent(value)).cloned();

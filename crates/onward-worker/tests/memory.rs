@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use onward_worker::{Failure, Fault, Message, Options, Queue, Receipt, Refused, run};
+use onward_worker::{Failure, Message, Options, Queue, QueueError, Receipt, Refused, run};
 use tokio::sync::Notify;
 
 const EARLY: u64 = 200_000;
@@ -47,7 +47,7 @@ impl Queue for Endless {
         false
     }
 
-    async fn receive(&self, max: usize, wait: Duration, _: Duration) -> Result<Vec<Message>, Fault> {
+    async fn receive(&self, max: usize, wait: Duration, _: Duration) -> Result<Vec<Message>, QueueError> {
         let mut received: Vec<_> = {
             let mut again = self.0.again.lock().expect("nobody panics");
             let count = again.len().min(max);
@@ -63,21 +63,21 @@ impl Queue for Endless {
         Ok(received)
     }
 
-    async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Refused>, Fault> {
+    async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Refused>, QueueError> {
         // Each hundredth call has a receipt that has ended: the message comes back, and must not be handled again.
         if !self.0.calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(100) {
             return Ok(Vec::new());
         }
         self.again(&receipts[0]);
-        Ok(vec![Refused { index: 0, reason: "ReceiptHandleIsInvalid".to_owned(), final_: true }])
+        Ok(vec![Refused { index: 0, reason: "ReceiptHandleIsInvalid".to_owned(), is_permanent: true }])
     }
 
-    async fn change_visibility(&self, entries: &[(Receipt, Duration)]) -> Result<Vec<Refused>, Fault> {
+    async fn change_visibility(&self, entries: &[(Receipt, Duration)]) -> Result<Vec<Refused>, QueueError> {
         entries.iter().for_each(|(receipt, _)| self.again(receipt));
         Ok(Vec::new())
     }
 
-    async fn send_to_dead_letters(&self, _: &Message, _: &str) -> Result<bool, Fault> {
+    async fn send_to_dead_letters(&self, _: &Message, _: &str) -> Result<bool, QueueError> {
         Ok(true)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use onward_worker::{
-    Failure, Fault, FaultKind, Ledger, MemoryQueue, Message, Options, Queue, Receipt, Refused, run,
+    Failure, Ledger, MemoryQueue, Message, Options, Queue, QueueError, QueueErrorKind, Receipt, Refused, run,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -224,37 +224,42 @@ impl Queue for Faulty {
         "faulty"
     }
 
-    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Message>, Fault> {
+    async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        visibility: Duration,
+    ) -> Result<Vec<Message>, QueueError> {
         if !take(&self.receives_first) && take(&self.receive_faults) {
-            return Err(Fault::new(FaultKind::Network, "the network is down"));
+            return Err(QueueError::new(QueueErrorKind::Network, "the network is down"));
         }
         self.queue.receive(max, wait, visibility).await
     }
 
-    async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Refused>, Fault> {
+    async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Refused>, QueueError> {
         if take(&self.failed_deletes) {
-            return Err(Fault::new(FaultKind::Throttled, "too fast"));
+            return Err(QueueError::new(QueueErrorKind::Throttled, "too fast"));
         }
         if take(&self.refused_deletes) {
-            let refused = |index| Refused { index, reason: "InternalError".to_owned(), final_: false };
+            let refused = |index| Refused { index, reason: "InternalError".to_owned(), is_permanent: false };
             return Ok((0..receipts.len()).map(refused).collect());
         }
         self.queue.delete(receipts).await
     }
 
-    async fn change_visibility(&self, entries: &[(Receipt, Duration)]) -> Result<Vec<Refused>, Fault> {
+    async fn change_visibility(&self, entries: &[(Receipt, Duration)]) -> Result<Vec<Refused>, QueueError> {
         if take(&self.hung_changes) {
             std::future::pending::<()>().await;
         }
         self.queue.change_visibility(entries).await
     }
 
-    async fn send_to_dead_letters(&self, message: &Message, reason: &str) -> Result<bool, Fault> {
+    async fn send_to_dead_letters(&self, message: &Message, reason: &str) -> Result<bool, QueueError> {
         self.queue.send_to_dead_letters(message, reason).await
     }
 }
 
-async fn work(faulty: &Faulty) -> Result<Ledger, Fault> {
+async fn work(faulty: &Faulty) -> Result<Ledger, QueueError> {
     let handler = |_: Message| async { Ok(()) };
     run(faulty.clone(), handler, options(), until_empty(faulty.queue.clone())).await
 }
@@ -263,7 +268,7 @@ async fn work(faulty: &Faulty) -> Result<Ledger, Fault> {
 async fn a_queue_that_cannot_be_read_at_the_start_ends_the_worker() {
     let faulty = Faulty { receive_faults: Arc::new(AtomicU32::new(1)), ..Faulty::default() };
     faulty.queue.send("x");
-    assert_eq!(work(&faulty).await.expect_err("fails").kind, FaultKind::Network);
+    assert_eq!(work(&faulty).await.expect_err("fails").kind, QueueErrorKind::Network);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,42 +1,43 @@
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use onward_script::History;
-use onward_worker::{Failure, Message, Options};
+use onward_worker::{Message, Options};
 use tower::{BoxError, Layer, Service};
 
-use crate::cli::{Cli, Command};
-use crate::command::{self, migrate::Identity};
-use crate::database::Database;
-use crate::exit::{Exit, Failed};
+use crate::cli::{Cli, Command, Globals};
+use crate::config::context::Context;
+use crate::config::identity::Identity;
+use crate::config::settings::{AppEnv, Environment, Settings, load_environment};
 use crate::handler::Handler;
-use crate::layer::MessageService;
+use crate::handler::service::MessageService;
+use crate::handler::work::{BoxedHandler, Setup, SetupError, SetupFn, Work, WorkedQueue};
+use crate::process::exit::{CommandError, Exit};
+use crate::process::terminal::note;
 use crate::scripts::Scripts;
-use crate::serve::{self, Work, WorkedQueue};
-use crate::settings::{AppEnv, Settings, load_environment};
-use crate::telemetry::{self, LogLevels};
-use crate::terminal::note;
-
-/// What an app's set-up gets to build its state from.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// The database, whose schema has passed the gate.
-    pub database: Database,
-    /// In development without a `QUEUE_URL`: a stub that answers like an external HTTP service.
-    pub echo_url: Option<String>,
-}
-
-type SetupError = Box<dyn std::error::Error + Send + Sync>;
-type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-pub(crate) type SetupFn<S> = Box<dyn FnOnce(Setup) -> Boxed<Result<S, SetupError>> + Send>;
-pub(crate) type BoxedHandler<S> =
-    Arc<dyn Fn(Message, S, Database) -> Boxed<Result<(), Failure>> + Send + Sync>;
-
-pub(crate) type BoxedLayer = Box<dyn FnOnce(MessageService) -> MessageService + Send>;
+use crate::telemetry::log::{self, LogLevels};
+use crate::{command, serve, service};
 
 /// An app: embedded scripts, a state, queues and their handlers.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+/// use onward::{App, Failure, Json, Options, Scripts};
+///
+/// async fn print(Json(text): Json<String>) -> Result<(), Failure> {
+///     println!("{text}");
+///     Ok(())
+/// }
+///
+/// // In a project of your own: `App::new(onward::scripts!(), …)` in `main`.
+/// fn run(scripts: Scripts) -> ExitCode {
+///     App::new(scripts, |_| async { Ok(()) })
+///         .handler("texts", print)
+///         .options(Options { concurrency: 4, ..Options::default() })
+///         .example(r#""hello""#)
+///         .run()
+/// }
+/// ```
 pub struct App<S> {
     scripts: Scripts,
     setup: SetupFn<S>,
@@ -56,10 +57,10 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         Self { scripts, setup, queues: Vec::new(), has_outbox: false, example: None }
     }
 
-    /// A queue and the handler of its messages; in development the local queue has this name.
+    /// A queue and the handler of its messages. In development the local queue has this name.
     ///
     /// The first queue's address is `QUEUE_URL`; that of each further one is `QUEUE_URL_NAME`, its name in capitals and
-    /// with `_` for what is no letter or digit. Each has its own concurrency and its own polls.
+    /// with `_` for what is not a letter or digit. Each has its own concurrency and its own polls.
     #[must_use]
     pub fn handler<A: 'static>(mut self, queue: &'static str, handler: impl Handler<S, A>) -> Self {
         let boxed: BoxedHandler<S> = Arc::new(move |message, state, database| {
@@ -71,7 +72,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self
     }
 
-    /// How the queue that was named last is worked, where the defaults do not fit.
+    /// How the app works the queue of the handler before it, where the defaults do not fit.
     ///
     /// # Panics
     ///
@@ -82,12 +83,13 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self
     }
 
-    /// A layer of tower around the handler of the queue that was named last: a timeout, a limit, [`LimitByKey`]. The one
-    /// that was added last sees a message first.
+    /// A layer of tower around the handler before it: a timeout, a limit, [`LimitByKey`]. The layer that was added last sees
+    /// a message first.
     ///
-    /// What a message waits for in a layer counts towards the handler's timeout, and takes one of its places. A layer's
-    /// own error brings the message back later, as [`Failure::retry`] does.
+    /// The time that a message waits in a layer counts towards the handler's timeout, and the message keeps a handler's
+    /// place meanwhile. A layer's own error brings the message back later, as [`Failure::retry`] does.
     ///
+    /// [`Failure::retry`]: crate::Failure::retry
     /// [`LimitByKey`]: crate::LimitByKey
     ///
     /// # Panics
@@ -120,7 +122,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self
     }
 
-    /// Runs the command line and returns its exit code: what `main` does.
+    /// Runs the command line and returns its exit code: the whole of `main`.
     ///
     /// # Panics
     ///
@@ -129,19 +131,19 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     pub fn run(self) -> ExitCode {
         let exit = match self.run_command() {
             Ok(exit) => exit,
-            Err(failed) => {
-                note(&format!("error: {}", failed.message));
-                failed.exit
+            Err(error) => {
+                note(&format!("error: {error}"));
+                error.exit
             }
         };
         ExitCode::from(exit as u8)
     }
 
-    fn run_command(self) -> Result<Exit, Failed> {
+    fn run_command(self) -> Result<Exit, CommandError> {
         let mut environment = load_environment()?;
-        let name = self.scripts.name;
-        let identity = Identity { name: name.to_owned(), version: self.scripts.version.to_owned() };
-        let matches = Cli::command().name(name).version(self.scripts.version).try_get_matches();
+        let identity =
+            Identity { name: self.scripts.name.to_owned(), version: self.scripts.version.to_owned() };
+        let matches = Cli::command().name(self.scripts.name).version(self.scripts.version).try_get_matches();
         let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
             Ok(cli) => cli,
             Err(error) => {
@@ -157,29 +159,26 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         if service.is_some() {
             environment.env = AppEnv::Production;
         }
-        // There is one TLS provider in the tree; whoever asks for the default gets it.
+        // There is one TLS provider in the tree; a library that asks for the default gets it.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let telemetry = telemetry::start(environment.env, &identity, service.as_deref(), serves)?;
-        let history = self.scripts.history().map_err(|error| {
-            Failed::new(Exit::Failed, error, "build the app again, with one version of Onward")
-        })?;
-        let settings = Settings::new(&environment, cli.globals);
+        let telemetry = log::start(environment.env, &identity, service.as_deref(), serves)?;
+        let context = self.context(&environment, cli.globals, identity)?;
         let runtime = tokio::runtime::Runtime::new().map_err(|error| {
-            Failed::new(Exit::Failed, format!("no runtime: {error}"), "see the system's limits")
+            let message = format!("the runtime cannot start: {error}");
+            CommandError::new(Exit::Failed, message, "check the limits of the system")
         })?;
+        let levels = telemetry.levels.clone();
         #[cfg(windows)]
         if let Some(service) = service {
-            let work = self.into_work(settings.env);
+            let work = self.into_work(context.settings.env);
             let serving = move || {
-                let levels = telemetry.levels.clone();
-                let exit = runtime.block_on(serve::run(&settings, &history, &identity, work, levels));
+                let exit = runtime.block_on(serve::run(&context, work, levels));
                 telemetry.end();
                 exit
             };
-            return crate::scm::run(&service, Box::new(serving));
+            return crate::process::scm::run(&service, Box::new(serving));
         }
-        let levels = telemetry.levels.clone();
-        let exit = runtime.block_on(self.dispatch(command, &settings, &history, &identity, levels));
+        let exit = runtime.block_on(self.dispatch(command, &context, levels));
         // A second request to stop waits for nothing.
         if !matches!(exit, Ok(Exit::Interrupted)) {
             telemetry.end();
@@ -187,33 +186,41 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         exit
     }
 
+    fn context(
+        &self,
+        environment: &Environment,
+        globals: Globals,
+        identity: Identity,
+    ) -> Result<Context, CommandError> {
+        let history = self.scripts.history().map_err(|error| {
+            CommandError::new(Exit::Failed, error, "build the app again, with one version of Onward")
+        })?;
+        Ok(Context { settings: Settings::new(environment, globals), history, identity })
+    }
+
     async fn dispatch(
         self,
         command: Command,
-        settings: &Settings,
-        history: &History,
-        identity: &Identity,
+        context: &Context,
         levels: LogLevels,
-    ) -> Result<Exit, Failed> {
+    ) -> Result<Exit, CommandError> {
         match command {
-            Command::Serve => {
-                serve::run(settings, history, identity, self.into_work(settings.env), levels).await
-            }
-            Command::Migrate(options) => command::migrate::run(settings, history, identity, &options).await,
-            Command::Adopt(options) => command::adopt::run(settings, history, identity, &options).await,
+            Command::Serve => serve::run(context, self.into_work(context.settings.env), levels).await,
+            Command::Migrate(options) => command::migrate::run(context, &options).await,
+            Command::Adopt(options) => command::adopt::run(context, &options).await,
             #[cfg(feature = "local")]
-            Command::Rebuild(options) => command::rebuild::run(settings, history, identity, &options).await,
-            Command::Status { json } => command::status::show(settings, history, identity, json).await,
-            Command::Check => command::status::check(settings, history, identity).await,
+            Command::Rebuild(options) => command::rebuild::run(context, &options).await,
+            Command::Status { json } => command::status::show(context, json).await,
+            Command::Check => command::status::check(context).await,
             Command::Doctor { json } => {
                 let queues: Vec<_> =
                     self.queues.iter().map(|queue| (queue.name, queue.options.clone())).collect();
-                command::doctor::run(settings, history, identity, &queues, json).await
+                command::doctor::run(context, &queues, json).await
             }
-            Command::Service(service) => command::service::run(settings, identity, &service),
-            Command::Queue(queue) => command::queue::run(settings, &queue).await,
+            Command::Service(command) => service::run(&context.settings, &context.identity, &command),
+            Command::Queue(queue) => command::queue::run(context, &queue).await,
             #[cfg(feature = "local")]
-            Command::Script(script) => command::script::run(settings, history, identity, &script).await,
+            Command::Script(script) => command::script::run(context, &script).await,
         }
     }
 
@@ -222,8 +229,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         let mut queues = self.queues;
         if env == AppEnv::Development {
             for queue in &mut queues {
-                // The open poll is awaited at the stop; a developer who presses Ctrl-C does not wait 20 s for it,
-                // and the local queue costs nothing a poll.
+                // The stop awaits the open poll. A developer who presses Ctrl-C must not wait 20 s for it, and a poll
+                // of the local queue costs nothing.
                 queue.options.wait = queue.options.wait.min(std::time::Duration::from_secs(1));
             }
         }
@@ -231,29 +238,27 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     }
 }
 
-/// The service that a manager has started this process as, where it takes part in that.
+/// The name of the service that a manager has started this process as, on a system that tells it.
 #[cfg(windows)]
-fn started_service(identity: &Identity, command: &Command) -> Result<Option<String>, Failed> {
+fn started_service(identity: &Identity, command: &Command) -> Result<Option<String>, CommandError> {
     match command {
-        Command::Service(crate::cli::Service::Run(named)) => {
-            command::service::name(identity, named).map(Some)
-        }
+        Command::Service(crate::cli::Service::Run(named)) => service::name(identity, named).map(Some),
         _ => Ok(None),
     }
 }
 
 #[cfg(not(windows))]
-fn started_service(_: &Identity, _: &Command) -> Result<Option<String>, Failed> {
+fn started_service(_: &Identity, _: &Command) -> Result<Option<String>, CommandError> {
     Ok(None)
 }
 
 /// Without a command: serve in development; in production nothing happens that was not asked for.
-fn default_command(env: AppEnv) -> Result<Command, Failed> {
+fn default_command(env: AppEnv) -> Result<Command, CommandError> {
     match env {
         AppEnv::Development => Ok(Command::Serve),
         AppEnv::Production => {
-            let help = "say `migrate`, `serve` or another one; `--help` lists them";
-            Err(Failed::new(Exit::Usage, "no command", help))
+            let help = "give `migrate`, `serve` or another command; `--help` lists them";
+            Err(CommandError::new(Exit::Usage, "no command", help))
         }
     }
 }

@@ -2,11 +2,9 @@ use std::sync::Arc;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use onward_migrate::{DatabaseUrl, PostgresUrl, tls_connector};
-
 use tokio::sync::Notify;
 
-use crate::exit::{Exit, Failed};
-use crate::outbox_rows::Outbox;
+use crate::process::exit::{CommandError, Exit};
 
 /// A pool of PostgreSQL connections for handlers.
 pub type PgPool = Pool;
@@ -15,16 +13,25 @@ pub type PgPool = Pool;
 #[cfg(feature = "sqlserver")]
 pub type MssqlPool = deadpool::managed::Pool<MssqlManager>;
 
-/// The database behind an app, as its set-up gets it: connections are opened when they are first needed.
+/// The database of an app, as its set-up gets it. The pool opens connections when they are first needed.
+///
+/// ```
+/// use onward::{PgPool, Setup};
+///
+/// async fn setup(setup: Setup) -> Result<PgPool, Box<dyn std::error::Error + Send + Sync>> {
+///     Ok(setup.database.postgres()?)
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Database {
     pools: Pools,
-    /// Told when a handler has committed messages to the outbox.
+    /// Notified when a handler has committed messages to the outbox.
     pub(crate) wake: Arc<Notify>,
 }
 
+/// The pool of either database.
 #[derive(Debug, Clone)]
-enum Pools {
+pub(crate) enum Pools {
     Postgres(PgPool),
     #[cfg(feature = "sqlserver")]
     SqlServer(MssqlPool),
@@ -71,43 +78,35 @@ impl Database {
         }
     }
 
-    pub(crate) fn outbox(&self) -> Outbox {
-        match &self.pools {
-            Pools::Postgres(pool) => Outbox::Postgres(pool.clone()),
-            #[cfg(feature = "sqlserver")]
-            Pools::SqlServer(pool) => Outbox::SqlServer(pool.clone()),
-        }
+    pub(crate) const fn pools(&self) -> &Pools {
+        &self.pools
     }
 
-    pub(crate) fn open(url: &DatabaseUrl, app: &str, size: usize) -> Result<Self, Failed> {
+    pub(crate) fn open(url: &DatabaseUrl, app: &str, size: usize) -> Result<Self, CommandError> {
         let pools = match url {
             DatabaseUrl::Postgres(url) => Pools::Postgres(postgres(url, app, size)?),
             #[cfg(feature = "sqlserver")]
             DatabaseUrl::SqlServer(url) => {
                 let manager = MssqlManager { url: url.clone(), app: app.to_owned() };
-                let pool = MssqlPool::builder(manager).max_size(size).build().map_err(fault)?;
+                let pool = MssqlPool::builder(manager).max_size(size).build().map_err(CommandError::fault)?;
                 Pools::SqlServer(pool)
             }
             other => {
                 let message = format!("{other} is a kind of database that `onward` was built without");
                 let help = "build it with the feature `sqlserver` of `onward`";
-                return Err(Failed::new(Exit::Configuration, message, help));
+                return Err(CommandError::new(Exit::Configuration, message, help));
             }
         };
         Ok(Self { pools, wake: Arc::default() })
     }
 }
 
-fn postgres(url: &PostgresUrl, app: &str, size: usize) -> Result<PgPool, Failed> {
+fn postgres(url: &PostgresUrl, app: &str, size: usize) -> Result<PgPool, CommandError> {
     let mut config = url.driver_config();
     config.application_name(app);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = Manager::from_config(config, tls_connector(url)?, recycling);
-    Pool::builder(manager).max_size(size).build().map_err(fault)
-}
-
-fn fault(error: impl std::fmt::Display) -> Failed {
-    Failed::new(Exit::Failed, error, "this is a fault of the product; please report it")
+    Pool::builder(manager).max_size(size).build().map_err(CommandError::fault)
 }
 
 /// Opens SQL Server connections for a pool.
@@ -127,7 +126,8 @@ impl deadpool::managed::Manager for MssqlManager {
         onward_migrate::SqlServer::open(&self.url, &self.app).await
     }
 
-    /// A connection whose last answer was not read to its end is of no use, so each is asked before it is lent again.
+    /// A connection whose last answer was not read to its end cannot be used, so the pool asks each before it hands it out
+    /// again.
     async fn recycle(
         &self,
         client: &mut Self::Type,
@@ -135,4 +135,13 @@ impl deadpool::managed::Manager for MssqlManager {
     ) -> deadpool::managed::RecycleResult<Self::Error> {
         onward_migrate::SqlServer::is_alive(client).await.map_err(deadpool::managed::RecycleError::Backend)
     }
+}
+
+/// Runs a batch to the end of its last result, because an error may come behind its rows.
+#[cfg(feature = "sqlserver")]
+pub(crate) async fn run_batch(
+    client: &mut onward_migrate::TdsClient,
+    batch: &str,
+) -> Result<(), tiberius::error::Error> {
+    client.simple_query(batch).await?.into_results().await.map(|_| ())
 }

@@ -5,56 +5,76 @@
 //!     onward::App::new(onward::scripts!(), deliver::setup).handler("deliveries", deliver::deliver).run()
 //! }
 //! ```
+//!
+//! | what | where |
+//! |---|---|
+//! | the step order of `serve` | `serve/mod.rs` |
+//! | what a handler takes, and what goes around it | `handler/` |
+//! | a handler's transaction, the inbox, the outbox | `transaction/`, `outbox/` |
+//! | what was configured, and which database and queues it means | `config/` |
+//! | exit codes, signals, what is written to the terminal | `process/` |
+//! | log, metrics, traces | `telemetry/` |
+//! | the definitions for systemd, launchd and Windows | `service/` |
+//! | the command line | `cli.rs`, `command/` |
 
 mod app;
 mod cli;
 mod command;
+mod config;
 mod database;
-mod environment;
-mod exit;
-mod extract;
-mod gate;
 mod handler;
-mod health;
-mod inbox;
-mod layer;
-#[cfg(feature = "local")]
-mod local;
-#[cfg(feature = "sqlserver")]
-mod mssql_tx;
-mod notify;
-#[cfg(feature = "otel")]
-mod otel;
 mod outbox;
-mod outbox_rows;
-mod pg_tx;
-mod queue;
-#[cfg(windows)]
-mod scm;
+mod process;
+#[cfg(feature = "local")]
+mod scratch;
 mod scripts;
 mod serve;
-mod settings;
-mod signal;
+mod service;
 mod telemetry;
-mod terminal;
 #[cfg(feature = "local")]
 pub mod testing;
 mod transaction;
+mod upgrade;
 
-pub use app::{App, Setup};
+pub use app::App;
 pub use database::{Database, OtherDatabase, PgPool};
 #[cfg(feature = "sqlserver")]
 pub use database::{MssqlManager, MssqlPool};
-pub use extract::{Attempt, Delivery, FromMessage, Json, State};
 pub use handler::Handler;
-pub use layer::{HandlerError, LimitByKey, LimitedByKey, MessageService};
-#[cfg(feature = "sqlserver")]
-pub use mssql_tx::MssqlTx;
+pub use handler::extract::{Attempt, Delivery, FromMessage, Json, State, Stop};
+pub use handler::limit::{LimitByKey, LimitedByKey};
+pub use handler::service::{HandlerError, MessageService};
+pub use handler::work::Setup;
 pub use onward_worker::{Failure, FailureKind, Message, Options};
-pub use pg_tx::PgTx;
 pub use scripts::Scripts;
+pub use transaction::postgres::PgTx;
+#[cfg(feature = "sqlserver")]
+pub use transaction::sqlserver::MssqlTx;
 
 #[doc(hidden)]
 pub mod __private {
     pub use include_dir;
+}
+
+/// The Rust examples of the README and the book, compiled and run by `cargo test --doc`.
+#[cfg(doctest)]
+mod book {
+    macro_rules! pages {
+        ($($name:ident $path:literal),* $(,)?) => {
+            $(#[doc = include_str!(concat!("../../../", $path))] struct $name;)*
+        };
+    }
+
+    pages!(
+        Readme "README.md",
+        Start "docs/start.md",
+        Scripts "docs/scripts.md",
+        Handlers "docs/handlers.md",
+        Inbox "docs/inbox.md",
+        Configuration "docs/configuration.md",
+        Production "docs/production.md",
+        SqlServer "docs/sql-server.md",
+        Parts "docs/parts.md",
+        Migrating "docs/migrating.md",
+    );
 }

@@ -1,4 +1,4 @@
-//! The app on the server that `TEST_SQLSERVER_URL` names, killed while it works.
+//! The test kills the app while it works, on the server that `TEST_SQLSERVER_URL` names.
 
 #[path = "../../../crates/onward-migrate/tests/conformance/address.rs"]
 mod address;

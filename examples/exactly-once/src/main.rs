@@ -1,4 +1,4 @@
-//! An order becomes an invoice exactly once, whatever is delivered twice and whoever is killed in between.
+//! An order becomes an invoice exactly once, even if a message is delivered twice or a worker is killed.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ struct Order {
     number: i64,
 }
 
-/// Takes an order: its row, the mark that the message was handled, and the message to the next queue commit together.
+/// Takes an order. Its row, the inbox row of its message and the message to the next queue commit together.
 async fn take_order(tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure> {
     tx.execute("INSERT INTO orders (number) VALUES ($1)", &[&order.number]).await?;
     tx.send("invoices", &order).await

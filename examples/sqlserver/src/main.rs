@@ -1,6 +1,9 @@
 //! The starter on SQL Server: scripts, one queue, one handler.
 
 mod deliver;
+// The starter on PostgreSQL has the same.
+#[path = "../../../src/http.rs"]
+mod http;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! What the app's own tests say of its scripts, on the server that `TEST_SQLSERVER_URL` names.
+//! The app's own test of its scripts, on the server that `TEST_SQLSERVER_URL` names.
 
 #[test]
 fn the_scripts_are_sound() {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use onward_migrate::{
-    AdoptOptions, Engine as _, Error, ErrorKind, Event, Identity, MigrateOptions, Migrated, SchemaState,
+    AdoptOptions, Applier, Engine as _, Error, ErrorKind, Event, MigrateOptions, Migrated, SchemaState,
     ScriptFailure, adopt, migrate, status,
 };
 
@@ -441,7 +441,7 @@ async fn an_existing_database_is_adopted(world: World) {
     let given = |through| AdoptOptions {
         through,
         wait: Duration::from_secs(60),
-        identity: Identity { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
+        applier: Applier { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
     };
     let mut engine = world.connect().await;
     let error = adopt(&mut engine, &all, &given(Some(7)), &mut |_| {}).await.expect_err("there is none");

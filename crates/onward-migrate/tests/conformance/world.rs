@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use onward_local::PrivatePostgres;
 use onward_migrate::{
-    DatabaseUrl, Error, Identity, MigrateOptions, Migrated, Session, SessionOptions, SqlServerUrl, Status,
+    Applier, DatabaseUrl, Error, MigrateOptions, Migrated, Session, SessionOptions, SqlServerUrl, Status,
     TdsClient, migrate, status,
 };
-use onward_script::{Content, Dialect, Entry, Folder, History, Known, Options, check};
+use onward_script::{CheckOptions, Content, Dialect, Entry, Folder, History, Known, check};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
@@ -145,7 +145,7 @@ pub(crate) fn options() -> MigrateOptions {
         to: None,
         wait: Duration::from_secs(60),
         single_transaction: false,
-        identity: Identity { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
+        applier: Applier { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
         stop: CancellationToken::new(),
     }
 }
@@ -222,6 +222,6 @@ pub(crate) fn history(dialect: Dialect, through: i32, texts: &[&str]) -> History
     let texts: BTreeMap<_, _> = texts.iter().enumerate().map(|(index, text)| (name(index), *text)).collect();
     let entries = texts.into_iter().map(|(name, text)| Entry { name, content: Content::File(text.into()) });
     let folder = Folder { path: "sql".to_owned(), entries: entries.collect() };
-    let checked = check(&folder, Options { dialect, release: false }, &Known::default());
+    let checked = check(&folder, CheckOptions { dialect, release: false }, &Known::default());
     checked.history.unwrap_or_else(|| panic!("{:?}", checked.findings))
 }

@@ -6,10 +6,10 @@ mod server;
 use std::time::Duration;
 
 use onward_migrate::{
-    AdoptOptions, DatabaseUrl, Engine as _, Error, ErrorKind, Event, Identity, MigrateOptions, Migrated,
+    AdoptOptions, Applier, DatabaseUrl, Engine as _, Error, ErrorKind, Event, MigrateOptions, Migrated,
     SchemaState, ScriptFailure, Session, SessionOptions, adopt, migrate, status,
 };
-use onward_script::{Content, Dialect, Entry, Folder, History, Known, Options, check};
+use onward_script::{CheckOptions, Content, Dialect, Entry, Folder, History, Known, check};
 use server::Server;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,7 @@ fn history(texts: &[&str]) -> History {
         Entry { name, content: Content::File((*text).into()) }
     });
     let folder = Folder { path: "sql".to_owned(), entries: entries.collect() };
-    let options = Options { dialect: Dialect::SqlServer, release: false };
+    let options = CheckOptions { dialect: Dialect::SqlServer, release: false };
     let checked = check(&folder, options, &Known::default());
     checked.history.unwrap_or_else(|| panic!("{:?}", checked.findings))
 }
@@ -31,7 +31,7 @@ fn options() -> MigrateOptions {
         to: None,
         wait: Duration::from_secs(60),
         single_transaction: false,
-        identity: Identity { host: "test".to_owned(), app_version: "1".to_owned() },
+        applier: Applier { host: "test".to_owned(), app_version: "1".to_owned() },
         stop: CancellationToken::new(),
     }
 }
@@ -282,7 +282,7 @@ async fn an_adoption_runs_nothing() {
     let given = AdoptOptions {
         through: Some(1),
         wait: Duration::from_secs(1),
-        identity: Identity { host: "test".to_owned(), app_version: "1".to_owned() },
+        applier: Applier { host: "test".to_owned(), app_version: "1".to_owned() },
     };
     let empty = adopt(&mut connect(&server).await, &all, &given, &mut |_| {}).await.expect_err("is empty");
     assert!(empty.message.contains("the database is empty"), "{empty}");

@@ -4,11 +4,11 @@ use crate::lexer::Token;
 use crate::rule::Rule;
 use crate::text::line_span;
 
-/// What makes a text no script: nothing to run, a NUL, or a merge that was never finished.
+/// Finds text that cannot be a script: nothing to run, a NUL character, or an unfinished merge.
 pub(crate) fn check(path: &str, text: &str, tokens: &[Token]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(at) = text.find('\0') {
-        let help = "save the file as UTF-8 text; a NUL is often the trace of UTF-16";
+        let help = "save the file as UTF-8 text; a NUL character often means that the file is UTF-16";
         let finding = Finding::file(Rule::Content, path, "a NUL character", help);
         findings.push(finding.at(at..at + 1));
     }
@@ -28,8 +28,8 @@ pub(crate) fn check(path: &str, text: &str, tokens: &[Token]) -> Vec<Finding> {
     findings
 }
 
-/// The markers that git writes stand at the start of a line and are seven characters long; `=======` alone
-/// may be text, so one of the outer two must be there as well.
+/// The offset of the first line that begins with a conflict marker of git. `=======` alone may be text, so only
+/// the outer two markers count.
 fn conflict_marker(text: &str) -> Option<usize> {
     let marks = ["<<<<<<< ", ">>>>>>> "];
     let mut at = 0;

@@ -2,13 +2,13 @@ use std::ops::Range;
 
 use super::Source;
 use crate::batch;
+use crate::dialect::Dialect;
 use crate::finding::Finding;
-use crate::history::Dialect;
 use crate::lexer::{Token, TokenKind};
 use crate::rule::Rule;
 use crate::statement;
 
-/// What takes something away that an older binary may still use must say `-- onward: contract`.
+/// Finds what removes something that an older binary may still use, in a script without `-- onward: contract`.
 pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
     if source.directives.contract {
         return Vec::new();
@@ -28,7 +28,7 @@ pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
             .iter()
             .any(|later| statement.is_created_again(&Words { text: source.text, tokens: later }));
         if !created_again {
-            let message = format!("{what}, which a binary that is still running may use");
+            let message = format!("{what}, which a running binary may still use");
             let help = "add `-- onward: contract` at the top once no running binary uses it: older binaries \
                         then refuse to start";
             findings
@@ -89,7 +89,7 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
-    /// From the word that takes something away to the end of the statement.
+    /// From the word that removes something to the end of the statement.
     fn span_from(&self, at: usize) -> Range<usize> {
         self.tokens[at].span.start..self.tokens[self.tokens.len() - 1].span.end
     }
@@ -102,7 +102,7 @@ impl Words<'_> {
         words.iter().any(|word| self.is(index, word))
     }
 
-    /// The sentence for what the statement takes away, if it does, and the word that does it.
+    /// What the statement removes, as the start of a message, and the index of the word that removes it.
     fn takes_away(&self) -> Option<(String, usize)> {
         if self.is(0, "drop") && self.any(1, DROPPED) && !self.is_temporary() {
             return Some((format!("this drops a {}", self.kind()), 0));
@@ -131,8 +131,7 @@ impl Words<'_> {
         }
     }
 
-    /// Where the actions of an `ALTER` may begin: behind the name, and behind each comma outside
-    /// parentheses.
+    /// Where the actions of an `ALTER` may begin: after the name, and after each comma outside parentheses.
     fn actions(&self) -> Vec<usize> {
         let verbs = ["rename", "drop", "alter", "set"];
         let mut depth = 0_i32;
@@ -179,7 +178,7 @@ impl Words<'_> {
             || self.any(2, &["pg_temp"])
     }
 
-    /// `DROP VIEW v` is no loss where the script goes on with `CREATE VIEW v`.
+    /// `DROP VIEW v` removes nothing if `CREATE VIEW v` follows in the script.
     fn is_created_again(&self, later: &Self) -> bool {
         let kind_and_name = |words: &Self| {
             let kind = words

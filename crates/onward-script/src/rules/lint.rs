@@ -8,8 +8,8 @@ use crate::finding::{Finding, Severity};
 use crate::lexer::TokenKind;
 use crate::rule::Rule;
 
-/// squawk's rules that do not apply here: ours cover transactions and contracts, the journal makes
-/// `IF NOT EXISTS` needless, and timeouts are options of `app migrate`.
+/// The rules of squawk that do not apply here. Our own rules cover transactions and contracts, the journal makes
+/// `IF NOT EXISTS` unnecessary, and timeouts are options of `app migrate`.
 const NOT_APPLIED: &[Squawk] = &[
     Squawk::BanConcurrentIndexCreationInTransaction,
     Squawk::BanDropColumn,
@@ -32,10 +32,11 @@ const NOT_APPLIED: &[Squawk] = &[
     Squawk::TransactionNesting,
 ];
 
-/// Nesting beyond this is left to the database, whose own stack ends at a few thousand levels.
+/// The deepest nesting that the parser gets. The database checks deeper text; its own stack ends at a few
+/// thousand levels.
 const DEEPEST: usize = 1_000;
 
-/// DDL that locks or rewrites a table, or surprises later, by squawk's rules.
+/// Finds DDL that locks or rewrites a table, or has surprising effects later, by squawk's rules.
 pub(crate) fn check(source: &Source<'_>, release: bool) -> Vec<Finding> {
     let severity = if release { Severity::Error } else { Severity::Warning };
     let violations = parsed(source, |parse| {
@@ -50,7 +51,8 @@ pub(crate) fn check(source: &Source<'_>, release: bool) -> Vec<Finding> {
             let start = usize::from(violation.text_range.start()).min(source.text.len());
             let end = usize::from(violation.text_range.end()).clamp(start, source.text.len());
             let message = format!("{}: {}", violation.code, violation.message.trim_end_matches('.'));
-            let silence = format!("or, with the reason: `-- squawk-ignore {} -- REASON`", violation.code);
+            let silence =
+                format!("or ignore it with a reason: `-- squawk-ignore {} -- REASON`", violation.code);
             let help = match violation.help {
                 Some(help) => format!("{}; {silence}", help.trim_end_matches('.')),
                 None => format!("see squawk's page on `{}`; {silence}", violation.code),
@@ -80,10 +82,10 @@ fn ignored_without_reason(source: &Source<'_>, severity: Severity) -> Vec<Findin
         .collect()
 }
 
-/// Runs something over the parse; nothing where the parser cannot be trusted with the text.
+/// Runs a function over the parsed text; `None` if the parser could not handle the text.
 ///
-/// The parser recurses and has no limit of its own, so what is nested too deeply is not given to it; a
-/// panic of it, which would take a build script down, counts as nothing found.
+/// The parser recurses and has no limit of its own, so text that is nested too deeply does not reach it. A panic
+/// of the parser would stop a build script, so it counts as nothing found.
 pub(crate) fn parsed<T>(source: &Source<'_>, run: impl FnOnce(&Parse<SourceFile>) -> T) -> Option<T> {
     if deepest(source) > DEEPEST {
         return None;
@@ -91,9 +93,9 @@ pub(crate) fn parsed<T>(source: &Source<'_>, run: impl FnOnce(&Parse<SourceFile>
     catch_unwind(AssertUnwindSafe(|| run(&SourceFile::parse(source.text)))).ok()
 }
 
-/// An upper bound of how deep the parser can get: open parentheses, and words and signs that may each
-/// open an expression of their own (`CASE`, `NOT`, `-`). A chain of casts counts too: `a::b::c` takes the
-/// parser time that grows with the square of its length.
+/// An upper bound of how deep the parser can get. It counts open parentheses, and words and signs that may each
+/// open an expression of their own (`CASE`, `NOT`, `-`). A chain of casts counts too: the parser's time for
+/// `a::b::c` grows with the square of its length.
 fn deepest(source: &Source<'_>) -> usize {
     let (mut depth, mut run, mut deepest) = (0_usize, 0_usize, 0_usize);
     let mut is_cast = false;

@@ -1,4 +1,4 @@
-//! The rules, a file each. Rules about the folder look at all names; rules about a script at one text.
+//! The rules, one file each. A rule about the folder checks all names; a rule about a script checks one text.
 
 pub(crate) mod content;
 pub(crate) mod contract;

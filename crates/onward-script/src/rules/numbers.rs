@@ -3,7 +3,7 @@ use crate::folder::{Content, Folder};
 use crate::name::{FileName, baseline_name, script_name};
 use crate::rule::Rule;
 
-/// The baseline's number and the scripts' numbers in order, of the files that carry one.
+/// The numbers of the baselines and of the scripts, each in order.
 pub(crate) struct Numbers {
     pub baselines: Vec<i32>,
     pub scripts: Vec<i32>,
@@ -26,10 +26,10 @@ impl Numbers {
     }
 }
 
-/// One baseline, and scripts that go on from it without a gap.
+/// Checks that there is one baseline, and that the scripts follow it without a gap.
 ///
-/// A number cannot be used twice within one folder, because it has only one spelling; a folder that lists
-/// the same name twice is reported all the same.
+/// A number has only one spelling, so a folder on disk cannot use it twice. The check still reports a folder
+/// that lists the same name twice.
 pub(crate) fn check(folder: &Folder, numbers: &Numbers) -> Vec<Finding> {
     let mut findings = baseline(folder, numbers);
     let start = numbers.baselines.first().copied();
@@ -76,7 +76,7 @@ fn meets(folder: &Folder, start: i32, first: i32) -> Option<Finding> {
         return Some(Finding::file(Rule::Baseline, folder.path_of(&script), message, help));
     }
     let message = format!("`{expected}` is missing: after `{baseline}` comes `{script}`");
-    let help = format!("restore `{expected}`, or renumber the scripts so that they go on from it");
+    let help = format!("restore `{expected}`, or renumber the scripts so that `{expected}` is the first one");
     (script != expected).then(|| Finding::file(Rule::Sequence, folder.path_of(&script), message, help))
 }
 

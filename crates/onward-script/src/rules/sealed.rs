@@ -4,18 +4,16 @@ use crate::finding::{Finding, Severity};
 use crate::folder::{Content, Folder};
 use crate::history::Digest;
 use crate::lock::Lock;
-use crate::name::FileName;
+use crate::name::{FileName, LOCK_FILE};
 use crate::rule::Rule;
 use crate::text::normalise;
 
-pub(crate) const LOCK_NAME: &str = "scripts.lock";
-
-/// The lock as it can be read, and what is wrong with it.
+/// Reads the lock. A broken lock comes back empty, with a finding.
 pub(crate) fn read_lock(folder: &Folder) -> (Lock, Vec<Finding>) {
-    let Some(entry) = folder.entries.iter().find(|entry| entry.name == LOCK_NAME) else {
+    let Some(entry) = folder.entries.iter().find(|entry| entry.name == LOCK_FILE) else {
         return (Lock::default(), Vec::new());
     };
-    let path = folder.path_of(LOCK_NAME);
+    let path = folder.path_of(LOCK_FILE);
     let Content::File(bytes) = &entry.content else { return (Lock::default(), Vec::new()) };
     let text = match normalise(&path, bytes) {
         Ok(text) => text,
@@ -25,15 +23,15 @@ pub(crate) fn read_lock(folder: &Folder) -> (Lock, Vec<Finding>) {
         Ok(lock) => (lock, Vec::new()),
         Err((line, message)) => {
             let start = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
-            let help = "restore the file with `git checkout -- scripts.lock` in the folder; new scripts are \
-                        added to it by `app script seal`";
+            let help = "restore the file with `git checkout -- scripts.lock` in the folder; \
+                        `app script seal` adds new scripts to it";
             let finding = Finding::file(Rule::Sealed, path, message, help);
             (Lock::default(), vec![finding.at(crate::text::line_span(&text, start))])
         }
     }
 }
 
-/// Sealed scripts that are gone or differ, and scripts that come before a sealed one without being sealed.
+/// Finds sealed scripts that are missing or whose text has changed.
 pub(crate) fn check(folder: &Folder, lock: &Lock, digests: &HashMap<&str, Digest>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, line) in lock.lines.iter().enumerate() {
@@ -43,7 +41,7 @@ pub(crate) fn check(folder: &Folder, lock: &Lock, digests: &HashMap<&str, Digest
             Some(_) => {
                 let help = "restore it with git and put the change into a new script: \
                             `app script new \"What changes\"`";
-                let message = "this script is sealed, and its text is not the one that was sealed";
+                let message = "this script is sealed, but its text has changed";
                 findings.push(Finding::file(Rule::Sealed, path, message, help));
             }
             None if folder.entries.iter().any(|entry| entry.name == line.name) => {}
@@ -62,18 +60,19 @@ fn missing(folder: &Folder, lock: &Lock, index: usize, digests: &HashMap<&str, D
         .min();
     let (message, help) = match renamed {
         Some(name) => (
-            format!("`{}` is sealed, and now it is called `{name}`", line.name),
+            format!("`{}` is sealed, but the file is now called `{name}`", line.name),
             format!("rename `{name}` back to `{}`", line.name),
         ),
         None => (
-            format!("`{}` is sealed, and the file is gone", line.name),
+            format!("`{}` is sealed, but the file is missing", line.name),
             format!("restore it: `git checkout -- {}`", folder.path_of(&line.name)),
         ),
     };
     Finding::file(Rule::Sealed, folder.path_of(&line.name), message, help)
 }
 
-/// Scripts that the lock does not list: one finding for all of them, at the first.
+/// Finds scripts that the lock does not list: one finding for all drafts, at the first one, and one finding for
+/// each script that comes before a sealed one.
 pub(crate) fn drafts(folder: &Folder, lock: &Lock, release: bool) -> Vec<Finding> {
     let sealed: HashSet<_> = lock.lines.iter().map(|line| line.name.as_str()).collect();
     let last = lock.lines.iter().filter_map(|line| order(&line.name)).max();
@@ -88,17 +87,17 @@ pub(crate) fn drafts(folder: &Folder, lock: &Lock, release: bool) -> Vec<Finding
     let mut findings: Vec<_> = late
         .into_iter()
         .map(|(_, name)| {
-            let message = "not sealed, though a later script is";
+            let message = "this script is not sealed, but a later one is";
             let help = "restore `scripts.lock`, or give the script the next free number";
             Finding::file(Rule::Sealed, folder.path_of(name), message, help)
         })
         .collect();
     if let Some((_, first)) = drafts.first() {
         let message = match (drafts.len(), release) {
-            (1, true) => "a release holds sealed scripts only, and this one is a draft".to_owned(),
+            (1, true) => "a release holds only sealed scripts, but this one is a draft".to_owned(),
             (1, false) => "this script is a draft, which a release build refuses".to_owned(),
             (count, true) => {
-                format!("a release holds sealed scripts only, and {count} from here on are drafts")
+                format!("a release holds only sealed scripts, but {count} from here on are drafts")
             }
             (count, false) => {
                 format!("{count} scripts from here on are drafts, which a release build refuses")

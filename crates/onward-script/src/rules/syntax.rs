@@ -1,10 +1,10 @@
 use super::Source;
+use crate::dialect::Dialect;
 use crate::finding::Finding;
-use crate::history::Dialect;
 use crate::lexer::{TokenKind, Unclosed};
 use crate::rule::Rule;
 
-/// Whether the text is SQL of the dialect, as far as can be known without the database.
+/// Checks that the text is SQL of the dialect, as far as this is possible without the database.
 pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
     let unclosed = unclosed(source);
     if !unclosed.is_empty() {
@@ -16,7 +16,7 @@ pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
     }
 }
 
-/// What opens and does not close hides the rest of the script, so it is reported alone.
+/// Finds unclosed tokens. They hide the rest of the script, so the check reports nothing else.
 fn unclosed(source: &Source<'_>) -> Vec<Finding> {
     let found = source.tokens.iter().filter_map(|token| Some((token, token.fault?)));
     found
@@ -38,7 +38,7 @@ fn unclosed(source: &Source<'_>) -> Vec<Finding> {
         .collect()
 }
 
-/// `USE` would leave the journal and the next script in another database.
+/// After `USE`, the migrator would write the journal and run the next script in another database.
 fn use_database(source: &Source<'_>) -> Vec<Finding> {
     let tokens: Vec<_> = source.tokens.iter().filter(|token| !token.is_comment()).collect();
     let begins_statement = |index: usize| {
@@ -51,8 +51,8 @@ fn use_database(source: &Source<'_>) -> Vec<Finding> {
         let Some(name) = tokens.get(index + 1) else { continue };
         let names_database = matches!(name.kind, TokenKind::Word | TokenKind::QuotedName);
         if token.is_word(source.text, "use") && names_database && begins_statement(index) {
-            let message = "`USE` changes the database under the migrator";
-            let help = "remove it: the database is chosen by `DATABASE_URL`";
+            let message = "`USE` switches the migrator to another database";
+            let help = "remove it: `DATABASE_URL` chooses the database";
             findings.push(
                 Finding::file(Rule::Syntax, source.path, message, help).at(token.span.start..name.span.end),
             );
@@ -66,7 +66,7 @@ fn parse(_: &Source<'_>) -> Vec<Finding> {
     Vec::new()
 }
 
-/// The errors of squawk's parser; one that follows from another on the same line is left out.
+/// The errors of squawk's parser, but only the first of each line: the others on the line follow from it.
 #[cfg(feature = "postgres")]
 fn parse(source: &Source<'_>) -> Vec<Finding> {
     let psql = psql_command(source);
@@ -97,7 +97,7 @@ fn parse(source: &Source<'_>) -> Vec<Finding> {
     findings
 }
 
-/// A dump made for psql carries its backslash commands, which no server understands.
+/// A dump for psql contains backslash commands, which no server understands.
 #[cfg(feature = "postgres")]
 fn psql_command(source: &Source<'_>) -> Vec<Finding> {
     let at_line_start = |start: usize| start == 0 || source.text.as_bytes()[start - 1] == b'\n';
@@ -108,13 +108,13 @@ fn psql_command(source: &Source<'_>) -> Vec<Finding> {
     let finding = found.map(|token| {
         let span = crate::text::line_span(source.text, token.span.start);
         let message = "a psql command is not SQL";
-        let help = "remove the line; data of a dump comes as SQL with `pg_dump --inserts`";
+        let help = "remove the line; `pg_dump --inserts` writes the data of a dump as SQL";
         Finding::file(Rule::Syntax, source.path, message, help).at(span)
     });
     finding.into_iter().collect()
 }
 
-/// `COPY … FROM STDIN` waits for rows that come beside the SQL, and a script has only SQL.
+/// `COPY … FROM STDIN` waits for rows that the client sends after the SQL, and a script has only SQL.
 /// <https://www.postgresql.org/docs/current/sql-copy.html>
 #[cfg(feature = "postgres")]
 fn copies_through_client(source: &Source<'_>) -> Vec<Finding> {
@@ -128,10 +128,10 @@ fn copies_through_client(source: &Source<'_>) -> Vec<Finding> {
         });
         let pair = stream.filter(|_| copy)?;
         let message = format!(
-            "`COPY … {}`: a script carries no rows",
+            "`COPY … {}`: a script cannot carry rows",
             text[pair[0].span.start..pair[1].span.end].to_uppercase()
         );
-        let help = "write the rows as INSERT; a dump has them with `pg_dump --inserts`";
+        let help = "write the rows as INSERT; `pg_dump --inserts` does this for a dump";
         let span = statement.tokens[0].span.start..pair[1].span.end;
         Some(Finding::file(Rule::Syntax, source.path, message, help).at(span))
     });

@@ -2,13 +2,13 @@ use std::ops::Range;
 
 use super::Source;
 use crate::batch;
+use crate::dialect::Dialect;
 use crate::finding::Finding;
-use crate::history::Dialect;
 use crate::lexer::{Token, TokenKind};
 use crate::rule::Rule;
 use crate::statement::{self, Statement};
 
-/// Whether the script leaves the transaction to the migrator.
+/// Checks that the script leaves the transaction to the migrator.
 pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
     match dialect {
         Dialect::Postgres => postgres(source),
@@ -38,8 +38,8 @@ fn postgres(source: &Source<'_>) -> Vec<Finding> {
     }
     if source.directives.no_transaction && statements.len() > 1 {
         let message = format!("a no-transaction script with {} statements", statements.len());
-        let help = "leave one statement in it: without a transaction a failure between two would leave the \
-                    first one done";
+        let help = "keep one statement in it: without a transaction, the failure of a later statement would \
+                    not undo the first one";
         findings.push(finding(source, statements[1].span(), message, help));
     }
     findings.extend(uses_added_enum_value(source, &statements));
@@ -63,7 +63,7 @@ fn controls_transaction(text: &str, statement: &Statement) -> Option<&'static st
     }
 }
 
-/// The statements that PostgreSQL refuses inside a transaction block, each by its own page of
+/// The statements that PostgreSQL refuses inside a transaction block. Each has its own page under
 /// <https://www.postgresql.org/docs/current/sql-commands.html>.
 fn refuses_transaction(text: &str, statement: &Statement) -> Option<&'static str> {
     let starts = |words: &[&str]| statement.starts_with(text, words);
@@ -111,19 +111,22 @@ fn uses_added_enum_value(source: &Source<'_>, statements: &[Statement]) -> Vec<F
         let same =
             |token: &&Token| token.kind == TokenKind::String && token.text(text).contains(added.text(text));
         if let Some(used) = later.find(same) {
-            let message = format!("{} is added by this script and cannot be used in it", added.text(text));
-            let help = "move what uses the new value into the next script";
+            let message =
+                format!("this script adds {} and cannot use it before it commits", added.text(text));
+            let help = "move the statements that use the new value into the next script";
             findings.push(finding(source, used.span.clone(), message, help));
         }
     }
     findings
 }
 
-/// Balanced `BEGIN TRAN … COMMIT` nests inside the migrator's transaction and is fine; what goes below the
+/// Finds statements that would end the migrator's transaction, and a `BEGIN TRAN` without its `COMMIT`.
+///
+/// A balanced `BEGIN TRAN … COMMIT` nests inside the migrator's transaction and is allowed. A `COMMIT` below the
 /// level at which the script began ends the migrator's own. Bodies of procedures and triggers run later.
 ///
-/// A `ROLLBACK` behind a `BEGIN TRAN` is its other way out, in a `CATCH` for example, and one to a savepoint
-/// ends nothing; what they come to is seen when the script has run.
+/// A `ROLLBACK` after a `BEGIN TRAN` is another way to end that one, for example in a `CATCH`. A `ROLLBACK` to a
+/// savepoint ends no transaction. The migrator checks the effect of both after the script has run.
 fn sql_server(source: &Source<'_>) -> Vec<Finding> {
     let text = source.text;
     let mut depth = 0_i32;
@@ -171,7 +174,7 @@ fn sql_server(source: &Source<'_>) -> Vec<Finding> {
     finding.into_iter().collect()
 }
 
-/// Whether a batch is the definition of a procedure, function, trigger or view, which is a batch of its own.
+/// Whether a batch defines a procedure, function, trigger or view. Such a definition is always a batch of its own.
 pub(crate) fn creates_module(text: &str, tokens: &[&Token]) -> bool {
     let word = |index: usize, word: &str| tokens.get(index).is_some_and(|t| t.is_word(text, word));
     let kind = if word(1, "or") && word(2, "alter") { 3 } else { 1 };

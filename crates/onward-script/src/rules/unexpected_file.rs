@@ -3,7 +3,7 @@ use crate::folder::{Content, Folder};
 use crate::name::FileName;
 use crate::rule::Rule;
 
-/// Every entry that has no business in the folder, with the name that a near miss should have.
+/// Finds every entry that does not belong in the folder, and suggests the correct name for a near miss.
 pub(crate) fn check(folder: &Folder) -> Vec<Finding> {
     folder
         .entries
@@ -17,7 +17,7 @@ pub(crate) fn check(folder: &Folder) -> Vec<Finding> {
                     Some(Finding::file(Rule::UnexpectedFile, path, message, "move it out of the folder"))
                 }
                 (FileName::Unexpected { suggestion: Some(name) }, _) => {
-                    let message = "this name is no script's, so it would never run".to_owned();
+                    let message = "this is not the name of a script, so the file would never run".to_owned();
                     let taken = folder.entries.iter().any(|other| other.name == name);
                     let help = if taken {
                         format!("`{name}` exists already: delete this file or give it the next free number")
@@ -27,7 +27,8 @@ pub(crate) fn check(folder: &Folder) -> Vec<Finding> {
                     Some(Finding::file(Rule::UnexpectedFile, path, message, help))
                 }
                 (FileName::Unexpected { suggestion: None }, _) => {
-                    let message = "only the baseline, scripts, `scripts.lock` and `README.md` live here";
+                    let message =
+                        "the folder may hold only the baseline, scripts, `scripts.lock` and `README.md`";
                     let help =
                         "name a script `Script-NNNN.sql` (from 0001 on), or move the file out of the folder";
                     Some(Finding::file(Rule::UnexpectedFile, path, message, help))

@@ -6,11 +6,21 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{BATCH, Message, Queue, Receipt, Refused};
-use crate::fault::Fault;
+use crate::error::QueueError;
 
 /// A queue in memory with SQS's semantics, for the tests of a worker and of handlers.
 ///
-/// Time is tokio's, so a test may pause and advance it.
+/// It uses tokio's clock, so a test may pause and advance time.
+///
+/// ```
+/// use onward_worker::MemoryQueue;
+///
+/// let queue = MemoryQueue::new();
+/// queue.send("one");
+/// queue.send_to_group("orders", "two");
+/// assert_eq!((queue.len(), queue.in_flight()), (2, 0));
+/// assert!(queue.dead_letters().is_empty());
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct MemoryQueue {
     state: Arc<Mutex<State>>,
@@ -112,7 +122,7 @@ impl MemoryQueue {
         taken
     }
 
-    /// Applies a change to each message that is still held by its receipt; refuses the others.
+    /// Applies a change to each message whose receipt is still valid, and refuses the others.
     fn change<'a>(
         &self,
         receipts: impl Iterator<Item = &'a Receipt>,
@@ -128,7 +138,7 @@ impl MemoryQueue {
                 None => refused.push(Refused {
                     index,
                     reason: "ReceiptHandleIsInvalid: the message is not in flight".to_owned(),
-                    final_: true,
+                    is_permanent: true,
                 }),
             }
         }
@@ -147,12 +157,19 @@ impl Queue for MemoryQueue {
         "memory"
     }
 
-    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Message>, Fault> {
+    async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        visibility: Duration,
+    ) -> Result<Vec<Message>, QueueError> {
         let deadline = Instant::now() + wait;
         loop {
             let changed = self.changed.notified();
             let taken = self.take(max, visibility);
             if !taken.is_empty() || Instant::now() >= deadline {
+                // Every call to a real queue lets other tasks run.
+                tokio::task::yield_now().await;
                 return Ok(taken);
             }
             let now = Instant::now();
@@ -166,13 +183,13 @@ impl Queue for MemoryQueue {
         }
     }
 
-    async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Refused>, Fault> {
+    async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Refused>, QueueError> {
         Ok(self.change(receipts.iter(), |_, messages, place| {
             messages.remove(place);
         }))
     }
 
-    async fn change_visibility(&self, entries: &[(Receipt, Duration)]) -> Result<Vec<Refused>, Fault> {
+    async fn change_visibility(&self, entries: &[(Receipt, Duration)]) -> Result<Vec<Refused>, QueueError> {
         let now = Instant::now();
         let receipts = entries.iter().map(|(receipt, _)| receipt);
         Ok(self.change(receipts, |index, messages, place| {
@@ -180,7 +197,7 @@ impl Queue for MemoryQueue {
         }))
     }
 
-    async fn send_to_dead_letters(&self, message: &Message, reason: &str) -> Result<bool, Fault> {
+    async fn send_to_dead_letters(&self, message: &Message, reason: &str) -> Result<bool, QueueError> {
         self.state().dead.push((message.clone(), reason.to_owned()));
         Ok(true)
     }

@@ -1,26 +1,20 @@
 use onward_migrate::AdoptOptions;
-use onward_script::History;
 
 use crate::cli;
-use crate::command::migrate::{Identity, Progress, Shown, connect};
-use crate::environment::Database;
-use crate::exit::{Exit, Failed};
-use crate::settings::Settings;
-use crate::terminal::data;
+use crate::config::context::Context;
+use crate::config::database_url::ResolvedDatabase;
+use crate::process::exit::{CommandError, Exit};
+use crate::process::terminal::data;
+use crate::upgrade::{Progress, ProgressReport, connect};
 
-pub(crate) async fn run(
-    settings: &Settings,
-    history: &History,
-    identity: &Identity,
-    options: &cli::Adopt,
-) -> Result<Exit, Failed> {
-    let database = Database::open(settings, history.dialect).await?;
-    let mut session = connect(&database.url, identity, None).await?;
+pub(crate) async fn run(context: &Context, options: &cli::Adopt) -> Result<Exit, CommandError> {
+    let database = ResolvedDatabase::resolve(context).await?;
+    let mut session = connect(&database.url, &context.identity, None).await?;
     let options =
-        AdoptOptions { through: options.through, wait: options.wait, identity: identity.for_journal() };
-    let mut shown = Shown::new(Progress::Lines);
-    let mut progress = |event| shown.show(&event);
-    let adopted = onward_migrate::adopt(&mut session, history, &options, &mut progress).await?;
+        AdoptOptions { through: options.through, wait: options.wait, applier: context.identity.applier() };
+    let mut report = ProgressReport::new(Progress::Lines);
+    let mut progress = |event| report.show(&event);
+    let adopted = onward_migrate::adopt(&mut session, &context.history, &options, &mut progress).await?;
     data(&format!(
         "recorded {} script(s) without running: the schema is at {:04}",
         adopted.scripts, adopted.through

@@ -1,22 +1,22 @@
-//! `doctor`: one line a check, what it means, and how to mend it. Nothing is changed: the queue's actions are tried with
-//! requests that SQS refuses as malformed once it has allowed them.
+//! `doctor`: one line for each check, with what it means and how to correct it. It changes nothing: it tries the queue's
+//! actions with requests that SQS refuses as malformed after it has checked the permission.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
-use onward_migrate::{Engine as _, Error, Session, SessionOptions, Status, Surroundings};
-use onward_script::History;
-use onward_worker::{Fault, FaultKind, Options};
+use onward_migrate::{Engine as _, Error, ServerInfo, Session, SessionOptions, Status};
+use onward_worker::sqs::{RedrivePolicy, attributes, queue_name, queue_url};
+use onward_worker::{Options, QueueError, QueueErrorKind};
 use serde_json::{Value, json};
 
-use crate::command::migrate::Identity;
-use crate::environment::Database;
-use crate::exit::{Exit, Failed};
-use crate::queue::client;
-use crate::settings::{AppEnv, Settings};
-use crate::terminal::data;
+use crate::config::context::Context;
+use crate::config::database_url::ResolvedDatabase;
+use crate::config::settings::{AppEnv, Settings};
+use crate::config::sqs::client;
+use crate::process::exit::{CommandError, Exit};
+use crate::process::terminal::data;
 
 /// One check.
 struct Check {
@@ -55,24 +55,20 @@ fn wrong(what: &'static str, says: impl Into<String>, help: impl Into<String>) -
     Check { what, verdict: Verdict::Wrong, says: says.into(), help: Some(help.into()) }
 }
 
-/// A failure as a check: its first line says what, the rest how to mend it.
-fn failed(what: &'static str, failed: &Failed) -> Check {
-    let (says, help) =
-        failed.message.split_once("\n  help: ").unwrap_or((&failed.message, "see the message"));
-    wrong(what, says, help)
+/// A failure as a check.
+fn failed(what: &'static str, error: CommandError) -> Check {
+    wrong(what, error.message, error.help)
 }
 
 pub(crate) async fn run(
-    settings: &Settings,
-    history: &History,
-    identity: &Identity,
+    context: &Context,
     queues: &[(&'static str, Options)],
     as_json: bool,
-) -> Result<Exit, Failed> {
-    let mut checks = vec![environment(settings)];
+) -> Result<Exit, CommandError> {
+    let mut checks = vec![environment(&context.settings)];
     let handlers = queues.iter().map(|(_, options)| options.concurrency).sum();
-    checks.extend(database(settings, history, identity, handlers).await);
-    checks.extend(queue(settings, queues).await);
+    checks.extend(database(context, handlers).await);
+    checks.extend(queue(&context.settings, queues).await);
     let is_well = checks.iter().all(|check| check.verdict != Verdict::Wrong);
     if as_json {
         let all: Vec<_> = checks.iter().map(as_value).collect();
@@ -104,37 +100,32 @@ fn environment(settings: &Settings) -> Check {
     well("configuration", format!("{env}; {}", set.collect::<Vec<_>>().join(", ")))
 }
 
-async fn database(
-    settings: &Settings,
-    history: &History,
-    identity: &Identity,
-    handlers: usize,
-) -> Vec<Check> {
-    let database = match Database::open(settings, history.dialect).await {
+async fn database(context: &Context, handlers: usize) -> Vec<Check> {
+    let database = match ResolvedDatabase::resolve(context).await {
         Ok(database) => database,
-        Err(error) => return vec![failed("database", &error)],
+        Err(error) => return vec![failed("database", error)],
     };
     let options =
-        SessionOptions { application_name: format!("{} doctor", identity.name), lock_timeout: None };
+        SessionOptions { application_name: format!("{} doctor", context.identity.name), lock_timeout: None };
     let mut session = match Session::connect(&database.url, &options).await {
         Ok(session) => session,
-        Err(error) => return vec![failed("database", &error.into())],
+        Err(error) => return vec![failed("database", error.into())],
     };
     let mut checks = vec![well("database", format!("{} answers", database.url))];
     match session.observe().await {
         Ok(observed) => {
-            let status = Status::assess(history, &observed);
+            let status = Status::assess(&context.history, &observed);
             checks.push(if status.may_serve() {
                 well("schema", format!("{}, at {:04}", status.state, status.applied.unwrap_or(status.latest)))
             } else {
-                failed("schema", &Error::state(&status).into())
+                failed("schema", Error::state(&status).into())
             });
         }
-        Err(error) => checks.push(failed("schema", &error.into())),
+        Err(error) => checks.push(failed("schema", error.into())),
     }
-    match session.surroundings().await {
-        Ok(around) => checks.extend(surroundings(&around, handlers, settings.env)),
-        Err(error) => checks.push(failed("server", &error.into())),
+    match session.server_info().await {
+        Ok(info) => checks.extend(server_info(&info, handlers, context.settings.env)),
+        Err(error) => checks.push(failed("server", error.into())),
     }
     checks
 }
@@ -142,13 +133,13 @@ async fn database(
 /// Clocks that differ by more make SQS refuse calls (it allows fifteen minutes), and leases and logs hard to read.
 const MOST_SKEW: Duration = Duration::from_secs(60);
 
-fn surroundings(around: &Surroundings, handlers: usize, env: AppEnv) -> Vec<Check> {
-    let mut checks = vec![if around.may_create {
+fn server_info(info: &ServerInfo, handlers: usize, env: AppEnv) -> Vec<Check> {
+    let mut checks = vec![if info.may_create {
         well("rights", "this role may migrate and serve")
     } else {
         well("rights", "this role may serve; `migrate` needs one that may create tables")
     }];
-    if let Some(is_encrypted) = around.is_encrypted {
+    if let Some(is_encrypted) = info.is_encrypted {
         checks.push(match (is_encrypted, env) {
             (true, _) => well("TLS", "the connection to the database is encrypted"),
             (false, AppEnv::Development) => well("TLS", "the connection to the database is not encrypted"),
@@ -159,16 +150,16 @@ fn surroundings(around: &Surroundings, handlers: usize, env: AppEnv) -> Vec<Chec
         });
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let skew = Duration::from_millis(u64::try_from(around.clock_ms).unwrap_or_default()).abs_diff(now);
+    let skew = Duration::from_millis(u64::try_from(info.clock_ms).unwrap_or_default()).abs_diff(now);
     checks.push(if skew > MOST_SKEW {
         let help = "set both clocks by a time server; SQS refuses calls of a clock that is far off";
         doubtful("clock", format!("this machine and the database are {} s apart", skew.as_secs()), help)
     } else {
         well("clock", "this machine and the database agree")
     });
-    let most = usize::try_from(around.max_connections).unwrap_or(usize::MAX);
+    let most = usize::try_from(info.max_connections).unwrap_or(usize::MAX);
     checks.push(if handlers >= most {
-        let help = "lower `concurrency`, raise the server's limit, or put a pool in front of it";
+        let help = "lower `concurrency`, raise the server's limit, or put a connection pool in front of it";
         let says = format!("{handlers} handlers may open as many connections, and the server takes {most}");
         doubtful("connections", says, help)
     } else {
@@ -186,20 +177,17 @@ async fn queue(settings: &Settings, queues: &[(&'static str, Options)]) -> Vec<C
     };
     let client = match client(url, false).await {
         Ok(client) => client,
-        Err(error) => return vec![failed("queue", &error)],
+        Err(error) => return vec![failed("queue", error)],
     };
-    let get = client.get_queue_attributes().queue_url(url).attribute_names(Attribute::All);
-    let attributes = match get.send().await {
-        Ok(answer) => answer.attributes.unwrap_or_default(),
-        Err(error) => return vec![failed("queue", &Fault::of_sdk(&error).into())],
+    let all = match attributes(&client, url, &[Attribute::All]).await {
+        Ok(all) => all,
+        Err(error) => return vec![failed("queue", error.into())],
     };
-    let number = |name: Attribute| attributes.get(&name).and_then(|text| text.parse::<u64>().ok());
-    let name = url.rsplit('/').next().unwrap_or_default();
-    let mut checks = vec![well("queue", format!("{name} answers"))];
+    let number = |name: Attribute| all.get(&name).and_then(|text| text.parse::<u64>().ok());
+    let mut checks = vec![well("queue", format!("{} answers", queue_name(url)))];
     checks.extend(actions(&client, url).await);
 
-    let policy = attributes.get(&Attribute::RedrivePolicy);
-    let policy = policy.and_then(|policy| serde_json::from_str::<Value>(policy).ok());
+    let policy = all.get(&Attribute::RedrivePolicy).and_then(|text| RedrivePolicy::parse(text));
     checks.extend(redrive(&client, policy.as_ref(), number(Attribute::MessageRetentionPeriod)).await);
     if let Some((_, options)) = queues.first() {
         let (limit, lease) = (options.handler_timeout, options.max_lease);
@@ -220,35 +208,28 @@ async fn queue(settings: &Settings, queues: &[(&'static str, Options)]) -> Vec<C
     checks
 }
 
-async fn redrive(client: &Client, policy: Option<&Value>, retention: Option<u64>) -> Vec<Check> {
+async fn redrive(client: &Client, policy: Option<&RedrivePolicy>, retention: Option<u64>) -> Vec<Check> {
     let Some(policy) = policy else {
         let help = "give the queue a RedrivePolicy: without one a message that always fails comes back until it expires, and \
                     none can be rejected";
         return vec![doubtful("dead letters", "the queue has no dead-letter queue", help)];
     };
-    let count =
-        policy["maxReceiveCount"].as_u64().or_else(|| policy["maxReceiveCount"].as_str()?.parse().ok());
-    let count = count.unwrap_or(0);
+    let count = policy.max_receive_count;
     let mut checks = vec![if count < 3 {
         let help = "raise it to 5 or more: each deployment and each crash may cost a message one receive";
         doubtful("dead letters", format!("a message is dead after {count} receive(s)"), help)
     } else {
         well("dead letters", format!("a message is dead after {count} receives"))
     }];
-    let name =
-        policy["deadLetterTargetArn"].as_str().and_then(|arn| arn.rsplit(':').next()).unwrap_or_default();
-    let dead = match client.get_queue_url().queue_name(name).send().await {
-        Ok(found) => found.queue_url.unwrap_or_default(),
+    let dead = match queue_url(client, policy.name(), Some(policy.account())).await {
+        Ok(dead) => dead,
         Err(error) => {
-            checks.push(failed("dead-letter queue", &Fault::of_sdk(&error).into()));
+            checks.push(failed("dead-letter queue", error.into()));
             return checks;
         }
     };
-    let get = client.get_queue_attributes().queue_url(dead);
-    let answer = get.attribute_names(Attribute::MessageRetentionPeriod).send().await;
-    let kept = answer
-        .ok()
-        .and_then(|answer| answer.attributes?.get(&Attribute::MessageRetentionPeriod)?.parse::<u64>().ok());
+    let kept = attributes(client, &dead, &[Attribute::MessageRetentionPeriod]).await;
+    let kept = kept.ok().and_then(|all| all.get(&Attribute::MessageRetentionPeriod)?.parse::<u64>().ok());
     if let (Some(kept), Some(retention)) = (kept, retention) {
         // A dead letter keeps the time at which it was first sent.
         checks.push(if kept <= retention {
@@ -276,10 +257,10 @@ async fn actions(client: &Client, url: &str) -> Vec<Check> {
     tried
         .into_iter()
         .map(|(what, refused)| match refused {
-            Some(FaultKind::Credentials) => {
+            Some(QueueErrorKind::Credentials) => {
                 wrong(what, "is not allowed", format!("allow the role `sqs:{what}` on this queue"))
             }
-            Some(FaultKind::Network | FaultKind::Throttled) => {
+            Some(QueueErrorKind::Network | QueueErrorKind::Throttled) => {
                 doubtful(what, "could not be tried", "run `doctor` again")
             }
             _ => well(what, "is allowed"),
@@ -287,6 +268,6 @@ async fn actions(client: &Client, url: &str) -> Vec<Check> {
         .collect()
 }
 
-fn kind<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> FaultKind {
-    Fault::of_sdk(error).kind
+fn kind<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> QueueErrorKind {
+    QueueError::of_sdk(error).kind
 }

@@ -1,4 +1,4 @@
-//! The commands, a file each.
+//! The commands, a file each: parse, call, print. Nothing below imports them.
 
 pub(crate) mod adopt;
 pub(crate) mod doctor;
@@ -8,7 +8,6 @@ pub(crate) mod queue;
 pub(crate) mod rebuild;
 #[cfg(feature = "local")]
 pub(crate) mod script;
-pub(crate) mod service;
 #[cfg(feature = "local")]
-pub(crate) mod squash;
+mod squash;
 pub(crate) mod status;

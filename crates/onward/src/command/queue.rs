@@ -1,36 +1,41 @@
-//! What a person does with a queue: send, look, purge, and bring dead letters back.
+//! The commands for a queue: send, look, purge, and bring dead letters back.
 
 use std::io::Read as _;
+use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
-    MessageSystemAttributeName, QueueAttributeName as Attribute, SendMessageBatchRequestEntry,
+    Message, MessageSystemAttributeName, QueueAttributeName as Attribute, SendMessageBatchRequestEntry,
 };
-use onward_worker::{Fault, REJECTED, is_fifo};
+use onward_worker::sqs::{
+    attributes, dead_letter_url, delete_entries, queue_name, queue_url, visibility_entries,
+};
+use onward_worker::{QueueError, REJECTED, is_fifo};
 use serde_json::{Value, json};
 
 use crate::cli;
-use crate::exit::{Exit, Failed};
-use crate::queue::client;
-use crate::settings::Settings;
-use crate::terminal::{data, note};
+use crate::config::context::Context;
+use crate::config::database_url::not_set;
+use crate::config::settings::Settings;
+use crate::config::sqs::client;
+use crate::process::exit::{CommandError, Exit};
+use crate::process::terminal::{data, note};
 
-pub(crate) async fn run(settings: &Settings, command: &cli::Queue) -> Result<Exit, Failed> {
-    let place = Place::open(settings, command.queue.as_deref()).await?;
+pub(crate) async fn run(context: &Context, command: &cli::Queue) -> Result<Exit, CommandError> {
+    let queue = QueueClient::open(&context.settings, command.queue.as_deref()).await?;
     match &command.action {
-        cli::QueueAction::Send { body, group } => place.send(body, group.as_deref()).await,
-        cli::QueueAction::Stats { json } => place.stats(*json).await,
-        cli::QueueAction::Peek { max, json } => place.peek(&place.url, *max, *json).await,
-        cli::QueueAction::Dead { max, json } => place.peek(&place.dead_letters().await?, *max, *json).await,
-        cli::QueueAction::Purge { confirm } => place.purge(confirm.as_deref()).await,
-        cli::QueueAction::Redrive { filter, max } => place.redrive(filter.as_deref(), *max).await,
+        cli::QueueAction::Send { body, group } => queue.send(body, group.as_deref()).await,
+        cli::QueueAction::Stats { json } => queue.stats(*json).await,
+        cli::QueueAction::Peek { max, json } => queue.peek(&queue.url, *max, *json).await,
+        cli::QueueAction::Dead { max, json } => queue.peek(&queue.dead_letters().await?, *max, *json).await,
+        cli::QueueAction::Purge { confirm } => queue.purge(confirm.as_deref()).await,
+        cli::QueueAction::Redrive { filter, max } => queue.redrive(filter.as_deref(), *max).await,
     }
 }
 
-/// A queue and the way to it.
-struct Place {
+/// A queue and a client for it.
+struct QueueClient {
     url: String,
     client: Client,
 }
@@ -38,66 +43,52 @@ struct Place {
 /// How long a message that is looked at stays hidden from the workers.
 const PEEK_SECONDS: i32 = 5;
 
-/// How long a dead letter is ours while it is brought back.
+/// How long this process keeps a dead letter while it sends it again.
 const REDRIVE_SECONDS: i32 = 60;
 
-impl Place {
+impl QueueClient {
     /// The configured queue, or that of the development launch in another terminal; another one beside it by name.
-    async fn open(settings: &Settings, name: Option<&str>) -> Result<Self, Failed> {
+    async fn open(settings: &Settings, name: Option<&str>) -> Result<Self, CommandError> {
         let (url, local) = first_queue(settings)?;
         let client = client(&url, local).await?;
-        let mut place = Self { url, client };
-        if let Some(name) = name.filter(|name| *name != place.name()) {
-            place.url = place.url_of(name).await?;
+        let mut queue = Self { url, client };
+        if let Some(name) = name.filter(|name| *name != queue.name()) {
+            queue.url = queue_url(&queue.client, name, None).await?;
         }
-        Ok(place)
+        Ok(queue)
     }
 
     fn name(&self) -> &str {
-        self.url.rsplit('/').next().unwrap_or_default()
+        queue_name(&self.url)
     }
 
-    async fn url_of(&self, name: &str) -> Result<String, Failed> {
-        let found =
-            self.client.get_queue_url().queue_name(name).send().await.map_err(|error| refused(&error))?;
-        Ok(found.queue_url.unwrap_or_default())
-    }
-
-    async fn send(&self, body: &str, group: Option<&str>) -> Result<Exit, Failed> {
+    async fn send(&self, body: &str, group: Option<&str>) -> Result<Exit, CommandError> {
         let body = if body == "-" { read_stdin()? } else { body.to_owned() };
         let request = self.client.send_message().queue_url(&self.url).message_body(body);
         let request = request.set_message_group_id(group.map(str::to_owned));
         let request = request.set_message_deduplication_id(is_fifo(&self.url).then(unique_id));
-        let sent = request.send().await.map_err(|error| refused(&error))?;
+        let sent = request.send().await.map_err(|error| sqs_error(&error))?;
         data(sent.message_id().unwrap_or_default())?;
         Ok(Exit::Done)
     }
 
-    async fn attributes(&self, url: &str, names: &[Attribute]) -> Result<Vec<Option<String>>, Failed> {
-        let request = self.client.get_queue_attributes().queue_url(url);
-        let request = request.set_attribute_names(Some(names.to_vec()));
-        let answer = request.send().await.map_err(|error| refused(&error))?;
-        let all = answer.attributes.unwrap_or_default();
-        Ok(names.iter().map(|name| all.get(name).cloned()).collect())
-    }
-
-    async fn counts(&self, url: &str) -> Result<Value, Failed> {
+    async fn counts(&self, url: &str) -> Result<Value, CommandError> {
         let names = [
             Attribute::ApproximateNumberOfMessages,
             Attribute::ApproximateNumberOfMessagesNotVisible,
             Attribute::ApproximateNumberOfMessagesDelayed,
         ];
-        let counts = self.attributes(url, &names).await?;
+        let counts = attributes(&self.client, url, &names).await?;
         let number =
-            |index: usize| counts[index].as_deref().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        let name = url.rsplit('/').next().unwrap_or_default();
-        Ok(json!({"queue": name, "waiting": number(0), "in_flight": number(1), "delayed": number(2)}))
+            |index: usize| counts.get(&names[index]).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        let [waiting, in_flight, delayed] = [number(0), number(1), number(2)];
+        Ok(json!({"queue": queue_name(url), "waiting": waiting, "in_flight": in_flight, "delayed": delayed}))
     }
 
-    async fn stats(&self, as_json: bool) -> Result<Exit, Failed> {
+    async fn stats(&self, as_json: bool) -> Result<Exit, CommandError> {
         let mut all = vec![self.counts(&self.url).await?];
-        if let Some(dead) = self.dead_letter_name().await? {
-            all.push(self.counts(&self.url_of(&dead).await?).await?);
+        if let Some(dead) = dead_letter_url(&self.client, &self.url).await? {
+            all.push(self.counts(&dead).await?);
         }
         if as_json {
             data(&json!({ "queues": all }).to_string())?;
@@ -112,34 +103,25 @@ impl Place {
         Ok(Exit::Done)
     }
 
-    /// The queue that the redrive policy names.
-    async fn dead_letter_name(&self) -> Result<Option<String>, Failed> {
-        let policy = self.attributes(&self.url, &[Attribute::RedrivePolicy]).await?.remove(0);
-        let policy = policy.and_then(|policy| serde_json::from_str::<Value>(&policy).ok());
-        let arn = policy.as_ref().and_then(|policy| policy["deadLetterTargetArn"].as_str());
-        Ok(arn.and_then(|arn| arn.rsplit(':').next()).map(str::to_owned))
-    }
-
-    async fn dead_letters(&self) -> Result<String, Failed> {
-        let name = self.dead_letter_name().await?.ok_or_else(|| {
+    async fn dead_letters(&self) -> Result<String, CommandError> {
+        dead_letter_url(&self.client, &self.url).await?.ok_or_else(|| {
             let help = "give it a RedrivePolicy with a deadLetterTargetArn";
-            Failed::new(Exit::Configuration, format!("{} has no dead-letter queue", self.name()), help)
-        })?;
-        self.url_of(&name).await
+            CommandError::new(Exit::Configuration, format!("{} has no dead-letter queue", self.name()), help)
+        })
     }
 
-    async fn receive(&self, url: &str, max: usize, visibility: i32) -> Result<Vec<Message>, Failed> {
+    async fn receive(&self, url: &str, max: usize, visibility: i32) -> Result<Vec<Message>, CommandError> {
         let request = self.client.receive_message().queue_url(url).visibility_timeout(visibility);
         let request = request.max_number_of_messages(i32::try_from(max.clamp(1, 10)).unwrap_or(10));
         let request = request.message_system_attribute_names(MessageSystemAttributeName::All);
         let received = request.message_attribute_names("All").wait_time_seconds(1).send().await;
-        Ok(received.map_err(|error| refused(&error))?.messages.unwrap_or_default())
+        Ok(received.map_err(|error| sqs_error(&error))?.messages.unwrap_or_default())
     }
 
-    async fn peek(&self, url: &str, max: usize, as_json: bool) -> Result<Exit, Failed> {
+    async fn peek(&self, url: &str, max: usize, as_json: bool) -> Result<Exit, CommandError> {
         note(&format!(
-            "a look is a receive: what is shown is hidden from the workers for {PEEK_SECONDS} s and counts as received \
-             once more"
+            "a look is a receive: the messages shown are hidden from the workers for {PEEK_SECONDS} s and count one more \
+             receive"
         ));
         let mut shown = Vec::new();
         while shown.len() < max {
@@ -174,20 +156,20 @@ impl Place {
         Ok(Exit::Done)
     }
 
-    async fn purge(&self, confirm: Option<&str>) -> Result<Exit, Failed> {
+    async fn purge(&self, confirm: Option<&str>) -> Result<Exit, CommandError> {
         let name = self.name();
         if confirm != Some(name) {
             let message = format!("purge deletes every message of {name} for good");
-            let help = format!("if that is meant: `queue purge --confirm {name}`");
-            return Err(Failed::new(Exit::Usage, message, help));
+            let help = format!("if you mean it: `queue purge --confirm {name}`");
+            return Err(CommandError::new(Exit::Usage, message, help));
         }
-        self.client.purge_queue().queue_url(&self.url).send().await.map_err(|error| refused(&error))?;
+        self.client.purge_queue().queue_url(&self.url).send().await.map_err(|error| sqs_error(&error))?;
         data(&format!("{name} is purged; SQS takes up to a minute for it"))?;
         Ok(Exit::Done)
     }
 
     /// Sends dead letters to the queue again, each before it is deleted from where it was, so that none is lost.
-    async fn redrive(&self, filter: Option<&str>, max: usize) -> Result<Exit, Failed> {
+    async fn redrive(&self, filter: Option<&str>, max: usize) -> Result<Exit, CommandError> {
         let dead = self.dead_letters().await?;
         let (mut moved, mut left) = (0, Vec::new());
         while moved < max {
@@ -208,45 +190,41 @@ impl Place {
         Ok(Exit::Done)
     }
 
-    /// Makes messages visible again that were only looked at; one that is not comes back by itself.
-    async fn give_back(&self, url: &str, receipts: &[String]) -> Result<(), Failed> {
+    /// Makes messages visible again that were only looked at. One that stays hidden comes back by itself.
+    async fn give_back(&self, url: &str, receipts: &[String]) -> Result<(), CommandError> {
         for batch in receipts.chunks(10) {
-            let entries = batch.iter().enumerate().map(|(index, receipt)| {
-                let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
-                let entry = entry.receipt_handle(receipt).visibility_timeout(0);
-                entry.build().expect("id and receipt handle are set")
-            });
+            let entries = batch.iter().map(|receipt| (receipt.as_str(), Duration::ZERO));
             let change = self.client.change_message_visibility_batch().queue_url(url);
-            change.set_entries(Some(entries.collect())).send().await.map_err(|error| refused(&error))?;
+            change
+                .set_entries(Some(visibility_entries(entries)))
+                .send()
+                .await
+                .map_err(|error| sqs_error(&error))?;
         }
         Ok(())
     }
 
-    async fn send_again(&self, dead: &str, chosen: &[&Message], moved: usize) -> Result<usize, Failed> {
+    async fn send_again(&self, dead: &str, chosen: &[&Message], moved: usize) -> Result<usize, CommandError> {
         let is_fifo = is_fifo(&self.url);
         let entries =
             chosen.iter().enumerate().map(|(index, message)| again(index, message, is_fifo)).collect();
         let send = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-        let sent = send.send().await.map_err(|error| refused(&error))?;
+        let sent = send.send().await.map_err(|error| sqs_error(&error))?;
         let taken: Vec<_> = sent
             .successful()
             .iter()
             .filter_map(|entry| chosen.get(entry.id().parse::<usize>().ok()?))
             .filter_map(|message| message.receipt_handle())
-            .enumerate()
-            .map(|(index, receipt)| {
-                let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
-                entry.receipt_handle(receipt).build().expect("id and receipt handle are set")
-            })
             .collect();
         let count = taken.len();
         if count > 0 {
-            let delete = self.client.delete_message_batch().queue_url(dead).set_entries(Some(taken));
-            let deleted = delete.send().await.map_err(|error| refused(&error))?;
+            let delete =
+                self.client.delete_message_batch().queue_url(dead).set_entries(Some(delete_entries(taken)));
+            let deleted = delete.send().await.map_err(|error| sqs_error(&error))?;
             if let Some(failed) = deleted.failed().first() {
                 let message =
                     format!("a message was sent again and is still a dead letter: {}", failed.code());
-                return Err(Failed::new(Exit::Queue, message, "delete it there by hand"));
+                return Err(CommandError::new(Exit::Queue, message, "delete it there by hand"));
             }
         }
         match sent.failed().first() {
@@ -254,7 +232,11 @@ impl Place {
             Some(failed) => {
                 let reason = failed.message().unwrap_or_default();
                 let message = format!("{} moved, then one was refused: {reason}", moved + count);
-                Err(Failed::new(Exit::Queue, message, "see the reason, then run it again"))
+                Err(CommandError::new(
+                    Exit::Queue,
+                    message,
+                    "correct what the reason names, then run it again",
+                ))
             }
         }
     }
@@ -267,21 +249,21 @@ fn matches(message: &Message, filter: Option<&str>) -> bool {
     })
 }
 
-fn first_queue(settings: &Settings) -> Result<(String, bool), Failed> {
+fn first_queue(settings: &Settings) -> Result<(String, bool), CommandError> {
     if let Some(url) = &settings.queue_url {
         return Ok((url.clone(), false));
     }
     #[cfg(feature = "local")]
-    if settings.env == crate::settings::AppEnv::Development {
-        let urls = crate::local::running_queues(settings)?;
+    if settings.env == crate::config::settings::AppEnv::Development {
+        let urls = crate::config::local::running_queues(settings)?;
         return Ok((urls.into_iter().next().unwrap_or_default(), true));
     }
     let form = "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME";
-    Err(crate::environment::not_set(settings, "QUEUE_URL", form))
+    Err(not_set(settings, "QUEUE_URL", form))
 }
 
-fn refused<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> Failed {
-    Fault::of_sdk(error).into()
+fn sqs_error<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> CommandError {
+    QueueError::of_sdk(error).into()
 }
 
 fn as_value(message: &Message) -> Value {
@@ -319,16 +301,20 @@ fn again(index: usize, message: &Message, is_fifo: bool) -> SendMessageBatchRequ
         .expect("id and body are set")
 }
 
-/// Every message that a person sends is meant, also the same one twice.
+/// A person who sends the same message twice means two messages.
 fn unique_id() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{}-{}", std::process::id(), now.as_nanos())
 }
 
-fn read_stdin() -> Result<String, Failed> {
+fn read_stdin() -> Result<String, CommandError> {
     let mut body = String::new();
     std::io::stdin().read_to_string(&mut body).map_err(|error| {
-        Failed::new(Exit::Usage, format!("the body cannot be read from stdin: {error}"), "send UTF-8 text")
+        CommandError::new(
+            Exit::Usage,
+            format!("the body cannot be read from stdin: {error}"),
+            "send UTF-8 text",
+        )
     })?;
     Ok(body)
 }

@@ -4,42 +4,34 @@ use std::process::Command;
 
 use onward_build::{check_folder, read_folder};
 use onward_script::{
-    Checked, Digest, FileName, Finding, History, Known, Lock, Options, RULES, Rule, Severity, baseline_name,
-    line_column, render, rules_markdown, script_name,
+    CheckOptions, Checked, Digest, FileName, Finding, History, Known, LOCK_FILE, Lock, RULES, Rule, Severity,
+    baseline_name, line_column, render, rules_markdown, script_name,
 };
 use serde_json::{Value, json};
 
 use crate::cli::{Format, Script};
-use crate::command::migrate::Identity;
 use crate::command::squash;
-use crate::exit::{Exit, Failed};
-use crate::settings::Settings;
-use crate::terminal::data;
-
-const LOCK: &str = "scripts.lock";
+use crate::config::context::Context;
+use crate::process::exit::{CommandError, Exit};
+use crate::process::terminal::data;
 
 /// The folder that the build embedded, as it is now.
 struct Project<'a> {
     root: &'a Path,
     folder: &'a str,
-    options: Options,
+    options: CheckOptions,
 }
 
-pub(crate) async fn run(
-    settings: &Settings,
-    history: &History,
-    identity: &Identity,
-    command: &Script,
-) -> Result<Exit, Failed> {
+pub(crate) async fn run(context: &Context, command: &Script) -> Result<Exit, CommandError> {
     let project = Project {
-        root: &settings.project,
-        folder: &history.folder,
-        options: Options { dialect: history.dialect, release: false },
+        root: &context.settings.project,
+        folder: &context.history.folder,
+        options: CheckOptions { dialect: context.history.dialect, release: false },
     };
     match command {
         Script::New { title } => project.write_next(title),
         Script::Seal => project.seal(),
-        Script::Squash { through } => project.squash(*through, identity).await,
+        Script::Squash { through } => project.squash(*through, context).await,
         Script::Check { format, base } => project.check(*format, base.as_deref()),
         Script::Rules => data(rules_markdown().trim_end()).map(|()| Exit::Done),
     }
@@ -51,28 +43,32 @@ impl Project<'_> {
     }
 
     fn checked(&self, release: bool) -> Checked {
-        check_folder(self.root, self.folder, Options { release, ..self.options }, &Known::default())
+        check_folder(self.root, self.folder, CheckOptions { release, ..self.options }, &Known::default())
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<(), Failed> {
+    fn write(&self, name: &str, text: &str) -> Result<(), CommandError> {
         let path = self.path(name);
         fs::write(&path, text).map_err(|error| {
             let message = format!("{} cannot be written: {error}", path.display());
-            Failed::new(Exit::Failed, message, "correct the owner and permissions of the folder")
+            CommandError::new(Exit::Failed, message, "correct the owner and permissions of the folder")
         })
     }
 
-    fn write_next(&self, title: &str) -> Result<Exit, Failed> {
+    fn write_next(&self, title: &str) -> Result<Exit, CommandError> {
         let title = title.trim();
         if title.is_empty() || title.contains(['\n', '\r']) {
             let help = "give it as one argument: `app script new \"Orders get a currency\"`";
-            return Err(Failed::new(Exit::Usage, "the title must be one line of text", help));
+            return Err(CommandError::new(Exit::Usage, "the title must be one line of text", help));
         }
         let unsound = |finding: &&Finding| {
             matches!(finding.rule, Rule::Baseline | Rule::Sequence | Rule::UnexpectedFile)
         };
         if let Some(finding) = self.checked(false).findings.iter().find(unsound) {
-            return Err(Failed::new(Exit::Failed, render::render(finding, None), "mend the numbers first"));
+            return Err(CommandError::new(
+                Exit::Failed,
+                render::render(finding, None),
+                "correct the numbers first",
+            ));
         }
         let read = read_folder(self.root, self.folder).map_err(|finding| unreadable(&finding))?;
         let last = read.entries.iter().filter_map(|entry| match FileName::parse(&entry.name) {
@@ -86,14 +82,14 @@ impl Project<'_> {
         Ok(Exit::Done)
     }
 
-    /// Seals what would pass a release build if it were sealed: the last moment at which a script can be mended.
-    fn seal(&self) -> Result<Exit, Failed> {
+    /// Seals what would pass a release build if it were sealed: the last moment at which a script can be corrected.
+    fn seal(&self) -> Result<Exit, CommandError> {
         let mut checked = self.checked(true);
         checked.findings.retain(|finding| finding.rule != Rule::Draft);
         if !checked.findings.is_empty() {
             let findings: Vec<_> = checked.findings.iter().map(|finding| text(&checked, finding)).collect();
-            let help = "mend what is found, or silence a lint with its reason, and seal again";
-            return Err(Failed::new(
+            let help = "correct what was found, or silence a lint with its reason, and seal again";
+            return Err(CommandError::new(
                 Exit::Failed,
                 format!("nothing is sealed\n{}", findings.join("\n")),
                 help,
@@ -109,7 +105,7 @@ impl Project<'_> {
             data("nothing to do: every script is sealed")?;
             return Ok(Exit::Done);
         }
-        self.write(LOCK, &lock.to_text())?;
+        self.write(LOCK_FILE, &lock.to_text())?;
         for script in drafts {
             data(&format!("sealed {}/{}", self.folder, script.file_name()))?;
         }
@@ -117,17 +113,17 @@ impl Project<'_> {
     }
 
     /// The scripts as they are now, which may be newer than what the build embedded.
-    fn history(&self) -> Result<History, Failed> {
-        self.checked(false)
-            .history
-            .ok_or_else(|| Failed::new(Exit::Failed, "the scripts do not pass", "run `app script check`"))
+    fn history(&self) -> Result<History, CommandError> {
+        self.checked(false).history.ok_or_else(|| {
+            CommandError::new(Exit::Failed, "the scripts do not pass", "run `app script check`")
+        })
     }
 
-    /// Folds the oldest scripts into a new baseline. A database that has them goes on as it is, because its journal
-    /// says so; an empty one starts from the new baseline.
-    async fn squash(&self, through: i32, identity: &Identity) -> Result<Exit, Failed> {
+    /// Folds the oldest scripts into a new baseline. A database that has them needs nothing, because its journal lists
+    /// them; an empty one starts from the new baseline.
+    async fn squash(&self, through: i32, context: &Context) -> Result<Exit, CommandError> {
         let history = self.history()?;
-        let text = squash::baseline(self.root, &history, through, identity).await?;
+        let text = squash::baseline(self.root, &history, through, context.identity.applier()).await?;
         let name = baseline_name(through);
         let mut lock = Lock::default();
         lock.push(&name, Digest::of(text.as_bytes()));
@@ -135,34 +131,34 @@ impl Project<'_> {
             lock.push(&script.file_name(), script.digest);
         }
         self.write(&name, &text)?;
-        self.write(LOCK, &lock.to_text())?;
+        self.write(LOCK_FILE, &lock.to_text())?;
         let folded: Vec<_> = history.all().filter(|script| script.number <= through).collect();
         for script in &folded {
             let path = self.path(&script.file_name());
             fs::remove_file(&path).map_err(|error| {
                 let message = format!("{} cannot be removed: {error}", path.display());
-                Failed::new(Exit::Failed, message, "remove it by hand: the new baseline contains it")
+                CommandError::new(Exit::Failed, message, "remove it by hand: the new baseline contains it")
             })?;
         }
         data(&format!("{}/{name} contains {} script(s), which are removed", self.folder, folded.len()))?;
         Ok(Exit::Done)
     }
 
-    fn lock(&self) -> Result<Lock, Failed> {
-        match fs::read_to_string(self.path(LOCK)) {
+    fn lock(&self) -> Result<Lock, CommandError> {
+        match fs::read_to_string(self.path(LOCK_FILE)) {
             Ok(text) => Lock::parse(&text).map_err(|(line, message)| {
-                let place = format!("{}/{LOCK}:{line}: {message}", self.folder);
-                Failed::new(Exit::Failed, place, "restore it with git")
+                let place = format!("{}/{LOCK_FILE}:{line}: {message}", self.folder);
+                CommandError::new(Exit::Failed, place, "restore it with git")
             }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
             Err(error) => {
-                let message = format!("{}/{LOCK} cannot be read: {error}", self.folder);
-                Err(Failed::new(Exit::Failed, message, "correct its permissions"))
+                let message = format!("{}/{LOCK_FILE} cannot be read: {error}", self.folder);
+                Err(CommandError::new(Exit::Failed, message, "correct its permissions"))
             }
         }
     }
 
-    fn check(&self, format: Format, base: Option<&str>) -> Result<Exit, Failed> {
+    fn check(&self, format: Format, base: Option<&str>) -> Result<Exit, CommandError> {
         let mut checked = self.checked(false);
         if let Some(base) = base {
             let changed = self.changed_since(base)?;
@@ -183,12 +179,12 @@ impl Project<'_> {
         Ok(if errors == 0 { Exit::Done } else { Exit::Failed })
     }
 
-    /// What the lock of a git revision sealed must be sealed the same way now.
-    fn changed_since(&self, base: &str) -> Result<Vec<Finding>, Failed> {
+    /// A script that the lock of a git revision sealed must be sealed with the same text now.
+    fn changed_since(&self, base: &str) -> Result<Vec<Finding>, CommandError> {
         let Some(text) = self.lock_at(base)? else { return Ok(Vec::new()) };
         let before = Lock::parse(&text).map_err(|(line, message)| {
-            let place = format!("{base}:{}/{LOCK}:{line}: {message}", self.folder);
-            Failed::new(Exit::Failed, place, "compare with a revision whose lock is sound")
+            let place = format!("{base}:{}/{LOCK_FILE}:{line}: {message}", self.folder);
+            CommandError::new(Exit::Failed, place, "compare with a revision whose lock is sound")
         })?;
         let now = self.lock()?;
         // A squashed baseline contains the scripts up to its number, so their lines may go.
@@ -205,9 +201,12 @@ impl Project<'_> {
         for line in before.lines.iter().filter(|line| !covered(&line.name)) {
             let same = now.lines.iter().any(|new| new.name == line.name && new.digest == line.digest);
             if !same {
-                let message =
-                    format!("`{}` was sealed at {base}, and the lock has been rewritten since", line.name);
-                let restore = format!("git checkout {base} -- {0}/{1} {0}/{LOCK}", self.folder, line.name);
+                let message = format!(
+                    "`{}` was sealed at {base}, but its line in the lock has changed since",
+                    line.name
+                );
+                let restore =
+                    format!("git checkout {base} -- {0}/{1} {0}/{LOCK_FILE}", self.folder, line.name);
                 let file = format!("{}/{}", self.folder, line.name);
                 findings.push(Finding::file(
                     Rule::Sealed,
@@ -220,10 +219,10 @@ impl Project<'_> {
         Ok(findings)
     }
 
-    fn lock_at(&self, base: &str) -> Result<Option<String>, Failed> {
+    fn lock_at(&self, base: &str) -> Result<Option<String>, CommandError> {
         let no_revision = |reason: String| {
             let help = "name a commit, branch or tag of this repository";
-            Failed::new(Exit::Usage, format!("`--base {base}` cannot be read: {reason}"), help)
+            CommandError::new(Exit::Usage, format!("`--base {base}` cannot be read: {reason}"), help)
         };
         let git = |arguments: &[&str]| {
             let output = Command::new("git").current_dir(self.root).args(arguments).output();
@@ -232,17 +231,17 @@ impl Project<'_> {
         let revision =
             git(&["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{base}^{{commit}}")])?;
         if !revision.status.success() {
-            return Err(no_revision("git knows no such revision".to_owned()));
+            return Err(no_revision("git does not know this revision".to_owned()));
         }
         let commit = String::from_utf8_lossy(&revision.stdout).trim().to_owned();
-        let listed = git(&["show", &format!("{commit}:./{}/{LOCK}", self.folder)])?;
-        // The revision is known, so what is missing is the file: nothing was sealed then.
+        let listed = git(&["show", &format!("{commit}:./{}/{LOCK_FILE}", self.folder)])?;
+        // Git knows the revision, so the file is missing there: nothing was sealed then.
         Ok(listed.status.success().then(|| String::from_utf8_lossy(&listed.stdout).into_owned()))
     }
 }
 
-fn unreadable(finding: &Finding) -> Failed {
-    Failed::new(Exit::Failed, &finding.message, &finding.help)
+fn unreadable(finding: &Finding) -> CommandError {
+    CommandError::new(Exit::Failed, &finding.message, &finding.help)
 }
 
 fn text(checked: &Checked, finding: &Finding) -> String {

@@ -1,30 +1,24 @@
 use onward_migrate::{Error, SchemaState, Session, SessionOptions, Status};
-use onward_script::{History, Script};
+use onward_script::Script;
 use serde_json::json;
 
-use crate::command::migrate::Identity;
-use crate::environment::Database;
-use crate::exit::{Exit, Failed};
-use crate::settings::Settings;
-use crate::terminal::data;
+use crate::config::context::Context;
+use crate::config::database_url::ResolvedDatabase;
+use crate::process::exit::{CommandError, Exit};
+use crate::process::terminal::data;
 
-async fn look(settings: &Settings, history: &History, identity: &Identity) -> Result<Status, Failed> {
-    let database = Database::open(settings, history.dialect).await?;
-    let application_name = format!("{} status", identity.name);
+async fn look(context: &Context) -> Result<Status, CommandError> {
+    let database = ResolvedDatabase::resolve(context).await?;
+    let application_name = format!("{} status", context.identity.name);
     let options = SessionOptions { application_name, lock_timeout: None };
     let mut engine = Session::connect(&database.url, &options).await?;
-    Ok(onward_migrate::status(&mut engine, history).await?)
+    Ok(onward_migrate::status(&mut engine, &context.history).await?)
 }
 
 /// Shows the schema state; 0 whatever it is.
-pub(crate) async fn show(
-    settings: &Settings,
-    history: &History,
-    identity: &Identity,
-    as_json: bool,
-) -> Result<Exit, Failed> {
-    let status = look(settings, history, identity).await?;
-    let pending = || status.pending.iter().filter_map(|number| history.get(*number));
+pub(crate) async fn show(context: &Context, as_json: bool) -> Result<Exit, CommandError> {
+    let status = look(context).await?;
+    let pending = || status.pending.iter().filter_map(|number| context.history.get(*number));
     if as_json {
         let files: Vec<_> = pending().map(Script::file_name).collect();
         let divergences: Vec<_> = status.divergences.iter().map(ToString::to_string).collect();
@@ -54,12 +48,8 @@ pub(crate) async fn show(
 }
 
 /// Exits with 0 if the schema is current, and says why where it is not.
-pub(crate) async fn check(
-    settings: &Settings,
-    history: &History,
-    identity: &Identity,
-) -> Result<Exit, Failed> {
-    let status = look(settings, history, identity).await?;
+pub(crate) async fn check(context: &Context) -> Result<Exit, CommandError> {
+    let status = look(context).await?;
     if status.state == SchemaState::Current {
         return Ok(Exit::Done);
     }

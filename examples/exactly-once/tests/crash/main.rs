@@ -1,4 +1,4 @@
-//! The app on PostgreSQL, killed while it works.
+//! The test kills the app while it works, on PostgreSQL.
 
 mod orders;
 #[path = "../../../../tests/queues/proxy.rs"]

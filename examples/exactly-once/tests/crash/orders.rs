@@ -1,5 +1,5 @@
-//! Workers are killed while they work, and started again, and of a hundred calls to the queue some go wrong: no order and no
-//! invoice is lost or made twice.
+//! The test kills workers while they work and starts them again, and some calls to the queue fail. No order and no invoice
+//! is lost or made twice.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use crate::proxy::Proxy;
 
 const WORKERS: usize = 3;
 
-/// Of a hundred calls of the workers so many go wrong, each in a way of `proxy.rs`.
+/// How many of a hundred queue calls of the workers fail; `proxy.rs` lists the ways.
 const FAULTS: u64 = 3;
 
-/// Far longer than it takes: a test that reaches it has failed.
+/// Much longer than the test takes: a test that reaches it has failed.
 const DEADLINE: Duration = Duration::from_secs(300);
 
 struct World {
@@ -27,12 +27,12 @@ struct World {
     invoices: String,
 }
 
-/// A worker that does not outlive the test, however that ends.
+/// A worker that ends with the test, also when the test fails.
 struct Worker(Child);
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // One that has ended already cannot be killed.
+        // The kill of a worker that has already ended fails, which is fine.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -105,13 +105,13 @@ pub(crate) async fn every_order_and_every_invoice_is_made_exactly_once(
             break;
         }
         assert!(begun.elapsed() < DEADLINE, "{taken} orders, {done} invoices, {killed} killed");
-        // One whose very first poll goes wrong takes it for its configuration and ends; a service manager starts it again.
+        // A worker whose first poll fails takes its configuration for wrong and ends. A service manager starts it again.
         for worker in &mut workers {
             if worker.0.try_wait().expect("can be asked").is_some() {
                 *worker = world.start();
             }
         }
-        // Each worker is killed in the middle of its work: as soon as the work has moved on since the last kill.
+        // The kill comes in the middle of the work: as soon as the work has moved on since the last kill.
         let share = 2 * orders / i64::try_from(kills + 1).expect("is small");
         let moved_on = taken + done >= i64::try_from(killed).expect("is small") * share;
         if killed < kills && moved_on {

@@ -1,0 +1,107 @@
+//! What PostgreSQL's errors mean, and where in a script they are.
+
+use std::ops::Range;
+
+use onward_script::{Script, statements};
+use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
+
+use super::script::reset_after;
+use super::url::PostgresUrl;
+use crate::error::{Error, ErrorKind, ServerError, StepError, causes};
+use crate::journal::JOURNAL;
+
+/// What went wrong outside a script.
+pub(super) fn unexpected(error: tokio_postgres::Error) -> Error {
+    let Some(db) = error.as_db_error() else {
+        let reason = causes(&error);
+        let help = "check that the server runs, then run the command again";
+        return Error::new(ErrorKind::Unreachable, format!("the connection ended: {reason}"), help);
+    };
+    let message = format!("{} ({})", db.message(), db.code().code());
+    if *db.code() == SqlState::INSUFFICIENT_PRIVILEGE {
+        let help = format!(
+            "grant the role what it needs: SELECT on {JOURNAL} to serve, all of the schema to migrate"
+        );
+        return Error::new(ErrorKind::Permission, message, help);
+    }
+    let help = db.hint().unwrap_or("see the server's log").to_owned();
+    Error::new(ErrorKind::Database, message, help)
+}
+
+pub(super) fn connection_error(url: &PostgresUrl, error: &tokio_postgres::Error) -> Error {
+    let Some(db) = error.as_db_error() else {
+        let message = format!("{url} cannot be reached: {}", causes(error));
+        let help = "check that the server runs and that DATABASE_URL names it; in development without DATABASE_URL the app \
+                    starts a private one";
+        return Error::new(ErrorKind::Unreachable, message, help);
+    };
+    let message = format!("{url} refuses the connection: {}", db.message());
+    let (kind, help) = match db.code() {
+        code if *code == SqlState::INVALID_PASSWORD
+            || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
+        {
+            (ErrorKind::Credentials, "correct user and password in DATABASE_URL")
+        }
+        code if *code == SqlState::INVALID_CATALOG_NAME => {
+            (ErrorKind::Configuration, "create the database, or correct its name in DATABASE_URL")
+        }
+        _ => (ErrorKind::Unreachable, "see the server's log"),
+    };
+    Error::new(kind, message, help)
+}
+
+fn server_error(db: &DbError) -> ServerError {
+    let context = match db.position() {
+        Some(ErrorPosition::Internal { query, .. }) => Some(format!("in `{query}`")),
+        _ => None,
+    };
+    ServerError {
+        code: db.code().code().to_owned(),
+        message: db.message().to_owned(),
+        detail: db.detail().map(str::to_owned),
+        hint: db.hint().map(str::to_owned),
+        context: db.where_().map(str::to_owned).or(context),
+        ..ServerError::default()
+    }
+}
+
+pub(super) fn journal_error(error: &tokio_postgres::Error) -> StepError {
+    match error.as_db_error() {
+        Some(db) => StepError::Server(Box::new(ServerError { in_journal: true, ..server_error(db) })),
+        None => StepError::Lost(causes(error)),
+    }
+}
+
+/// Finds the place in the script: by the server's position, which counts characters of the whole query, or else by the
+/// number of statements that were done before.
+pub(super) fn step_error(
+    script: &Script,
+    prefix: usize,
+    done: Option<usize>,
+    error: &tokio_postgres::Error,
+) -> StepError {
+    let Some(db) = error.as_db_error() else { return StepError::Lost(causes(error)) };
+    let text = script.text();
+    let mut server = server_error(db);
+    let spans: Vec<Range<usize>> = statements(text).iter().map(onward_script::Statement::span).collect();
+    // Behind the script come the resets and the journal row; what fails after them is the commit.
+    let behind = reset_after(script).matches(';').count() + 1;
+    let in_journal = |done: usize| (spans.len()..spans.len() + behind).contains(&done);
+    let in_script = |offset: &usize| spans.last().is_some_and(|last| *offset <= last.end);
+    let position = match db.position() {
+        Some(ErrorPosition::Original(position)) => (*position as usize).checked_sub(1 + prefix),
+        _ => None,
+    };
+    let offset = position.and_then(|characters| text.char_indices().nth(characters));
+    if let Some((offset, _)) = offset.filter(|(offset, _)| in_script(offset)) {
+        server.position = Some(offset);
+        server.statement = spans.iter().rfind(|span| span.start <= offset).cloned();
+    } else if let Some(done) = done {
+        server.statement = spans.get(done).cloned();
+        server.in_journal = in_journal(done);
+        if server.statement.is_none() && !server.in_journal {
+            server.context = Some("at the commit, where deferred constraints are checked".to_owned());
+        }
+    }
+    StepError::Server(Box::new(server))
+}

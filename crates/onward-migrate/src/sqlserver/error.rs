@@ -1,0 +1,162 @@
+//! What SQL Server's errors mean, and where in a script they are.
+
+use std::ops::Range;
+
+use onward_script::Batch;
+use tiberius::error::TokenError;
+
+use super::url::SqlServerUrl;
+use crate::error::{Error, ErrorKind, ServerError, StepError, causes};
+use crate::journal::JOURNAL;
+
+/// <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
+const PERMISSION_DENIED: &[u32] = &[229, 230, 262, 297, 300];
+/// The count of transactions differs after a procedure or `EXEC`; a COMMIT or ROLLBACK without a transaction.
+const TRANSACTION_ENDED: &[u32] = &[266, 3902, 3903];
+const LOGIN_FAILED: &[u32] = &[18_456, 18_470, 18_487, 18_488];
+const CANNOT_OPEN_DATABASE: &[u32] = &[911, 4060];
+/// A database that is to be dropped has sessions.
+#[cfg(feature = "rebuild")]
+pub(super) const IN_USE: u32 = 3702;
+
+/// What went wrong outside a script.
+pub(super) fn unexpected(error: tiberius::error::Error) -> Error {
+    let tiberius::error::Error::Server(server) = &error else {
+        let help = "check that the server runs, then run the command again";
+        return Error::new(ErrorKind::Unreachable, format!("the connection ended: {}", causes(&error)), help);
+    };
+    let message = format!("{} ({})", server.message(), server.code());
+    if PERMISSION_DENIED.contains(&server.code()) {
+        let help = format!(
+            "grant the user what it needs: SELECT on {JOURNAL} to serve, all of the schema to migrate"
+        );
+        return Error::new(ErrorKind::Permission, message, help);
+    }
+    Error::new(ErrorKind::Database, message, "see the server's log")
+}
+
+pub(super) fn connection_error(url: &SqlServerUrl, error: &tiberius::error::Error) -> Error {
+    let (kind, message, help) = match error {
+        tiberius::error::Error::Server(server) => {
+            let message = format!("{url} refuses the connection: {}", server.message());
+            match server.code() {
+                code if LOGIN_FAILED.contains(&code) => {
+                    (ErrorKind::Credentials, message, "correct user and password in DATABASE_URL")
+                }
+                code if CANNOT_OPEN_DATABASE.contains(&code) => (
+                    ErrorKind::Configuration,
+                    message,
+                    "create the database, grant the login access to it, or correct its name in DATABASE_URL",
+                ),
+                _ => (ErrorKind::Unreachable, message, "see the server's log"),
+            }
+        }
+        tiberius::error::Error::Tls(_) => (
+            ErrorKind::Configuration,
+            format!("{url} offers no encryption that can be trusted: {}", first_sentence(&causes(error))),
+            "name its authority with `TrustServerCertificateCA=/path` in DATABASE_URL; on a trusted network \
+             `TrustServerCertificate=true` skips the check",
+        ),
+        _ => (
+            ErrorKind::Unreachable,
+            format!("{url} cannot be reached: {}", causes(error)),
+            "check that the server runs and that DATABASE_URL names it",
+        ),
+    };
+    Error::new(kind, message, help)
+}
+
+/// The driver's advice is about its own interface.
+fn first_sentence(text: &str) -> &str {
+    text.split(". ").next().unwrap_or(text)
+}
+
+fn server_error(server: &TokenError) -> ServerError {
+    ServerError {
+        code: server.code().to_string(),
+        message: server.message().to_owned(),
+        ..ServerError::default()
+    }
+}
+
+pub(super) fn journal_error(error: tiberius::error::Error) -> StepError {
+    match error {
+        tiberius::error::Error::Server(server) => {
+            StepError::Server(Box::new(ServerError { in_journal: true, ..server_error(&server) }))
+        }
+        error => StepError::Lost(causes(&error)),
+    }
+}
+
+/// A script must leave the transaction that it got: a `ROLLBACK` inside it, in a procedure for example, has ended it.
+pub(super) fn left_behind(open: Option<i32>) -> ServerError {
+    let (message, transaction_ended) = match open {
+        Some(0) => {
+            ("the script ended the transaction that it ran in, by a COMMIT or ROLLBACK".to_owned(), true)
+        }
+        Some(1) => ("the script left its transaction in a state that cannot be committed".to_owned(), false),
+        Some(open) => (format!("the script left {} transaction(s) open", open - 1), false),
+        None => (
+            "the script stopped the session from running statements (SET NOEXEC, PARSEONLY)".to_owned(),
+            false,
+        ),
+    };
+    ServerError { code: "onward".to_owned(), message, transaction_ended, ..ServerError::default() }
+}
+
+/// The session cannot go on as who it was, so it cannot write the journal.
+pub(super) fn acts_as_another() -> ServerError {
+    let message =
+        "the script left the session acting as another user, by EXECUTE AS … WITH NO REVERT or a cookie";
+    ServerError { code: "onward".to_owned(), message: message.to_owned(), ..ServerError::default() }
+}
+
+/// Finds the place in the script: SQL Server counts lines from the start of the batch, or of the procedure in which
+/// it happened.
+pub(super) fn batch_error(
+    source: &str,
+    batch: &Batch,
+    numbered: Option<(usize, usize)>,
+    error: tiberius::error::Error,
+) -> StepError {
+    let tiberius::error::Error::Server(server) = error else { return StepError::Lost(causes(&error)) };
+    let text = &source[batch.span.clone()];
+    let transaction_ended = TRANSACTION_ENDED.contains(&server.code());
+    let mut found = ServerError { batch: numbered, transaction_ended, ..server_error(&server) };
+    let line = usize::try_from(server.line()).unwrap_or(0);
+    let in_module = !server.procedure().is_empty() && !defines(text, server.procedure());
+    if in_module {
+        found.context = Some(format!("in {}, line {line}", server.procedure()));
+    }
+    // A line that the batch does not have counts in something that it called.
+    let in_batch = (1..=text.lines().count()).contains(&line);
+    let place = if in_module || !in_batch { first_code(text) } else { line_of(text, line) };
+    let place = place.start + batch.span.start..place.end + batch.span.start;
+    found.position = Some(place.start);
+    found.statement = Some(place);
+    StepError::Server(Box::new(found))
+}
+
+/// An error in the definition of a procedure names the procedure, too, and counts from the start of the batch.
+fn defines(batch: &str, procedure: &str) -> bool {
+    let name = procedure.rsplit('.').next().unwrap_or(procedure).trim_matches(['[', ']']).to_lowercase();
+    let mut words = onward_script::lex(batch, onward_script::Dialect::SqlServer).into_iter();
+    let create = words.by_ref().find(|token| !token.is_comment());
+    let is_definition =
+        create.is_some_and(|token| token.is_word(batch, "create") || token.is_word(batch, "alter"));
+    is_definition
+        && words.take(8).any(|token| token.text(batch).trim_matches(['[', ']', '"']).to_lowercase() == name)
+}
+
+/// A line of a batch without the white space around it.
+fn line_of(batch: &str, line: usize) -> Range<usize> {
+    let start: usize = batch.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let text = batch[start..].lines().next().unwrap_or_default();
+    let indent = text.len() - text.trim_start().len();
+    start + indent..start + indent + text.trim().len()
+}
+
+fn first_code(batch: &str) -> Range<usize> {
+    let line = batch.lines().position(|line| !line.trim().is_empty()).unwrap_or(0);
+    line_of(batch, line + 1)
+}

@@ -1,0 +1,554 @@
+//! SQL Server behind the seam of [`Engine`].
+
+mod error;
+mod prints;
+mod url;
+
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt as _;
+use onward_script::{Script, batches};
+use tiberius::{Client, Config, Row};
+use tokio::net::TcpStream;
+use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
+
+#[cfg(feature = "rebuild")]
+use self::error::IN_USE;
+use self::error::{acts_as_another, batch_error, connection_error, journal_error, left_behind, unexpected};
+use self::prints::Prints;
+pub use self::url::SqlServerUrl;
+#[cfg(feature = "rebuild")]
+use crate::drop_target::{DropTarget, MARK, unnamed};
+use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
+use crate::error::{Error, ErrorKind, StepError, foreign_journal};
+use crate::journal::{JOURNAL, JournalRow, Observed, RowState};
+use crate::journal_sql::JournalSql;
+use crate::step::Step;
+
+/// The driver's connection.
+pub type TdsClient = Client<Compat<TcpStream>>;
+
+/// One direct session with a SQL Server, without a pool in between.
+pub struct SqlServer {
+    client: TdsClient,
+    prints: Prints,
+    lock_timeout_ms: i64,
+    /// The schema that unqualified names are created in, quoted for SQL.
+    schema: String,
+    /// Whether the session has come to act as somebody else, as an expression of SQL.
+    acts_as_another: String,
+}
+
+/// What a batch that ends a script answers, where it is no count of transactions.
+const DONE: i32 = -1;
+const ACTS_AS_ANOTHER: i32 = -2;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Servers that send a client on to another one, as Azure SQL does, do it once; more is a loop.
+const MAX_ROUTINGS: usize = 3;
+
+impl SqlServer {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be reached, its certificate is not trusted, it refuses the user, or has no such
+    /// database.
+    pub async fn connect(url: &SqlServerUrl, options: &SessionOptions) -> Result<Self, Error> {
+        let client = Self::open(url, &options.application_name).await?;
+        let lock_timeout_ms =
+            options.lock_timeout.map_or(-1, |timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX));
+        let mut session = Self {
+            client,
+            prints: Prints::default(),
+            lock_timeout_ms,
+            schema: String::new(),
+            acts_as_another: String::new(),
+        };
+        session.learn_itself().await?;
+        Ok(session)
+    }
+
+    /// Opens a connection for other uses than migrations.
+    ///
+    /// # Errors
+    ///
+    /// As [`SqlServer::connect`].
+    pub async fn open(url: &SqlServerUrl, application_name: &str) -> Result<TdsClient, Error> {
+        let mut config = url.driver_config();
+        config.application_name(application_name);
+        // A script may take an hour.
+        config.command_timeout(None);
+        open(config).await.map_err(|error| connection_error(url, &error))
+    }
+
+    /// Asks whether a connection still answers, and has no transaction left over.
+    ///
+    /// # Errors
+    ///
+    /// If it does not.
+    pub async fn is_alive(client: &mut TdsClient) -> Result<(), Error> {
+        let ask = client.simple_query("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION;").await;
+        ask.map_err(unexpected)?.into_results().await.map(|_| ()).map_err(unexpected)
+    }
+
+    /// Asks where unqualified names are created, and as whom.
+    async fn learn_itself(&mut self) -> Result<(), Error> {
+        let batch = "SELECT QUOTENAME(SCHEMA_NAME()), USER_NAME(), SUSER_SNAME()";
+        let rows = self.rows(batch).await.map_err(unexpected)?;
+        let schema = rows.first().and_then(|row| text(row, 0)).ok_or_else(|| {
+            let message = "the user has no default schema, so there is no place for the tables";
+            Error::new(ErrorKind::Configuration, message, "ALTER USER … WITH DEFAULT_SCHEMA = dbo")
+        })?;
+        let name = |column| literal(rows.first().and_then(|row| text(row, column)).unwrap_or_default());
+        self.acts_as_another = format!("(USER_NAME() <> {} OR SUSER_SNAME() <> {})", name(1), name(2));
+        self.schema = schema.to_owned();
+        Ok(())
+    }
+
+    /// Runs one batch to the end of its last result, so that no error stays unread behind a result set, and
+    /// returns the rows of the last result set that had any.
+    async fn rows(&mut self, batch: &str) -> Result<Vec<Row>, tiberius::error::Error> {
+        let run = async {
+            let results = self.client.simple_query(batch).await?.into_results().await?;
+            Ok(results.into_iter().rev().find(|rows| !rows.is_empty()).unwrap_or_default())
+        };
+        self.prints.heard(run).await
+    }
+
+    /// Runs one batch of a script to the end of its last result; rows are dropped as they come.
+    async fn drain(&mut self, batch: &str) -> Result<(), tiberius::error::Error> {
+        let run = async {
+            let mut results = self.client.simple_query(batch).await?;
+            while results.try_next().await?.is_some() {}
+            Ok(())
+        };
+        self.prints.heard(run).await
+    }
+
+    fn journal(&self) -> String {
+        format!("{}.{JOURNAL}", self.schema)
+    }
+
+    /// The resource of `sp_getapplock`; those of another database or schema are others.
+    fn lock(&self) -> String {
+        literal(&format!("onward:{}", self.schema.trim_matches(['[', ']'])))
+    }
+
+    /// What a script may have changed in the session is set back before the next one, and a transaction begins.
+    /// <https://learn.microsoft.com/sql/t-sql/statements/set-statements-transact-sql>
+    fn begin(&self) -> String {
+        format!("{}\nBEGIN TRANSACTION;", self.reset())
+    }
+
+    fn reset(&self) -> String {
+        format!(
+            "SET NOEXEC OFF; SET PARSEONLY OFF; SET FMTONLY OFF; SET IMPLICIT_TRANSACTIONS OFF; SET ROWCOUNT 0; \
+             SET QUOTED_IDENTIFIER ON; SET ANSI_NULLS ON; SET ANSI_PADDING ON; SET ANSI_WARNINGS ON; \
+             SET ARITHABORT ON; SET CONCAT_NULL_YIELDS_NULL ON; SET NUMERIC_ROUNDABORT OFF; SET NOCOUNT OFF; \
+             SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCK_TIMEOUT {}; SET XACT_ABORT ON;",
+            self.lock_timeout_ms
+        )
+    }
+
+    fn insert(&self, step: &Step<'_>, state: RowState, took: Option<Duration>) -> String {
+        let duration_ms = took.map_or("NULL".to_owned(), |took| took.as_millis().to_string());
+        self.journal_sql(&self.journal()).insert(step, state, &duration_ms)
+    }
+
+    fn journal_sql<'a>(&self, table: &'a str) -> JournalSql<'a> {
+        JournalSql { table, user: "SUSER_SNAME()", literal }
+    }
+
+    /// Runs a script's batches in order.
+    async fn run(&mut self, script: &Script) -> Result<(), StepError> {
+        let source = script.text();
+        let all = batches(source);
+        for (index, batch) in all.iter().enumerate() {
+            for _ in 0..batch.count {
+                if let Err(error) = self.drain(&source[batch.span.clone()]).await {
+                    let numbered = (all.len() > 1).then_some((index + 1, all.len()));
+                    return Err(batch_error(source, batch, numbered, error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a script's row if the script left the transaction as it was, and ends it if it is the last one.
+    async fn finish(&mut self, step: &Step<'_>, took: Duration, commit: bool) -> Result<(), StepError> {
+        let commit = if commit { "COMMIT TRANSACTION; " } else { "" };
+        let batch = format!(
+            "SET XACT_ABORT ON; IF {} SELECT {ACTS_AS_ANOTHER}; ELSE IF @@TRANCOUNT = 1 AND XACT_STATE() = 1 BEGIN {} \
+             {commit}SELECT {DONE}; END ELSE SELECT @@TRANCOUNT;",
+            self.acts_as_another,
+            self.insert(step, RowState::Applied, Some(took))
+        );
+        self.conclude(&batch).await
+    }
+
+    /// Runs the batch that ends a script, as ourselves: an `EXECUTE AS` of the script lasts until its `REVERT`, and the
+    /// journal is not that user's to write.
+    /// <https://learn.microsoft.com/sql/t-sql/statements/revert-transact-sql>
+    async fn conclude(&mut self, batch: &str) -> Result<(), StepError> {
+        let mut answer = self.answer(batch).await?;
+        if answer == Some(ACTS_AS_ANOTHER) {
+            // Nested ones are reverted one by one; one `WITH NO REVERT` never is.
+            let revert = format!(
+                "DECLARE @left int = 32; WHILE @left > 0 AND {} BEGIN REVERT; SET @left = @left - 1; END",
+                self.acts_as_another
+            );
+            self.rows(&revert).await.map_err(journal_error)?;
+            answer = self.answer(batch).await?;
+        }
+        match answer {
+            Some(DONE) => Ok(()),
+            Some(ACTS_AS_ANOTHER) => Err(StepError::Server(Box::new(acts_as_another()))),
+            open => Err(StepError::Server(Box::new(left_behind(open)))),
+        }
+    }
+
+    async fn answer(&mut self, batch: &str) -> Result<Option<i32>, StepError> {
+        let rows = self.rows(batch).await.map_err(journal_error)?;
+        Ok(number(&rows))
+    }
+
+    /// Ends a failed transaction, so that the session can go on.
+    async fn roll_back(&mut self) {
+        let batch = format!("{} IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION;", self.reset());
+        if let Err(error) = self.rows(&batch).await {
+            tracing::debug!(%error, "the connection ended before the rollback; the server rolls back");
+        }
+    }
+
+    async fn apply_in_transaction(&mut self, step: &Step<'_>, commit: bool) -> Result<Duration, StepError> {
+        let begun = Instant::now();
+        self.run(step.script).await?;
+        let took = begun.elapsed();
+        self.finish(step, took, commit).await?;
+        Ok(took)
+    }
+}
+
+/// How long a server has to end what is abandoned.
+const ABANDON: Duration = Duration::from_secs(10);
+
+impl Engine for SqlServer {
+    async fn observe(&mut self) -> Result<Observed, Error> {
+        let journal = self.journal();
+        let batch = format!(
+            "IF OBJECT_ID({name}, N'U') IS NULL SELECT {has_tables} ELSE SELECT CAST(version AS nvarchar(11)), name, \
+             applied_on, CAST(sha256 AS nvarchar(64)), CAST(state AS nvarchar(16)), CAST(floor AS nvarchar(11)) \
+             FROM {journal} ORDER BY version",
+            name = literal(&journal),
+            has_tables = self.has_tables(),
+        );
+        let rows = match self.rows(&batch).await {
+            Ok(rows) => rows,
+            Err(error) if self.has_foreign_journal().await => {
+                tracing::debug!(%error, "the journal cannot be read");
+                return Err(foreign_journal());
+            }
+            Err(error) => return Err(unexpected(error)),
+        };
+        match rows.first() {
+            Some(row) if row.columns().len() == 1 => {
+                Ok(Observed { journal: None, has_tables: number(&rows) == Some(1) })
+            }
+            Some(_) => {
+                let journal = rows
+                    .iter()
+                    .map(|row| JournalRow::read(|column| text(row, column)))
+                    .collect::<Option<_>>();
+                let journal = journal.ok_or_else(foreign_journal)?;
+                Ok(Observed { journal: Some(journal), has_tables: true })
+            }
+            None => {
+                let batch = format!("SELECT {}", self.has_tables());
+                let rows = self.rows(&batch).await.map_err(unexpected)?;
+                let has_tables = number(&rows) == Some(1);
+                Ok(Observed { journal: Some(Vec::new()), has_tables })
+            }
+        }
+    }
+
+    /// <https://learn.microsoft.com/sql/relational-databases/system-stored-procedures/sp-getapplock-transact-sql>:
+    /// 0 and 1 grant the lock, all below 0 do not.
+    async fn try_lock(&mut self) -> Result<Result<(), String>, Error> {
+        let batch = format!(
+            "DECLARE @granted int; EXEC @granted = sp_getapplock @Resource = {}, @LockMode = 'Exclusive', \
+             @LockOwner = 'Session', @LockTimeout = 0; SELECT @granted;",
+            self.lock()
+        );
+        let rows = self.rows(&batch).await.map_err(unexpected)?;
+        match number(&rows) {
+            Some(granted) if granted >= 0 => Ok(Ok(())),
+            _ => Ok(Err(self.lock_holder().await)),
+        }
+    }
+
+    async fn unlock(&mut self) -> Result<(), Error> {
+        let batch = format!("EXEC sp_releaseapplock @Resource = {}, @LockOwner = 'Session';", self.lock());
+        self.rows(&batch).await.map(|_| ()).map_err(unexpected)
+    }
+
+    async fn create_journal(&mut self) -> Result<(), Error> {
+        let journal = self.journal();
+        let batch = format!(
+            "{} IF OBJECT_ID({}, N'U') IS NULL CREATE TABLE {journal} (
+                version int NOT NULL PRIMARY KEY,
+                name nvarchar(255) NOT NULL,
+                applied_on nvarchar(255) NOT NULL,
+                checksum nvarchar(255) NOT NULL,
+                sha256 varchar(64) NOT NULL,
+                state varchar(16) NOT NULL,
+                floor int NOT NULL,
+                duration_ms bigint NULL,
+                applied_by nvarchar(255) NOT NULL,
+                host nvarchar(255) NOT NULL,
+                app_version nvarchar(255) NOT NULL
+            );",
+            self.reset(),
+            literal(&journal)
+        );
+        self.rows(&batch).await.map(|_| ()).map_err(unexpected)
+    }
+
+    async fn apply(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {
+        self.rows(&self.begin()).await.map_err(journal_error)?;
+        let outcome = self.apply_in_transaction(step, true).await;
+        if outcome.is_err() {
+            self.roll_back().await;
+        }
+        outcome
+    }
+
+    async fn apply_alone(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {
+        let started = format!("{} {}", self.reset(), self.insert(step, RowState::Started, None));
+        self.rows(&started).await.map_err(journal_error)?;
+        let begun = Instant::now();
+        if let Err(error) = self.run(step.script).await {
+            self.roll_back().await;
+            return Err(error);
+        }
+        let took = begun.elapsed();
+        let finished = format!(
+            "{} IF {} SELECT {ACTS_AS_ANOTHER}; ELSE IF @@TRANCOUNT > 0 SELECT @@TRANCOUNT; ELSE BEGIN {} SELECT {DONE}; \
+             END",
+            self.reset(),
+            self.acts_as_another,
+            self.journal_sql(&self.journal()).finish(step, took)
+        );
+        if let Err(error) = self.conclude(&finished).await {
+            self.roll_back().await;
+            return Err(error);
+        }
+        Ok(took)
+    }
+
+    async fn apply_together(&mut self, steps: &[Step<'_>]) -> Result<Vec<Duration>, (usize, StepError)> {
+        self.rows(&self.begin()).await.map_err(|error| (0, journal_error(error)))?;
+        let mut took = Vec::with_capacity(steps.len());
+        for (index, step) in steps.iter().enumerate() {
+            if index > 0 {
+                self.rows(&self.reset()).await.map_err(|error| (index, journal_error(error)))?;
+            }
+            match self.apply_in_transaction(step, index + 1 == steps.len()).await {
+                Ok(duration) => took.push(duration),
+                Err(error) => {
+                    self.roll_back().await;
+                    return Err((index, error));
+                }
+            }
+        }
+        Ok(took)
+    }
+
+    async fn record(&mut self, steps: &[Step<'_>]) -> Result<(), Error> {
+        let rows: String = steps.iter().map(|step| self.insert(step, RowState::Adopted, None)).collect();
+        let batch = format!("{} {rows} COMMIT TRANSACTION;", self.begin());
+        if let Err(error) = self.rows(&batch).await {
+            self.roll_back().await;
+            return Err(unexpected(error));
+        }
+        Ok(())
+    }
+
+    /// Whether a connection is encrypted is in a view that takes more rights than the app has.
+    async fn server_info(&mut self) -> Result<ServerInfo, Error> {
+        let batch = "SELECT CASE WHEN HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'CREATE TABLE') = 1 THEN N't' END, \
+                     CAST(DATEDIFF(second, '1970-01-01', SYSUTCDATETIME()) AS nvarchar(20)), CAST(@@MAX_CONNECTIONS AS \
+                     nvarchar(20))";
+        let rows = self.rows(batch).await.map_err(unexpected)?;
+        let column = |column| rows.first().and_then(|row| text(row, column)).unwrap_or_default();
+        let seconds: i64 = column(1).parse().unwrap_or_default();
+        Ok(ServerInfo {
+            may_create: column(0) == "t",
+            is_encrypted: None,
+            clock_ms: seconds * 1000,
+            max_connections: column(2).parse().unwrap_or_default(),
+        })
+    }
+
+    fn canceller(&self) -> Option<Canceller> {
+        None
+    }
+
+    /// An attention ends the batch, after which the session rolls back.
+    /// <https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/dc28579f-49b1-4a78-9c5f-63fbda002d2e>
+    async fn abandon(&mut self) {
+        let ending = async {
+            match self.client.cancel_query().await {
+                Ok(()) => self.roll_back().await,
+                Err(error) => tracing::debug!(%error, "the connection has ended; the server rolls back"),
+            }
+        };
+        if tokio::time::timeout(ABANDON, ending).await.is_err() {
+            tracing::warn!("the server does not answer; it rolls back when it finds the connection closed");
+        }
+    }
+
+    fn notices(&mut self) -> Vec<String> {
+        self.prints.take()
+    }
+}
+
+impl SqlServer {
+    /// Whether the schema holds anything that a baseline would create.
+    fn has_tables(&self) -> String {
+        format!(
+            "CASE WHEN EXISTS (SELECT 1 FROM sys.objects WHERE schema_id = SCHEMA_ID({}) AND type IN ('U', 'V', 'SO') \
+             AND is_ms_shipped = 0 AND name <> '{JOURNAL}') THEN 1 ELSE 0 END",
+            literal(self.schema.trim_matches(['[', ']']))
+        )
+    }
+
+    /// Whether the journal's table has not the journal's columns.
+    async fn has_foreign_journal(&mut self) -> bool {
+        let journal = literal(&self.journal());
+        let lacks = |column| format!("COL_LENGTH({journal}, N'{column}') IS NULL");
+        let lacks = ["version", "name", "applied_on", "sha256", "state", "floor"].map(lacks).join(" OR ");
+        let batch = format!("SELECT CASE WHEN {lacks} THEN 1 ELSE 0 END");
+        match self.rows(&batch).await {
+            Ok(rows) => number(&rows) == Some(1),
+            Err(error) => {
+                tracing::debug!(%error, "the journal's columns cannot be seen");
+                false
+            }
+        }
+    }
+
+    /// Who has the lock, as far as this user may see it: the view needs VIEW SERVER STATE.
+    async fn lock_holder(&mut self) -> String {
+        let batch = format!(
+            "SELECT TOP 1 CONCAT(s.program_name, N' (session ', s.session_id, N', user ', s.login_name, N', from ', \
+             s.host_name, N', since ', CONVERT(nvarchar(19), s.login_time, 120), N')') FROM sys.dm_tran_locks l JOIN \
+             sys.dm_exec_sessions s ON s.session_id = l.request_session_id WHERE l.resource_type = 'APPLICATION' AND \
+             l.request_status = 'GRANT' AND l.resource_database_id = DB_ID() AND CHARINDEX({}, \
+             l.resource_description) > 0",
+            self.lock()
+        );
+        match self.rows(&batch).await {
+            Ok(rows) => rows.first().and_then(|row| text(row, 0)).map(str::to_owned),
+            Err(error) => {
+                tracing::debug!(%error, "the holder of the lock cannot be seen");
+                None
+            }
+        }
+        .unwrap_or_else(|| "a session that this user may not see".to_owned())
+    }
+}
+
+/// Where databases are created and dropped from.
+#[cfg(feature = "rebuild")]
+const MASTER: &str = "master";
+
+#[cfg(feature = "rebuild")]
+impl SqlServer {
+    pub(crate) async fn inspect(url: &SqlServerUrl) -> Result<DropTarget, Error> {
+        let mut session = Self::connect(url, &SessionOptions::default()).await?;
+        let batch = format!(
+            "SELECT DB_NAME(), CASE WHEN EXISTS (SELECT 1 FROM sys.extended_properties WHERE class = 0 AND name = {}) \
+             THEN N'marked' END",
+            literal(MARK)
+        );
+        let rows = session.rows(&batch).await.map_err(unexpected)?;
+        let row = rows.first().ok_or_else(unnamed)?;
+        let name = text(row, 0).ok_or_else(unnamed)?.to_owned();
+        Ok(DropTarget { name, is_marked: text(row, 1).is_some() })
+    }
+
+    pub(crate) async fn create(url: &SqlServerUrl, target: &DropTarget) -> Result<(), Error> {
+        let name = bracketed(&target.name);
+        let create = format!("CREATE DATABASE {name}");
+        let mark = format!("EXEC sys.sp_addextendedproperty @name = {}", literal(MARK));
+        Self::run_in(url, MASTER, &create).await.map_err(unexpected)?;
+        // From within, because Azure SQL Database lets nobody reach from one database into another.
+        Self::run_in(url, &target.name, &mark).await.map_err(unexpected)
+    }
+
+    pub(crate) async fn remove(url: &SqlServerUrl, target: &DropTarget) -> Result<(), Error> {
+        let name = bracketed(&target.name);
+        let drop = format!("DROP DATABASE {name}");
+        // Sessions that use it keep it from being dropped; they are ended only where there are any.
+        let alone = format!("ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE");
+        match Self::run_in(url, MASTER, &drop).await {
+            Err(tiberius::error::Error::Server(error)) if error.code() == IN_USE => {
+                Self::run_in(url, MASTER, &alone).await.map_err(unexpected)?;
+                Self::run_in(url, MASTER, &drop).await.map_err(unexpected)
+            }
+            outcome => outcome.map_err(unexpected),
+        }
+    }
+
+    async fn run_in(
+        url: &SqlServerUrl,
+        database: &str,
+        statement: &str,
+    ) -> Result<(), tiberius::error::Error> {
+        let mut config = url.driver_config();
+        config.database(database);
+        config.command_timeout(None);
+        open(config).await?.simple_query(statement).await?.into_results().await.map(|_| ())
+    }
+}
+
+async fn open(mut config: Config) -> Result<TdsClient, tiberius::error::Error> {
+    let mut routings = 0;
+    loop {
+        let timed_out = || tiberius::error::Error::Io {
+            kind: std::io::ErrorKind::TimedOut,
+            message: format!("no answer within {CONNECT_TIMEOUT:?}"),
+        };
+        let connecting = TcpStream::connect(config.get_addr());
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| timed_out())??;
+        stream.set_nodelay(true)?;
+        match Client::connect(config.clone(), stream.compat_write()).await {
+            Err(tiberius::error::Error::Routing { host, port }) if routings < MAX_ROUTINGS => {
+                routings += 1;
+                config.host(host);
+                config.port(port);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn text(row: &Row, index: usize) -> Option<&str> {
+    row.try_get::<&str, _>(index).ok().flatten()
+}
+
+/// The one number that a batch answers.
+fn number(rows: &[Row]) -> Option<i32> {
+    rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten())
+}
+
+#[cfg(feature = "rebuild")]
+fn bracketed(name: &str) -> String {
+    format!("[{}]", name.replace(']', "]]"))
+}
+
+fn literal(text: &str) -> String {
+    format!("N'{}'", text.replace('\'', "''"))
+}

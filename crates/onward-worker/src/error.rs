@@ -1,0 +1,59 @@
+use std::fmt;
+
+/// An error of the queue itself: it loses no message, and the worker makes the call again later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueError {
+    /// What it means.
+    pub kind: QueueErrorKind,
+    /// What the queue or the network said, with its causes.
+    pub message: String,
+}
+
+/// What an error of the queue means for whoever has to correct it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QueueErrorKind {
+    /// The credentials are missing, wrong or expired, or do not allow the call.
+    Credentials,
+    /// There is no such queue.
+    MissingQueue,
+    /// Too many calls.
+    Throttled,
+    /// The service cannot be reached, or did not answer in time.
+    Network,
+    /// Anything else that the service said.
+    Service,
+}
+
+impl QueueError {
+    /// An error of the queue.
+    pub fn new(kind: QueueErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn help(&self) -> &'static str {
+        match self.kind {
+            QueueErrorKind::Credentials => {
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role, and allow it the sqs \
+                 actions ReceiveMessage, DeleteMessage and ChangeMessageVisibility; the clock must be right to within \
+                 some minutes"
+            }
+            QueueErrorKind::MissingQueue => "create the queue, or correct QUEUE_URL and AWS_REGION",
+            QueueErrorKind::Throttled => "do nothing: the worker waits longer between its calls",
+            QueueErrorKind::Network => {
+                "check that the endpoint of QUEUE_URL can be reached from this machine"
+            }
+            QueueErrorKind::Service => "read the message; the worker makes the call again",
+        }
+    }
+}
+
+impl fmt::Display for QueueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for QueueError {}

@@ -1,0 +1,55 @@
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Messages that are done and not known to be deleted. One that comes back is deleted, not handled again.
+#[derive(Debug, Default)]
+pub(crate) struct Finished(Mutex<Ids>);
+
+#[derive(Debug, Default)]
+struct Ids {
+    all: HashSet<String>,
+    /// Those whose delete was given up, the oldest first. Only these stay.
+    given_up: VecDeque<String>,
+}
+
+/// A bound for memory, far above what can be in doubt at once.
+const MAX_GIVEN_UP: usize = 10_000;
+
+impl Finished {
+    fn ids(&self) -> MutexGuard<'_, Ids> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a message as soon as its handler has ended, not only after the first delete that fails: while a delete
+    /// is under way the lease may end and the message may come back.
+    pub(crate) fn remember(&self, id: &str) {
+        self.ids().all.insert(id.to_owned());
+    }
+
+    /// The delete was given up.
+    pub(crate) fn give_up(&self, id: &str) {
+        let mut ids = self.ids();
+        ids.given_up.push_back(id.to_owned());
+        if ids.given_up.len() > MAX_GIVEN_UP
+            && let Some(oldest) = ids.given_up.pop_front()
+        {
+            ids.all.remove(&oldest);
+        }
+    }
+
+    /// The queue has deleted it.
+    pub(crate) fn forget(&self, id: &str) {
+        self.ids().all.remove(id);
+    }
+
+    /// How many are done whose delete was neither answered nor given up.
+    pub(crate) fn in_doubt(&self) -> usize {
+        let ids = self.ids();
+        ids.all.len().saturating_sub(ids.given_up.len())
+    }
+
+    /// Whether this process has handled the message before.
+    pub(crate) fn contains(&self, id: &str) -> bool {
+        self.ids().all.contains(id)
+    }
+}

@@ -1,0 +1,165 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+use tokio::time::Instant;
+
+use crate::queue::{BATCH, Receipt};
+
+/// The claim of this worker on one message, from its receive to its acknowledgement. It ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    leases: Arc<Leases>,
+    receipt: Receipt,
+}
+
+impl Lease {
+    /// Begins the lease of a message that was just received.
+    pub(crate) fn begin(leases: &Arc<Leases>, receipt: &Receipt, visibility: Duration) -> Self {
+        leases.insert(receipt, visibility);
+        Self { leases: leases.clone(), receipt: receipt.clone() }
+    }
+
+    pub(crate) fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// Whether the queue still keeps the message for this worker.
+    pub(crate) fn is_held(&self) -> bool {
+        self.leases.holds(&self.receipt)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.leases.remove(&self.receipt);
+    }
+}
+
+/// The leases of all messages that this worker has, those that wait for a handler too.
+#[derive(Debug, Default)]
+pub(crate) struct Leases {
+    held: Mutex<Held>,
+    /// A lease is due before the renewal looks again.
+    sooner: Notify,
+    ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    terms: HashMap<Receipt, Term>,
+    /// When the renewal looks again.
+    wake: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Term {
+    since: Instant,
+    /// When the queue gives the message to another worker.
+    ends: Instant,
+    /// When it is to be extended; none while a call is under way, and once it may not be extended further.
+    due: Option<Instant>,
+    /// How long it was; the next one is twice as long.
+    length: Duration,
+}
+
+impl Leases {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn insert(&self, receipt: &Receipt, visibility: Duration) {
+        let since = Instant::now();
+        let due = since + visibility / 2;
+        let term = Term { since, ends: since + visibility, due: Some(due), length: visibility };
+        let mut held = self.held();
+        held.terms.insert(receipt.clone(), term);
+        // Mostly it is due after those that are held already, so the renewal is not woken for each message.
+        if held.wake.is_none_or(|wake| due < wake) {
+            held.wake = Some(due);
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Ends a lease: another worker has the message, or it was acknowledged.
+    pub(crate) fn remove(&self, receipt: &Receipt) {
+        self.held().terms.remove(receipt);
+        self.ended.notify_one();
+    }
+
+    /// Waits until this worker has fewer than `limit` messages.
+    pub(crate) async fn fewer_than(&self, limit: usize) {
+        loop {
+            let ended = self.ended.notified();
+            if self.held().terms.len() < limit {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Completes when a lease is due before the renewal wanted to look again.
+    pub(crate) fn sooner(&self) -> Notified<'_> {
+        self.sooner.notified()
+    }
+
+    fn holds(&self, receipt: &Receipt) -> bool {
+        self.held().terms.get(receipt).is_some_and(|lease| lease.ends > Instant::now())
+    }
+
+    /// Takes up to a batch of leases that are due, or says when the next one will be.
+    pub(crate) fn take_due(&self) -> Result<Vec<Receipt>, Option<Instant>> {
+        let now = Instant::now();
+        let mut held = self.held();
+        let mut due = Vec::new();
+        let is_due = |lease: &Term| lease.due.is_some_and(|due| due <= now);
+        for (receipt, lease) in held.terms.iter_mut().filter(|(_, lease)| is_due(lease)).take(BATCH) {
+            lease.due = None;
+            due.push(receipt.clone());
+        }
+        if due.is_empty() {
+            held.wake = held.terms.values().filter_map(|lease| lease.due).min();
+            return Err(held.wake);
+        }
+        Ok(due)
+    }
+
+    /// The next term of each lease, never beyond the longest lease; none for one that has ended meanwhile.
+    pub(crate) fn terms(&self, due: &[Receipt], max_lease: Duration) -> Vec<(Receipt, Duration)> {
+        let now = Instant::now();
+        let mut held = self.held();
+        let mut terms = Vec::with_capacity(due.len());
+        for receipt in due {
+            let Some(lease) = held.terms.get_mut(receipt) else { continue };
+            // One second is kept back, because SQS counts in seconds and refuses what goes beyond the maximum.
+            let left = max_lease.saturating_sub(now - lease.since).saturating_sub(Duration::from_secs(1));
+            let term = (lease.length * 2).min(left);
+            if term <= lease.ends.saturating_duration_since(now) {
+                tracing::warn!(
+                    ?max_lease,
+                    "a message has reached its longest lease; the queue may deliver it again"
+                );
+            } else {
+                terms.push((receipt.clone(), term));
+            }
+        }
+        terms
+    }
+
+    pub(crate) fn extended(&self, receipt: &Receipt, from: Instant, term: Duration) {
+        if let Some(lease) = self.held().terms.get_mut(receipt) {
+            *lease = Term { ends: from + term, due: Some(from + term / 2), length: term, ..*lease };
+        }
+    }
+
+    /// Tries again a little later, as long as there is time.
+    pub(crate) fn postpone(&self, receipt: &Receipt) {
+        if let Some(lease) = self.held().terms.get_mut(receipt) {
+            let now = Instant::now();
+            let next = now + (lease.ends.saturating_duration_since(now) / 4).max(Duration::from_millis(100));
+            lease.due = (next < lease.ends).then_some(next);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The entries of SQS's batches. An entry's id is its index in the batch.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::types::{
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    MessageAttributeValue,
+};
+
+use crate::queue::Refused;
+
+/// An entry for each receipt handle.
+pub fn delete_entries<'a>(
+    receipts: impl IntoIterator<Item = &'a str>,
+) -> Vec<DeleteMessageBatchRequestEntry> {
+    let entry = |(index, receipt): (usize, &str)| {
+        DeleteMessageBatchRequestEntry::builder()
+            .id(index.to_string())
+            .receipt_handle(receipt)
+            .build()
+            .expect("id and receipt handle are set")
+    };
+    receipts.into_iter().enumerate().map(entry).collect()
+}
+
+/// An entry for each receipt handle, with the time from now for which its message stays hidden.
+pub fn visibility_entries<'a>(
+    entries: impl IntoIterator<Item = (&'a str, Duration)>,
+) -> Vec<ChangeMessageVisibilityBatchRequestEntry> {
+    let entry = |(index, (receipt, visibility)): (usize, (&str, Duration))| {
+        ChangeMessageVisibilityBatchRequestEntry::builder()
+            .id(index.to_string())
+            .receipt_handle(receipt)
+            .visibility_timeout(seconds(visibility))
+            .build()
+            .expect("id and receipt handle are set")
+    };
+    entries.into_iter().enumerate().map(entry).collect()
+}
+
+/// A message attribute of the type String.
+#[must_use]
+pub fn text_attribute(value: &str) -> MessageAttributeValue {
+    let attribute = MessageAttributeValue::builder().data_type("String").string_value(value);
+    attribute.build().expect("the data type is set")
+}
+
+/// SQS counts in whole seconds. A part of a second counts as one, so that a delay is never cut short.
+pub(super) fn seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)
+}
+
+/// The entries that SQS refused.
+pub(super) fn refused(entries: &[BatchResultErrorEntry]) -> Vec<Refused> {
+    entries
+        .iter()
+        .map(|entry| Refused {
+            index: entry.id().parse().unwrap_or(usize::MAX),
+            reason: format!("{}: {}", entry.code(), entry.message().unwrap_or_default()),
+            is_permanent: entry.sender_fault(),
+        })
+        .collect()
+}

@@ -1,0 +1,168 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use crate::breaker::Breaker;
+use crate::capacity::Capacity;
+use crate::error::QueueError;
+use crate::finished::Finished;
+use crate::handler::MessageHandler;
+use crate::ledger::{Ledger, count};
+use crate::monitor::Monitor;
+use crate::options::Options;
+use crate::outcome::{Lanes, lanes};
+use crate::queue::Queue;
+use crate::shared::{Core, Shared};
+use crate::{acknowledge, intake, renewal};
+
+/// How long the last deletes and releases may take where the queue does not accept them.
+const FLUSH: Duration = Duration::from_secs(10);
+
+/// Works the queue until `shutdown` completes, then stops in order and returns what became of every message.
+///
+/// The stop:
+///
+/// 1. No new poll begins. The worker awaits a poll that is open and does not cut it off: SQS may have given it messages
+///    already, which would then be hidden until their visibility timeout ends.
+/// 2. The worker releases at once what such a poll brings, for another worker.
+/// 3. Running handlers have the grace to end. The worker abandons those that have not ended by then, and their messages
+///    come back.
+/// 4. The worker sends the last deletes and releases, for ten seconds more at the most.
+///
+/// ```
+/// use onward_worker::{Failure, MemoryQueue, Message, Options, run};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(async {
+/// let queue = MemoryQueue::new();
+/// queue.send("hello");
+/// let (done, is_done) = tokio::sync::oneshot::channel();
+/// let done = std::sync::Arc::new(std::sync::Mutex::new(Some(done)));
+/// let handler = move |message: Message| {
+///     let done = done.lock().unwrap().take();
+///     async move {
+///         assert_eq!(message.body, "hello");
+///         done.map(|done| done.send(()));
+///         Ok::<_, Failure>(())
+///     }
+/// };
+/// let shutdown = async { is_done.await.unwrap() };
+/// let options = Options { wait: std::time::Duration::from_millis(100), ..Options::default() };
+/// let ledger = run(queue, handler, options, shutdown).await.unwrap();
+/// assert_eq!(ledger.done, 1);
+/// # });
+/// ```
+///
+/// # Errors
+///
+/// If the queue cannot be read when the worker starts. Once one poll has succeeded, no error ends the worker.
+///
+/// # Panics
+///
+/// If the options are out of range; see [`Options::validate`].
+pub async fn run<Q: Queue, H: MessageHandler>(
+    queue: Q,
+    handler: H,
+    options: Options,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Ledger, QueueError> {
+    run_monitored(queue, handler, options, Monitor::default(), shutdown).await
+}
+
+/// As [`run`], with a [`Monitor`] that shows the worker's progress meanwhile.
+///
+/// # Errors
+///
+/// As [`run`].
+///
+/// # Panics
+///
+/// As [`run`].
+pub async fn run_monitored<Q: Queue, H: MessageHandler>(
+    queue: Q,
+    handler: H,
+    options: Options,
+    monitor: Monitor,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Ledger, QueueError> {
+    options.validate().expect("the options are in range");
+    let (shared, lanes) = prepare(queue, handler, options, monitor);
+    let core = shared.core.clone();
+    let acknowledging = AbortOnDropHandle::new(tokio::spawn(acknowledge::run(core.clone(), lanes)));
+    let _renewing = AbortOnDropHandle::new(tokio::spawn(renewal::run(core.clone())));
+    let tasks = TaskTracker::new();
+    let mut polling = Box::pin(intake::poll(shared.clone(), &tasks));
+
+    let error = tokio::select! {
+        ended = &mut polling => ended.err(),
+        () = shutdown => None,
+    };
+    tracing::info!(running = tasks.len(), "stopping: no new messages");
+    shared.stop.cancel();
+    tasks.close();
+    drain(&shared, error.is_none().then_some(polling), &tasks).await;
+    // The lanes end when the last sender is gone.
+    drop(shared);
+    flush(&core, acknowledging).await;
+    error.map_or_else(|| Ok(core.monitor.ledger()), Err)
+}
+
+fn prepare<Q: Queue, H: MessageHandler>(
+    queue: Q,
+    handler: H,
+    options: Options,
+    monitor: Monitor,
+) -> (Arc<Shared<Q, H>>, Lanes) {
+    let (outcomes, lanes) = lanes();
+    let shared = Shared {
+        capacity: Capacity::new(options.concurrency),
+        breaker: Breaker::new(&options),
+        core: Arc::new(Core {
+            queue,
+            options,
+            monitor,
+            leases: Arc::default(),
+            finished: Finished::default(),
+        }),
+        handler,
+        outcomes,
+        stop: CancellationToken::new(),
+        abandon: CancellationToken::new(),
+    };
+    (Arc::new(shared), lanes)
+}
+
+/// Awaits the open polls and the running handlers, and abandons the handlers when the grace has ended.
+async fn drain<Q, H>(
+    shared: &Shared<Q, H>,
+    polling: Option<Pin<Box<impl Future<Output = Result<(), QueueError>>>>>,
+    tasks: &TaskTracker,
+) {
+    let ended = async {
+        if let Some(polling) = polling {
+            // An error now changes nothing: the poll has ended and brought nothing.
+            let _ = polling.await;
+        }
+        tasks.wait().await;
+    };
+    if tokio::time::timeout(shared.core.options.grace, ended).await.is_err() {
+        shared.abandon.cancel();
+        tasks.wait().await;
+    }
+}
+
+/// Waits until the queue has answered the last outcomes, as long as that may take.
+async fn flush<Q>(core: &Core<Q>, mut acknowledging: AbortOnDropHandle<()>) {
+    match tokio::time::timeout(FLUSH, &mut acknowledging).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the task that acknowledges failed"),
+        Err(_) => {
+            let messages = core.finished.in_doubt();
+            count(&core.monitor.counters().undeleted, messages);
+            tracing::error!(messages, "done and not deleted in time; they come back and are handled again");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+use onward_migrate::Applier;
+
+/// The app's name and version: for the journal, for the server's list of sessions, for dead letters.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub name: String,
+    pub version: String,
+}
+
+impl Identity {
+    /// Who applies scripts, for the journal.
+    pub(crate) fn applier(&self) -> Applier {
+        Applier { host: host_name(), app_version: self.version.clone() }
+    }
+}
+
+/// The name of this host, as people know it: `HOSTNAME` where a container or a person has set it, else the system's.
+pub(crate) fn host_name() -> String {
+    let set = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    set.or_else(system_name).unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[cfg(unix)]
+fn system_name() -> Option<String> {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Some(name).filter(|name| !name.is_empty())
+}
+
+#[cfg(not(unix))]
+fn system_name() -> Option<String> {
+    std::env::var("COMPUTERNAME").ok()
+}

@@ -1,0 +1,68 @@
+use crate::config::database_url::not_set;
+#[cfg(feature = "local")]
+use crate::config::local::Local;
+#[cfg(feature = "local")]
+use crate::config::settings::AppEnv;
+use crate::config::settings::Settings;
+use crate::process::exit::CommandError;
+
+/// Which queues the app works, and what has to live as long as it works them.
+pub(crate) struct ResolvedQueues {
+    /// One for each name, in their order.
+    pub urls: Vec<String>,
+    #[cfg(feature = "local")]
+    local: Option<Local>,
+}
+
+impl ResolvedQueues {
+    /// The configured queues or, in development, private ones, which this starts.
+    pub(crate) async fn resolve(settings: &Settings, names: &[&str]) -> Result<Self, CommandError> {
+        if let Some(first) = &settings.queue_url {
+            let mut urls = vec![first.clone()];
+            for name in &names[1..] {
+                let variable = queue_variable(name);
+                let url = std::env::var(&variable).ok().filter(|url| !url.trim().is_empty());
+                let form = format!("https://sqs.REGION.amazonaws.com/ACCOUNT/{name}");
+                urls.push(url.ok_or_else(|| not_set(settings, &variable, &form))?);
+            }
+            return Ok(Self {
+                urls,
+                #[cfg(feature = "local")]
+                local: None,
+            });
+        }
+        #[cfg(feature = "local")]
+        if settings.env == AppEnv::Development {
+            let local = Local::start(settings, names).await?;
+            return Ok(Self { urls: local.queue_urls.clone(), local: Some(local) });
+        }
+        let form = format!("https://sqs.REGION.amazonaws.com/ACCOUNT/{}", names[0]);
+        Err(not_set(settings, "QUEUE_URL", &form))
+    }
+
+    #[cfg(feature = "local")]
+    pub(crate) fn echo_url(&self) -> Option<String> {
+        self.local.as_ref().map(|local| local.echo.url().to_owned())
+    }
+
+    #[cfg(not(feature = "local"))]
+    pub(crate) fn echo_url(&self) -> Option<String> {
+        None
+    }
+
+    #[cfg(feature = "local")]
+    pub(crate) fn is_local(&self) -> bool {
+        self.local.is_some()
+    }
+
+    #[cfg(not(feature = "local"))]
+    pub(crate) fn is_local(&self) -> bool {
+        false
+    }
+}
+
+/// `QUEUE_URL_ORDERS_FIFO` for `orders.fifo`.
+fn queue_variable(name: &str) -> String {
+    let letters = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    format!("QUEUE_URL_{}", letters.collect::<String>())
+}

@@ -1,0 +1,141 @@
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Globals};
+use crate::process::exit::{CommandError, Exit};
+
+/// Where the app runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AppEnv {
+    /// A developer's machine: what is missing is started, the schema is upgraded at launch.
+    Development,
+    /// Anywhere else: nothing happens that was not asked for.
+    Production,
+}
+
+impl FromStr for AppEnv {
+    type Err = CommandError;
+
+    fn from_str(word: &str) -> Result<Self, CommandError> {
+        match word {
+            "development" => Ok(Self::Development),
+            "production" => Ok(Self::Production),
+            _ => Err(CommandError::new(
+                Exit::Configuration,
+                format!("APP_ENV is `{word}`"),
+                "set it to `development` or `production`, or not at all",
+            )),
+        }
+    }
+}
+
+/// What was configured: flag over environment over the file of `--env-file` over, in development, `.env`.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub env: AppEnv,
+    /// It may hold a password, so it is never shown.
+    pub database_url: Option<String>,
+    pub queue_url: Option<String>,
+    /// Where health and metrics are served.
+    pub http_addr: Option<String>,
+    /// The file that has been added to the environment.
+    pub env_file: Option<PathBuf>,
+    /// Where each of them came from, if it is set.
+    pub origins: Vec<(&'static str, Option<String>)>,
+    /// The project's folder, for `sql/` and `.onward/`.
+    #[cfg(feature = "local")]
+    pub project: PathBuf,
+}
+
+/// The variables that say where the app works.
+const PLACES: [&str; 3] = ["DATABASE_URL", "QUEUE_URL", "HTTP_ADDR"];
+
+/// Where the app runs, and which of the places each source has named, the strongest first.
+pub(crate) struct Environment {
+    pub env: AppEnv,
+    sources: Vec<(String, Vec<&'static str>)>,
+}
+
+/// Decides where the app runs, before anything else is read. A file adds to the environment, and in development `.env` does.
+pub(crate) fn load_environment() -> Result<Environment, CommandError> {
+    let set = || PLACES.into_iter().filter(|name| variable(name).is_some()).collect();
+    let mut sources = vec![("the environment".to_owned(), set())];
+    if let Some(file) = env_file() {
+        let name = file.display().to_string();
+        dotenvy::from_path(&file).map_err(|error| unreadable(&name, &error))?;
+        sources.push((name, set()));
+    }
+    let default = if cfg!(debug_assertions) { AppEnv::Development } else { AppEnv::Production };
+    let env = match variable("APP_ENV") {
+        Some(word) => word.parse()?,
+        None => default,
+    };
+    if env == AppEnv::Development {
+        match dotenvy::dotenv() {
+            Err(error) if !error.not_found() => return Err(unreadable(".env", &error)),
+            _ => sources.push((".env".to_owned(), set())),
+        }
+    }
+    Ok(Environment { env, sources })
+}
+
+/// What `--env-file` or `ENV_FILE` names. The command line is read twice: the file that it names may hold the values of its
+/// other arguments, so this first pass looks for nothing else and leaves errors to the second.
+fn env_file() -> Option<PathBuf> {
+    let first_pass = Cli::command().version("").ignore_errors(true).try_get_matches().ok()?;
+    let mut matches = &first_pass;
+    loop {
+        if let Ok(Some(file)) = matches.try_get_one::<PathBuf>("env_file") {
+            return Some(file.clone());
+        }
+        matches = matches.subcommand()?.1;
+    }
+}
+
+/// The error's own text quotes the line, which may hold a secret.
+fn unreadable(file: &str, error: &dotenvy::Error) -> CommandError {
+    let (reason, help) = match error {
+        dotenvy::Error::Io(error) => {
+            (format!(": {error}"), "name a file that exists and that this user may read")
+        }
+        dotenvy::Error::LineParse(_, at) => (
+            format!(": a line is wrong at its character {}", at + 1),
+            "write `NAME=value` on each line, with quotes around values that hold spaces",
+        ),
+        _ => (String::new(), "check that it is a text file"),
+    };
+    CommandError::new(Exit::Configuration, format!("the file {file} cannot be read{reason}"), help)
+}
+
+impl Settings {
+    pub(crate) fn new(environment: &Environment, globals: Globals) -> Self {
+        let set = |value: Option<String>| value.filter(|value| !value.trim().is_empty());
+        let given = [globals.database_url.as_deref(), globals.queue_url.as_deref(), None];
+        let origin = |(name, given): (&'static str, Option<&str>)| {
+            let origin = match variable(name) {
+                value if given.is_some() && given != value.as_deref() => Some("a flag".to_owned()),
+                _ => {
+                    let mut sources = environment.sources.iter();
+                    sources.find(|(_, set)| set.contains(&name)).map(|(source, _)| source.clone())
+                }
+            };
+            (name, origin)
+        };
+        Self {
+            env: environment.env,
+            origins: PLACES.into_iter().zip(given).map(origin).collect(),
+            database_url: set(globals.database_url),
+            queue_url: set(globals.queue_url),
+            http_addr: variable("HTTP_ADDR"),
+            env_file: globals.env_file,
+            #[cfg(feature = "local")]
+            project: variable("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from),
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

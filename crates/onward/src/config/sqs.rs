@@ -1,0 +1,108 @@
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
+use aws_sdk_sqs::config::{Credentials, Region};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use url::Url;
+
+use crate::process::exit::{CommandError, Exit};
+
+/// Longer than the longest poll, so that only a call that hangs is cut off.
+const CALL_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// A client for the queue, configured by the AWS SDK's own variables and files.
+///
+/// `QUEUE_URL` gives the region and, for a server that is not Amazon's, the endpoint, where the SDK's own variables do not.
+pub(crate) async fn client(queue_url: &str, local: bool) -> Result<Client, CommandError> {
+    let place = Place::of(queue_url)?;
+    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .operation_attempt_timeout(CALL_TIMEOUT)
+        .build();
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts);
+    if local {
+        let credentials = Credentials::new("local", "local", None, None, "onward-local");
+        loader = loader.credentials_provider(credentials).region(Region::new("us-east-1"));
+    } else {
+        // The URL comes before the metadata of the instance, which are not there everywhere and are slow to fail.
+        let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+            .or_else(ProfileFileRegionProvider::new())
+            .or_else(place.region.map(Region::new));
+        loader = loader.region(region);
+    }
+    let shared = loader.load().await;
+    let mut config = aws_sdk_sqs::config::Builder::from(&shared);
+    let is_set =
+        ["AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL"].iter().any(|name| std::env::var_os(name).is_some());
+    if let Some(endpoint) = place.endpoint.filter(|_| local || !is_set) {
+        config = config.endpoint_url(endpoint);
+    }
+    Ok(Client::from_conf(config.build()))
+}
+
+/// What the URL of a queue says about its place.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    region: Option<String>,
+    endpoint: Option<String>,
+}
+
+impl Place {
+    fn of(queue_url: &str) -> Result<Self, CommandError> {
+        let malformed = |reason: &str| {
+            let help =
+                "write it as https://sqs.REGION.amazonaws.com/ACCOUNT/NAME; `aws sqs get-queue-url` shows it";
+            let message = format!("QUEUE_URL cannot be read as the URL of a queue: {reason}");
+            CommandError::new(Exit::Configuration, message, help)
+        };
+        let no_scheme = "it does not begin with https:// and a host";
+        let url = Url::parse(queue_url).map_err(|error| match error {
+            url::ParseError::RelativeUrlWithoutBase | url::ParseError::EmptyHost => malformed(no_scheme),
+            error => malformed(&error.to_string()),
+        })?;
+        let host = url.host_str().unwrap_or_default();
+        if !["http", "https"].contains(&url.scheme()) || host.is_empty() {
+            return Err(malformed(no_scheme));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(malformed("it holds a user name"));
+        }
+        if onward_worker::sqs::queue_name(url.path()).is_empty() {
+            return Err(malformed("it does not end with the name of a queue"));
+        }
+        if host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn") {
+            let region = host.strip_prefix("sqs.").and_then(|host| host.split('.').next());
+            return Ok(Self { region: region.map(str::to_owned), endpoint: None });
+        }
+        // A server that is not Amazon's ignores the region, and the SDK needs one.
+        let endpoint = url.origin().ascii_serialization();
+        Ok(Self { region: Some("us-east-1".to_owned()), endpoint: Some(endpoint) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_url_says_where_the_queue_is() {
+        let aws =
+            Place::of("https://sqs.eu-west-1.amazonaws.com/123456789012/orders").expect("is a queue's URL");
+        assert_eq!(aws, Place { region: Some("eu-west-1".to_owned()), endpoint: None });
+        let local = Place::of("http://127.0.0.1:9324/000000000000/orders").expect("is a queue's URL");
+        assert_eq!(local.endpoint.as_deref(), Some("http://127.0.0.1:9324"));
+        for url in ["", "orders", "https://sqs.eu-west-1.amazonaws.com", "ftp://host/1/orders", "http:///1/x"]
+        {
+            assert_eq!(Place::of(url).expect_err("is malformed").exit, Exit::Configuration, "{url}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What a user's handler touches: its arguments, what goes around it, and what an app makes of both.
+
+pub(crate) mod extract;
+pub(crate) mod limit;
+pub(crate) mod service;
+pub(crate) mod transaction;
+pub(crate) mod work;
+
+use onward_worker::{Failure, Message};
+
+use crate::database::Database;
+use crate::handler::extract::{Delivery, FromMessage, Stop};
+
+/// An async function whose arguments, up to six, are taken from the message and the state.
+///
+/// ```
+/// use onward::{Failure, Json, Message, State};
+///
+/// async fn print(State(prefix): State<String>, message: Message, Json(number): Json<u64>) -> Result<(), Failure> {
+///     println!("{prefix}: {number} in message {}", message.id);
+///     Ok(())
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a message handler",
+    label = "not a handler",
+    note = "a handler is an async fn of up to six arguments that implement `FromMessage`, and returns \
+            `Result<(), Failure>`"
+)]
+pub trait Handler<S, Arguments>: Clone + Send + Sync + 'static {
+    /// Handles one message.
+    fn call(
+        &self,
+        queue: &'static str,
+        message: Message,
+        state: S,
+        database: Database,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+macro_rules! handler {
+    ($($argument:ident),*) => {
+        impl<S, F, Fut, $($argument),*> Handler<S, ($($argument,)*)> for F
+        where
+            S: Send + Sync + 'static,
+            F: Fn($($argument),*) -> Fut + Clone + Send + Sync + 'static,
+            Fut: Future<Output = Result<(), Failure>> + Send,
+            $($argument: FromMessage<S> + 'static,)*
+        {
+            #[allow(unused_mut, non_snake_case)]
+            async fn call(
+                &self,
+                queue: &'static str,
+                message: Message,
+                state: S,
+                database: Database,
+            ) -> Result<(), Failure> {
+                let mut delivery = Delivery {
+                    message: &message,
+                    state: &state,
+                    database: &database,
+                    queue,
+                    transaction: None,
+                };
+                $(let $argument = match $argument::from_message(&mut delivery).await {
+                    Ok(argument) => argument,
+                    Err(Stop::Done) => {
+                        tracing::info!("the message is done already: it is deleted without running the handler");
+                        return Ok(());
+                    }
+                    Err(Stop::Fail(failure)) => return Err(failure),
+                };)*
+                let transaction = delivery.transaction.take();
+                let outcome = self($($argument),*).await;
+                match transaction {
+                    Some(transaction) => transaction.end(outcome, &database.wake).await,
+                    None => outcome,
+                }
+            }
+        }
+    };
+}
+
+handler!();
+handler!(A);
+handler!(A, B);
+handler!(A, B, C);
+handler!(A, B, C, D);
+handler!(A, B, C, D, E);
+handler!(A, B, C, D, E, G);

@@ -1,0 +1,155 @@
+//! The table `outbox`, one node's turn at it after the other, on either database.
+
+use deadpool_postgres::Manager;
+
+use crate::database::{Database, PgPool, Pools};
+#[cfg(feature = "sqlserver")]
+use crate::database::{MssqlManager, MssqlPool, run_batch};
+use crate::transaction::guard::TransactionGuard;
+
+/// How many rows are published in one transaction.
+const ROWS: i64 = 100;
+
+/// What is to be sent.
+pub(crate) struct Row {
+    pub id: i64,
+    /// The same for each time that the row is published.
+    pub key: String,
+    pub queue: String,
+    pub group: Option<String>,
+    pub body: String,
+    pub traceparent: Option<String>,
+}
+
+/// Where the table is.
+pub(crate) enum Outbox {
+    Postgres(PgPool),
+    #[cfg(feature = "sqlserver")]
+    SqlServer(MssqlPool),
+}
+
+/// An open transaction that keeps all other nodes away. One that is dropped leaves all rows.
+pub(crate) enum Turn {
+    Postgres(Box<TransactionGuard<Manager>>),
+    #[cfg(feature = "sqlserver")]
+    SqlServer(Box<TransactionGuard<MssqlManager>>),
+}
+
+impl Outbox {
+    /// The table in the app's database.
+    pub(crate) fn of(database: &Database) -> Self {
+        match database.pools() {
+            Pools::Postgres(pool) => Self::Postgres(pool.clone()),
+            #[cfg(feature = "sqlserver")]
+            Pools::SqlServer(pool) => Self::SqlServer(pool.clone()),
+        }
+    }
+
+    /// The next rows in their order, unless another node has the turn.
+    pub(crate) async fn turn(&self) -> Result<Option<(Turn, Vec<Row>)>, String> {
+        match self {
+            Self::Postgres(pool) => {
+                let guard = TransactionGuard::new(pool.get().await.map_err(text)?);
+                let Some(rows) = postgres_rows(&guard).await.map_err(text)? else {
+                    guard.ended();
+                    return Ok(None);
+                };
+                Ok(Some((Turn::Postgres(Box::new(guard)), rows)))
+            }
+            #[cfg(feature = "sqlserver")]
+            Self::SqlServer(pool) => {
+                let mut guard = TransactionGuard::new(pool.get().await.map_err(text)?);
+                let Some(rows) = sql_server_rows(&mut guard).await.map_err(text)? else {
+                    guard.ended();
+                    return Ok(None);
+                };
+                Ok(Some((Turn::SqlServer(Box::new(guard)), rows)))
+            }
+        }
+    }
+}
+
+impl Turn {
+    /// Deletes what has been sent, and ends the turn.
+    pub(crate) async fn end(self, sent: &[i64]) -> Result<(), String> {
+        let ids = match sent {
+            [] => "NULL".to_owned(),
+            sent => sent.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        };
+        match self {
+            Self::Postgres(guard) => {
+                guard
+                    .batch_execute(&format!("DELETE FROM outbox WHERE id IN ({ids}); COMMIT"))
+                    .await
+                    .map_err(text)?;
+                guard.ended();
+            }
+            #[cfg(feature = "sqlserver")]
+            Self::SqlServer(mut guard) => {
+                let end = format!("DELETE FROM outbox WHERE id IN ({ids}); COMMIT TRANSACTION;");
+                run_batch(&mut guard, &end).await.map_err(text)?;
+                guard.ended();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+async fn postgres_rows(client: &tokio_postgres::Client) -> Result<Option<Vec<Row>>, tokio_postgres::Error> {
+    client.batch_execute("BEGIN").await?;
+    let turn =
+        "SELECT pg_try_advisory_xact_lock(hashtext('onward'), hashtext(current_schema() || '.outbox'))";
+    if !client.query_one(turn, &[]).await?.get::<_, bool>(0) {
+        client.batch_execute("ROLLBACK").await?;
+        return Ok(None);
+    }
+    let select = "SELECT id, key::text, queue, group_id, body, traceparent FROM outbox ORDER BY id LIMIT $1";
+    let rows = client.query(select, &[&ROWS]).await?;
+    let row = |row: &tokio_postgres::Row| Row {
+        id: row.get(0),
+        key: row.get(1),
+        queue: row.get(2),
+        group: row.get(3),
+        body: row.get(4),
+        traceparent: row.get(5),
+    };
+    Ok(Some(rows.iter().map(row).collect()))
+}
+
+/// `READPAST` skips rows that a handler has not committed yet, as PostgreSQL does not show them.
+#[cfg(feature = "sqlserver")]
+async fn sql_server_rows(
+    client: &mut onward_migrate::TdsClient,
+) -> Result<Option<Vec<Row>>, tiberius::error::Error> {
+    let batch = format!(
+        "SET XACT_ABORT ON; BEGIN TRANSACTION; \
+         DECLARE @granted int, @resource nvarchar(255) = CONCAT(N'onward:', SCHEMA_NAME(), N'.outbox'); \
+         EXEC @granted = sp_getapplock @Resource = @resource, @LockMode = 'Exclusive', @LockOwner = 'Transaction', \
+         @LockTimeout = 0; \
+         IF @granted < 0 BEGIN ROLLBACK TRANSACTION; SELECT @granted; END \
+         ELSE SELECT TOP ({ROWS}) id, CAST([key] AS nvarchar(36)), queue, group_id, body, traceparent FROM outbox \
+         WITH (READPAST) ORDER BY id;"
+    );
+    let results = client.simple_query(batch).await?.into_results().await?;
+    let rows = results.into_iter().find(|rows| !rows.is_empty()).unwrap_or_default();
+    if rows.first().is_some_and(|row| row.columns().len() == 1) {
+        return Ok(None);
+    }
+    let mut all = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let text = |column| row.try_get::<&str, _>(column).map(|text| text.map(str::to_owned));
+        all.push(Row {
+            id: row.try_get(0)?.unwrap_or_default(),
+            key: text(1)?.unwrap_or_default(),
+            queue: text(2)?.unwrap_or_default(),
+            group: text(3)?,
+            body: text(4)?.unwrap_or_default(),
+            traceparent: text(5)?,
+        });
+    }
+    Ok(Some(all))
+}

@@ -1,0 +1,117 @@
+use tokio_util::sync::CancellationToken;
+
+use crate::process::exit::{CommandError, Exit};
+
+/// The requests to stop: SIGTERM and Ctrl-C, on Windows the console's events and the service manager's stop.
+pub(crate) struct Stop {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    /// The end of the terminal, for a process in one.
+    #[cfg(unix)]
+    hang_up: Option<tokio::signal::unix::Signal>,
+    #[cfg(windows)]
+    close: tokio::signal::windows::CtrlClose,
+    #[cfg(windows)]
+    shutdown: tokio::signal::windows::CtrlShutdown,
+    #[cfg(windows)]
+    interrupt: tokio::signal::windows::CtrlC,
+}
+
+/// The requests to read the configuration again: SIGHUP, where it is not the end of a terminal, and on Windows the service
+/// manager's `paramchange`.
+pub(crate) struct Reload {
+    #[cfg(unix)]
+    hang_up: tokio::signal::unix::Signal,
+}
+
+impl Reload {
+    /// Takes the signal over: from then on it does not end the process.
+    pub(crate) fn listen() -> Result<Self, CommandError> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            Ok(Self { hang_up: signal(SignalKind::hangup()).map_err(|error| unavailable(&error))? })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// Waits for the next request.
+    pub(crate) async fn requested(&mut self) {
+        #[cfg(unix)]
+        if self.hang_up.recv().await.is_some() {
+            return;
+        }
+        #[cfg(windows)]
+        return crate::scm::reload_requested().await;
+        #[cfg(not(windows))]
+        std::future::pending().await
+    }
+}
+
+fn unavailable(error: &std::io::Error) -> CommandError {
+    CommandError::new(
+        Exit::Failed,
+        format!("signals cannot be received: {error}"),
+        "check the limits of the system",
+    )
+}
+
+impl Stop {
+    /// Takes the signals over: from then on they do not end the process by themselves. In a terminal, the end of the
+    /// terminal is a request too.
+    pub(crate) fn listen(in_terminal: bool) -> Result<Self, CommandError> {
+        Self::open(in_terminal).map_err(|error| unavailable(&error))
+    }
+
+    #[cfg(unix)]
+    fn open(in_terminal: bool) -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: in_terminal.then(|| signal(SignalKind::hangup())).transpose()?,
+        })
+    }
+
+    #[cfg(windows)]
+    fn open(_: bool) -> std::io::Result<Self> {
+        use tokio::signal::windows::{ctrl_c, ctrl_close, ctrl_shutdown};
+        Ok(Self { close: ctrl_close()?, shutdown: ctrl_shutdown()?, interrupt: ctrl_c()? })
+    }
+
+    /// Passes the first request on and completes at the second: a person who asks twice does not want to wait.
+    pub(crate) async fn requested_twice(mut self, stop: &CancellationToken) {
+        self.requested().await;
+        stop.cancel();
+        self.requested().await;
+        tracing::warn!("a second request to stop: the process ends now");
+    }
+
+    /// Waits for the next request.
+    async fn requested(&mut self) {
+        #[cfg(unix)]
+        {
+            let hung_up = async {
+                match &mut self.hang_up {
+                    Some(hang_up) => hang_up.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+                _ = hung_up => {}
+            }
+        }
+        #[cfg(windows)]
+        tokio::select! {
+            _ = self.close.recv() => {}
+            _ = self.shutdown.recv() => {}
+            _ = self.interrupt.recv() => {}
+            () = crate::scm::stop_requested() => {}
+        }
+    }
+}

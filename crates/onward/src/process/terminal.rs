@@ -1,0 +1,22 @@
+//! What the command line writes: data on stdout, everything else on stderr.
+
+use std::io::{self, Write as _};
+
+use crate::process::exit::{CommandError, Exit};
+
+/// Writes a line of data. A reader that has closed the pipe (`app status | head -1`) is not an error.
+pub(crate) fn data(line: &str) -> Result<(), CommandError> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::new(
+            Exit::Failed,
+            format!("cannot write to stdout: {error}"),
+            "check where it leads",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line for a person. Where stderr is closed nobody can read it.
+pub(crate) fn note(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

@@ -1,0 +1,74 @@
+//! A database for a moment: created on the private PostgreSQL or on a named SQL Server, and dropped again.
+
+use std::path::Path;
+
+use onward_local::PrivatePostgres;
+use onward_migrate::{Applier, DatabaseUrl, DropTarget, MigrateOptions, Migrated, Session, SessionOptions};
+use onward_script::{Dialect, History};
+use tokio_util::sync::CancellationToken;
+
+use crate::process::exit::{CommandError, Exit};
+use crate::upgrade::UpgradeOptions;
+
+/// A database that only this process uses. [`ScratchDatabase::remove`] drops it.
+pub(crate) struct ScratchDatabase {
+    pub url: DatabaseUrl,
+    target: DropTarget,
+    /// The server, where it is the private PostgreSQL.
+    pub server: Option<PrivatePostgres>,
+}
+
+impl ScratchDatabase {
+    /// Creates an empty one whose name begins with `purpose`. On SQL Server `TEST_SQLSERVER_URL` names the server.
+    pub(crate) async fn create(dialect: Dialect, root: &Path, purpose: &str) -> Result<Self, CommandError> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let name = format!("{purpose}_{}_{}", std::process::id(), now.as_nanos());
+        let (address, server) = match dialect {
+            Dialect::Postgres => {
+                let home = root.join(".onward").join("postgres");
+                let start = move || PrivatePostgres::start(&home);
+                let server = tokio::task::spawn_blocking(start).await.map_err(CommandError::fault)??;
+                (server.url(&name), Some(server))
+            }
+            Dialect::SqlServer => {
+                let url = std::env::var("TEST_SQLSERVER_URL").map_err(|_| {
+                    let message = "TEST_SQLSERVER_URL is not set, and there is no private SQL Server";
+                    CommandError::new(Exit::Configuration, message, "set it to the address of a server")
+                })?;
+                (url, None)
+            }
+        };
+        let url = address.parse::<DatabaseUrl>()?.with_database(&name);
+        let target = DropTarget { name, is_marked: true };
+        onward_migrate::create(&url, &target).await?;
+        Ok(Self { url, target, server })
+    }
+
+    /// Its name on the server.
+    pub(crate) fn name(&self) -> &str {
+        &self.target.name
+    }
+
+    /// Applies a history up to a script, or all of it.
+    pub(crate) async fn apply(
+        &self,
+        history: &History,
+        to: Option<i32>,
+        applier: Applier,
+    ) -> Result<Migrated, onward_migrate::Error> {
+        let options = MigrateOptions {
+            to,
+            wait: UpgradeOptions::default().wait,
+            single_transaction: false,
+            applier,
+            stop: CancellationToken::new(),
+        };
+        let mut session = Session::connect(&self.url, &SessionOptions::default()).await?;
+        onward_migrate::migrate(&mut session, history, &options, &mut |_| {}).await
+    }
+
+    /// Drops it.
+    pub(crate) async fn remove(&self) -> Result<(), onward_migrate::Error> {
+        onward_migrate::remove(&self.url, &self.target).await
+    }
+}

@@ -1,0 +1,112 @@
+//! Whether a worker of this binary may run on this schema, at the start and as long as it runs.
+
+use std::time::Duration;
+
+use onward_migrate::{
+    DatabaseUrl, Divergence, Engine as _, Error, SchemaState, Session, SessionOptions, Status,
+};
+use onward_script::History;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::context::Context;
+use crate::config::settings::AppEnv;
+use crate::process::exit::CommandError;
+use crate::upgrade::{Progress, UpgradeOptions, upgrade};
+
+/// How often the gate checks the schema again.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The schema that passed the gate: before and now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Passed {
+    pub before: Option<i32>,
+    pub now: i32,
+}
+
+/// Lets through a current schema, and one ahead whose floor this binary reaches. In development the gate upgrades a schema
+/// that is only behind. In production it refuses such a schema, with the list of scripts and the command.
+pub(crate) async fn pass(
+    context: &Context,
+    url: &DatabaseUrl,
+    stop: &CancellationToken,
+) -> Result<Passed, CommandError> {
+    let Context { history, settings, .. } = context;
+    let status = look(context, url).await?;
+    let upgradable = matches!(status.state, SchemaState::Empty | SchemaState::Behind);
+    if upgradable && settings.env == AppEnv::Development {
+        let migrated = upgrade(context, url, &UpgradeOptions::default(), Progress::Quiet, stop).await?;
+        return Ok(Passed { before: migrated.from, now: migrated.to });
+    }
+    if !status.may_serve() {
+        let mut error = refusal(&status, history);
+        if settings.env == AppEnv::Development && status.state == SchemaState::Diverged {
+            drifted(&mut error, &status, history);
+        }
+        return Err(error.into());
+    }
+    let now = status.applied.unwrap_or(status.latest);
+    Ok(Passed { before: Some(now), now })
+}
+
+/// A development database gets drafts while they are still written, so it may have an older text of one.
+fn drifted(error: &mut Error, status: &Status, history: &History) {
+    let drafts: Vec<_> = history
+        .all()
+        .filter(|script| !script.sealed)
+        .map(onward_script::Script::file_name)
+        .filter(|draft| {
+            status
+                .divergences
+                .iter()
+                .any(|found| matches!(found, Divergence::Edited { file } if file == draft))
+        })
+        .collect();
+    if !drafts.is_empty() {
+        error.message = format!(
+            "{}\n  {} changed as a draft after this database got it",
+            error.message,
+            drafts.join(", ")
+        );
+    }
+    error.help =
+        "if nothing in this development database is needed, rebuild it: `cargo run -- rebuild`".to_owned();
+}
+
+fn refusal(status: &Status, history: &History) -> Error {
+    let mut error = Error::state(status);
+    let pending: Vec<_> = status
+        .pending
+        .iter()
+        .filter_map(|number| history.get(*number))
+        .map(|script| match &script.directives.title {
+            Some(title) => format!("\n  - {} {title}", script.file_name()),
+            None => format!("\n  - {}", script.file_name()),
+        })
+        .collect();
+    if !pending.is_empty() {
+        error.message = format!("{}; pending:{}", error.message, pending.concat());
+    }
+    error
+}
+
+async fn look(context: &Context, url: &DatabaseUrl) -> Result<Status, Error> {
+    let application_name = format!("{} gate", context.identity.name);
+    let mut engine = Session::connect(url, &SessionOptions { application_name, lock_timeout: None }).await?;
+    Ok(Status::assess(&context.history, &engine.observe().await?))
+}
+
+/// Completes when the floor has risen above this binary: a newer one has taken something away that this one uses. A
+/// database that does not answer is no reason to stop.
+pub(crate) async fn until_outdated(context: &Context, url: &DatabaseUrl) -> CommandError {
+    let mut ticks = tokio::time::interval(RECHECK_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        match look(context, url).await {
+            Ok(status) if status.floor > status.latest => return Error::state(&status).into(),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = %error.message, "the schema could not be checked again"),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `/livez`, `/readyz` and `/metrics`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::settings::Settings;
+use crate::process::exit::{CommandError, Exit};
+use crate::telemetry::metrics::{Watched, prometheus_text};
+
+const DEFAULT: &str = "127.0.0.1:8080";
+
+/// How much longer than its wait a poll may be open.
+const MARGIN: Duration = Duration::from_secs(20);
+
+/// Serves until it is dropped. An address that `HTTP_ADDR` names must be free. Where it names none, the app works without
+/// the endpoint if the default port is busy.
+pub(crate) async fn serve(
+    settings: &Settings,
+    watched: Vec<Watched>,
+    stop: CancellationToken,
+) -> Result<Option<AbortOnDropHandle<()>>, CommandError> {
+    let asked = settings.http_addr.as_deref();
+    let address: SocketAddr = asked.unwrap_or(DEFAULT).parse().map_err(|_| {
+        let message = format!("HTTP_ADDR is `{}`", asked.unwrap_or_default());
+        CommandError::new(Exit::Configuration, message, "write it as 127.0.0.1:8080 or 0.0.0.0:8080")
+    })?;
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) if asked.is_none() => {
+            tracing::warn!(%error, %address, "the health endpoint is not served: set HTTP_ADDR to a free address");
+            return Ok(None);
+        }
+        Err(error) => {
+            let message = format!("HTTP_ADDR {address} cannot be opened: {error}");
+            return Err(CommandError::new(
+                Exit::Configuration,
+                message,
+                "choose a free address, or end the process that uses it",
+            ));
+        }
+    };
+    tracing::info!(%address, "health and metrics");
+    let served = tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router(watched, stop)).await {
+            tracing::error!(%error, "the health endpoint ended");
+        }
+    });
+    Ok(Some(AbortOnDropHandle::new(served)))
+}
+
+fn router(watched: Vec<Watched>, stop: CancellationToken) -> Router {
+    let watched: Arc<[Watched]> = watched.into();
+    let (live, ready, shown) = (watched.clone(), watched.clone(), watched);
+    Router::new()
+        .route("/livez", get(move || async move { answer(is_live(&live), "a poll hangs") }))
+        .route(
+            "/readyz",
+            get(move || async move {
+                let polls = ready.iter().all(|queue| queue.monitor.has_polled());
+                answer(polls && !stop.is_cancelled(), "not polling")
+            }),
+        )
+        .route(
+            "/metrics",
+            get(move || async move {
+                (
+                    [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+                    prometheus_text(&shown),
+                )
+            }),
+        )
+}
+
+pub(crate) fn is_live(watched: &[Watched]) -> bool {
+    watched.iter().all(|queue| queue.monitor.is_alive(queue.wait + MARGIN))
+}
+
+fn answer(is_well: bool, why_not: &'static str) -> impl IntoResponse {
+    if is_well { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, why_not) }
+}

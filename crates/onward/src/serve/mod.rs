@@ -1,0 +1,133 @@
+//! The worker from launch to exit: database, gate, queues, set-up, work, ledger.
+
+mod banner;
+mod gate;
+mod health;
+mod notify;
+mod workers;
+
+use std::io::IsTerminal as _;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::context::Context;
+use crate::config::database_url::ResolvedDatabase;
+use crate::config::queues::ResolvedQueues;
+use crate::config::settings::AppEnv;
+use crate::config::sqs::client;
+use crate::database::Database;
+use crate::handler::work::{Setup, SetupFn, Work};
+use crate::outbox::Outbox;
+use crate::outbox::relay::Relay;
+use crate::process::exit::{CommandError, Exit};
+use crate::process::signal::{Reload, Stop};
+use crate::telemetry::log::LogLevels;
+use crate::telemetry::metrics::Watched;
+
+use self::workers::{Prepared, Workers};
+
+/// Serves until it is told to stop; a second request ends it at once.
+pub(crate) async fn run<S: Clone + Send + Sync + 'static>(
+    context: &Context,
+    work: Work<S>,
+    levels: LogLevels,
+) -> Result<Exit, CommandError> {
+    // When a person closes the terminal, the app and its private servers must not stay.
+    let in_terminal = context.settings.env == AppEnv::Development || std::io::stderr().is_terminal();
+    let signals = Stop::listen(in_terminal)?;
+    let _reloading = match in_terminal {
+        true => None,
+        false => Some(AbortOnDropHandle::new(tokio::spawn(reload(Reload::listen()?, levels)))),
+    };
+    let stop = CancellationToken::new();
+    tokio::select! {
+        exit = serve(context, work, stop.clone()) => exit,
+        () = signals.requested_twice(&stop) => Ok(Exit::Interrupted),
+    }
+}
+
+async fn reload(mut requests: Reload, levels: LogLevels) {
+    loop {
+        requests.requested().await;
+        levels.reload();
+    }
+}
+
+/// The step order of `serve`.
+async fn serve<S: Clone + Send + Sync + 'static>(
+    context: &Context,
+    work: Work<S>,
+    stop: CancellationToken,
+) -> Result<Exit, CommandError> {
+    let names: Vec<_> = work.queues.iter().map(|queue| queue.name).collect();
+    let connections = work.queues.iter().map(|queue| queue.options.concurrency).sum();
+    let grace = work.queues.iter().map(|queue| queue.options.grace).max().unwrap_or_default();
+
+    let resolved = ResolvedDatabase::resolve(context).await?;
+    let passed = gate::pass(context, &resolved.url, &stop).await?;
+    let queues = ResolvedQueues::resolve(&context.settings, &names).await?;
+    if context.settings.env == AppEnv::Development {
+        banner::show(context, &resolved, passed, &queues.urls, work.example)?;
+    }
+    let database = Database::open(&resolved.url, &context.identity.name, connections)?;
+    let state = set_up(work.setup, &database, &queues).await?;
+    let prepared = workers::prepare(work.queues, &queues, &context.identity).await?;
+    let watched: Vec<_> = prepared.iter().map(|Prepared { watched, .. }| watched.clone()).collect();
+
+    // Ends the polls: by the stop, by a schema that has moved on, or because another queue cannot be worked.
+    let drain = stop.child_token();
+    let _health = health::serve(&context.settings, watched.clone(), drain.clone()).await?;
+    observe(&watched);
+    let _manager = AbortOnDropHandle::new(tokio::spawn(notify::run(watched, drain.clone(), grace)));
+    let relaying = CancellationToken::new();
+    let relay = match work.has_outbox {
+        true => Some(tokio::spawn(relay(&queues, &names, &database).await?.run(relaying.clone()))),
+        false => None,
+    };
+
+    let workers = Workers::start(prepared, &state, &database, &drain);
+    let outcome = workers.until_all_end(gate::until_outdated(context, &resolved.url), &drain).await;
+    relaying.cancel();
+    end_relay(relay).await;
+    outcome
+}
+
+async fn set_up<S>(
+    setup: SetupFn<S>,
+    database: &Database,
+    queues: &ResolvedQueues,
+) -> Result<S, CommandError> {
+    let given = Setup { database: database.clone(), echo_url: queues.echo_url() };
+    setup(given).await.map_err(|error| {
+        let message = format!("the app's set-up failed: {error}");
+        CommandError::new(Exit::Failed, message, "correct what the message names, then start the app again")
+    })
+}
+
+#[cfg(feature = "otel")]
+fn observe(watched: &[Watched]) {
+    crate::telemetry::otel::observe(watched);
+}
+
+#[cfg(not(feature = "otel"))]
+fn observe(_: &[Watched]) {}
+
+async fn relay(queues: &ResolvedQueues, names: &[&str], database: &Database) -> Result<Relay, CommandError> {
+    Ok(Relay {
+        outbox: Outbox::of(database),
+        client: client(&queues.urls[0], queues.is_local()).await?,
+        known: names.iter().map(ToString::to_string).zip(queues.urls.clone()).collect(),
+        creates: queues.is_local(),
+        wake: database.wake.clone(),
+    })
+}
+
+async fn end_relay(relay: Option<JoinHandle<()>>) {
+    if let Some(relay) = relay
+        && let Err(error) = relay.await
+    {
+        tracing::error!(%error, "the task that publishes the outbox failed");
+    }
+}

@@ -1,0 +1,108 @@
+use onward_worker::{Ledger, Message, QueueError, Sqs, run_monitored};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::identity::{Identity, host_name};
+use crate::config::queues::ResolvedQueues;
+use crate::config::sqs::client;
+use crate::database::Database;
+use crate::handler::service::{HandlerError, MessageService};
+use crate::handler::work::WorkedQueue;
+use crate::process::exit::{CommandError, Exit};
+use crate::telemetry::metrics::Watched;
+
+/// A queue that is ready to be worked.
+pub(crate) struct Prepared<S> {
+    queue: WorkedQueue<S>,
+    url: String,
+    sqs: Sqs,
+    pub watched: Watched,
+}
+
+/// Makes a client for each queue.
+pub(crate) async fn prepare<S>(
+    worked: Vec<WorkedQueue<S>>,
+    queues: &ResolvedQueues,
+    identity: &Identity,
+) -> Result<Vec<Prepared<S>>, CommandError> {
+    let mut prepared = Vec::new();
+    for (queue, url) in worked.into_iter().zip(&queues.urls) {
+        let sqs =
+            Sqs::new(client(url, queues.is_local()).await?, url).signed(&host_name(), &identity.version);
+        let watched = Watched { queue: queue.name, monitor: Default::default(), wait: queue.options.wait };
+        prepared.push(Prepared { queue, url: url.clone(), sqs, watched });
+    }
+    Ok(prepared)
+}
+
+/// The workers of an app, one for each queue.
+pub(crate) struct Workers(JoinSet<(&'static str, Result<Ledger, QueueError>)>);
+
+impl Workers {
+    /// Starts them. From here on nothing fails but the work itself: what a worker receives is handled or given back.
+    pub(crate) fn start<S: Clone + Send + Sync + 'static>(
+        prepared: Vec<Prepared<S>>,
+        state: &S,
+        database: &Database,
+        drain: &CancellationToken,
+    ) -> Self {
+        let mut workers = JoinSet::new();
+        for Prepared { queue, url, sqs, watched } in prepared {
+            let WorkedQueue { name, handler, layers, options } = queue;
+            let (state, database) = (state.clone(), database.clone());
+            let handler = tower::service_fn(move |message: Message| {
+                let outcome = handler(message, state.clone(), database.clone());
+                async move { outcome.await.map_err(HandlerError) }
+            });
+            let service = layers.into_iter().fold(MessageService::new(handler), |inner, layer| layer(inner));
+            let handle = move |message: Message| service.clone().handle(message);
+            #[cfg(feature = "otel")]
+            let handle = crate::telemetry::otel::traced(name, handle);
+            tracing::info!(queue = %url, concurrency = options.concurrency, "serving");
+            let stop = drain.clone().cancelled_owned();
+            workers.spawn(
+                async move { (name, run_monitored(sqs, handle, options, watched.monitor, stop).await) },
+            );
+        }
+        Self(workers)
+    }
+
+    /// Waits for every worker. The schema may become outdated meanwhile; that, and one queue that cannot be worked, ends them
+    /// all.
+    pub(crate) async fn until_all_end(
+        mut self,
+        outdated: impl Future<Output = CommandError>,
+        drain: &CancellationToken,
+    ) -> Result<Exit, CommandError> {
+        let mut outdated = std::pin::pin!(outdated);
+        let (mut abandoned, mut failed) = (0, None);
+        loop {
+            let ended = tokio::select! {
+                ended = self.0.join_next() => ended,
+                error = &mut outdated, if failed.is_none() => {
+                    tracing::error!(reason = %error.message, "the schema has moved on: draining");
+                    failed = Some(error);
+                    drain.cancel();
+                    continue;
+                }
+            };
+            let error = match ended {
+                None => break,
+                Some(Ok((queue, Ok(ledger)))) => {
+                    tracing::info!(queue, %ledger, "stopped");
+                    abandoned += ledger.abandoned;
+                    continue;
+                }
+                Some(Ok((_, Err(error)))) => error.into(),
+                Some(Err(error)) => CommandError::fault(error),
+            };
+            failed.get_or_insert(error);
+            drain.cancel();
+        }
+        match failed {
+            Some(error) => Err(error),
+            None if abandoned == 0 => Ok(Exit::Done),
+            None => Ok(Exit::Abandoned),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+use std::io::{self, IsTerminal as _};
+
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+
+use crate::config::identity::Identity;
+use crate::config::settings::AppEnv;
+use crate::process::exit::{CommandError, Exit};
+#[cfg(feature = "otel")]
+use crate::telemetry::otel;
+
+/// The events of Onward and of the app, and the warnings of all libraries.
+const DEFAULT_FILTER: &str = "warn,app=info,onward=info,onward_worker=info,onward_migrate=info";
+
+/// The log levels, which can be changed while the app runs.
+#[derive(Debug, Clone)]
+pub(crate) struct LogLevels {
+    filter: reload::Handle<EnvFilter, Registry>,
+    default: String,
+}
+
+impl LogLevels {
+    /// Reads them again. A text that cannot be read changes nothing.
+    pub(crate) fn reload(&self) {
+        let reloaded = filter(&self.default)
+            .and_then(|filter| self.filter.reload(filter).map_err(|error| wrong_levels("RUST_LOG", &error)));
+        match reloaded {
+            Ok(()) => tracing::info!("the log levels were read again"),
+            Err(error) => tracing::error!(reason = %error.message, "the log levels stay as they are"),
+        }
+    }
+}
+
+/// The log and the exporters of the app.
+pub(crate) struct Telemetry {
+    pub levels: LogLevels,
+    #[cfg(feature = "otel")]
+    exporters: otel::Exporters,
+}
+
+impl Telemetry {
+    /// Sends what has not been sent yet.
+    pub(crate) fn end(&self) {
+        #[cfg(feature = "otel")]
+        self.exporters.end();
+    }
+}
+
+/// Sends the log to stderr, or to files for a service that has no stderr: text for a person, JSON for a log collector. A
+/// process that serves also exports traces and metrics, if it is built for that and a variable names the collector.
+pub(crate) fn start(
+    env: AppEnv,
+    identity: &Identity,
+    service: Option<&str>,
+    serves: bool,
+) -> Result<Telemetry, CommandError> {
+    let default = format!("{DEFAULT_FILTER},{}=info", identity.name.replace('-', "_"));
+    let (filter, handle) = reload::Layer::new(filter(&default)?);
+    #[cfg(feature = "otel")]
+    let exporters = if serves { otel::Exporters::open(identity)? } else { Default::default() };
+    #[cfg(not(feature = "otel"))]
+    let _ = serves;
+    let terminal = io::stderr().is_terminal();
+    let log = fmt::layer().with_writer(writer(service)?);
+    let log = if env == AppEnv::Production && !terminal {
+        log.json().flatten_event(true).boxed()
+    } else {
+        log.with_ansi(terminal).with_target(false).boxed()
+    };
+    let subscriber = tracing_subscriber::registry().with(log.with_filter(filter));
+    #[cfg(feature = "otel")]
+    let subscriber = subscriber.with(exporters.layer());
+    let started = subscriber.try_init();
+    started.map_err(|error| CommandError::new(Exit::Failed, error, "the app starts its log only once"))?;
+    Ok(Telemetry {
+        levels: LogLevels { filter: handle, default },
+        #[cfg(feature = "otel")]
+        exporters,
+    })
+}
+
+/// Where the log of a Windows service is: a service has no console.
+#[cfg(windows)]
+pub(crate) fn log_folder(service: &str) -> std::path::PathBuf {
+    let data = std::env::var_os("ProgramData").unwrap_or_else(|| r"C:\ProgramData".into());
+    std::path::PathBuf::from(data).join(service).join("logs")
+}
+
+#[cfg(windows)]
+fn writer(service: Option<&str>) -> Result<BoxMakeWriter, CommandError> {
+    let Some(service) = service else { return Ok(BoxMakeWriter::new(io::stderr)) };
+    let folder = log_folder(service);
+    let files = tracing_appender::rolling::Builder::new()
+        .rotation(tracing_appender::rolling::Rotation::DAILY)
+        .filename_suffix("log")
+        .max_log_files(14)
+        .build(&folder);
+    files.map(BoxMakeWriter::new).map_err(|error| {
+        let help = "give the service's account the right to write there";
+        CommandError::new(Exit::Configuration, format!("no log in {}: {error}", folder.display()), help)
+    })
+}
+
+#[cfg(not(windows))]
+fn writer(_: Option<&str>) -> Result<BoxMakeWriter, CommandError> {
+    Ok(BoxMakeWriter::new(io::stderr))
+}
+
+/// What the file says that `RUST_LOG_FILE` names, or else `RUST_LOG`.
+fn filter(default: &str) -> Result<EnvFilter, CommandError> {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let (name, directives) = match set("RUST_LOG_FILE") {
+        Some(path) => {
+            let text = std::fs::read_to_string(&path).map_err(|error| {
+                let help = "create it with the text of a RUST_LOG, or unset RUST_LOG_FILE";
+                CommandError::new(
+                    Exit::Configuration,
+                    format!("{path} (RUST_LOG_FILE) cannot be read: {error}"),
+                    help,
+                )
+            })?;
+            (path, Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+        }
+        None => ("RUST_LOG".to_owned(), set("RUST_LOG")),
+    };
+    let directives = directives.unwrap_or_else(|| default.to_owned());
+    // tiberius logs each error of the server, also those that are an expected answer, such as a duplicate key.
+    let mut quiet = String::new();
+    if !directives.contains("tiberius") {
+        quiet.push_str(",tiberius=off");
+    }
+    #[cfg(feature = "otel")]
+    quiet.push_str(&format!(",{}=off", otel::TARGET));
+    EnvFilter::try_new(format!("{directives}{quiet}")).map_err(|error| wrong_levels(&name, &error))
+}
+
+fn wrong_levels(name: &str, error: &dyn std::error::Error) -> CommandError {
+    let help = "write it as `info` or `warn,onward=debug`";
+    CommandError::new(Exit::Configuration, format!("{name} cannot be read as log levels: {error}"), help)
+}

@@ -1,0 +1,102 @@
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use onward_worker::{Ledger, Monitor};
+
+/// A queue that the app works, as its health check and its metrics see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Watched {
+    pub queue: &'static str,
+    pub monitor: Monitor,
+    pub wait: Duration,
+}
+
+/// Counters of every queue under one name.
+pub(crate) struct Family {
+    /// In OpenTelemetry's form; Prometheus' is `onward_messages_total` for `onward.messages`.
+    /// <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>
+    pub name: &'static str,
+    pub help: &'static str,
+    /// The label that tells its values apart.
+    pub label: Option<&'static str>,
+    pub values: fn(&Ledger) -> Vec<(&'static str, f64)>,
+}
+
+pub(crate) const FAMILIES: [Family; 6] = [
+    Family {
+        name: "onward.messages",
+        help: "Messages by what became of them.",
+        label: Some("outcome"),
+        values: |ledger| {
+            counts([
+                ("received", ledger.received),
+                ("redelivered", ledger.redelivered),
+                ("done", ledger.done),
+                ("retried", ledger.retried),
+                ("rejected", ledger.rejected),
+                ("released", ledger.released),
+                ("abandoned", ledger.abandoned),
+                ("undeleted", ledger.undeleted),
+            ])
+        },
+    },
+    Family {
+        name: "onward.sqs.calls",
+        help: "Calls that SQS bills, by kind.",
+        label: Some("call"),
+        values: |ledger| {
+            counts([
+                ("receive", ledger.receive_calls),
+                ("delete", ledger.delete_calls),
+                ("visibility", ledger.visibility_calls),
+                ("send", ledger.send_calls),
+            ])
+        },
+    },
+    Family {
+        name: "onward.sqs.empty_receives",
+        help: "Receives that brought nothing.",
+        label: None,
+        values: |ledger| counts([("", ledger.empty_receives)]),
+    },
+    Family {
+        name: "onward.pauses",
+        help: "How often polling stopped because every message failed.",
+        label: None,
+        values: |ledger| counts([("", ledger.pauses)]),
+    },
+    Family {
+        name: "onward.sqs.failed_calls",
+        help: "Calls that failed.",
+        label: None,
+        values: |ledger| counts([("", ledger.failed_calls)]),
+    },
+    Family {
+        name: "onward.sqs.dollars",
+        help: "What the calls cost at list price, in US dollars.",
+        label: None,
+        values: |ledger| vec![("", ledger.dollars())],
+    },
+];
+
+fn counts<const N: usize>(counts: [(&'static str, u64); N]) -> Vec<(&'static str, f64)> {
+    counts.map(|(value, count)| (value, count as f64)).to_vec()
+}
+
+/// The counters in the text format of Prometheus.
+/// <https://prometheus.io/docs/instrumenting/exposition_formats/>
+pub(crate) fn prometheus_text(watched: &[Watched]) -> String {
+    let mut text = String::new();
+    for Family { name, help, label, values } in &FAMILIES {
+        let name = format!("{}_total", name.replace('.', "_"));
+        write!(text, "# HELP {name} {help}\n# TYPE {name} counter\n").expect("a String takes every write");
+        for Watched { queue, monitor, .. } in watched {
+            for (value, number) in values(&monitor.ledger()) {
+                let more = label.map(|label| format!(",{label}=\"{value}\"")).unwrap_or_default();
+                writeln!(text, "{name}{{queue=\"{queue}\"{more}}} {number}")
+                    .expect("a String takes every write");
+            }
+        }
+    }
+    text
+}

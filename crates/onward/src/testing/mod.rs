@@ -1,0 +1,87 @@
+//! For an app's own tests: whether its scripts make a database, and whether the binary embeds those of its folder.
+//!
+//! ```ignore
+//! #[test]
+//! fn the_scripts_are_sound() {
+//!     onward::testing::verify(&onward::scripts!());
+//! }
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use onward_build::check_folder;
+use onward_migrate::{Applier, SchemaState, Session, SessionOptions};
+use onward_script::{CheckOptions, History, Known, Severity};
+
+use crate::process::exit::{CommandError, Exit};
+use crate::scratch::ScratchDatabase;
+use crate::scripts::Scripts;
+
+/// Applies the baseline and every script to a scratch database, applies them again, which must do nothing, and
+/// compares what the build embedded with what is in the folder.
+///
+/// PostgreSQL is started from the machine's own binaries. On SQL Server `TEST_SQLSERVER_URL` names a server on which a
+/// database may be created; without it this fails, because it verified nothing.
+///
+/// # Panics
+///
+/// With the reason, if any of it does not hold.
+pub fn verify(scripts: &Scripts) {
+    let history = scripts.history().unwrap_or_else(|error| panic!("{error}"));
+    let root = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    embedded_is_in_the_folder(&history, &root);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    if let Err(error) = runtime.block_on(applies_once(&history, &root)) {
+        panic!("{error}");
+    }
+}
+
+/// Cargo compares the times of files; this compares digests.
+fn embedded_is_in_the_folder(history: &History, root: &Path) {
+    let options = CheckOptions { dialect: history.dialect, release: false };
+    let checked = check_folder(root, &history.folder, options, &Known::default());
+    let errors: Vec<_> = checked
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .map(|finding| {
+            onward_script::render::render(finding, checked.sources.get(&finding.file).map(String::as_str))
+        })
+        .collect();
+    assert!(errors.is_empty(), "the scripts do not pass:\n{}", errors.join("\n"));
+    let in_folder = checked.history.unwrap_or_else(|| panic!("{} holds no history", history.folder));
+    let digests = |history: &History| -> Vec<_> {
+        history.all().map(|script| (script.file_name(), script.digest, script.sealed)).collect()
+    };
+    assert_eq!(
+        digests(history),
+        digests(&in_folder),
+        "the binary embeds other scripts than {} holds: build it again, with `cargo clean -p` if need be",
+        history.folder
+    );
+}
+
+async fn applies_once(history: &History, root: &Path) -> Result<(), CommandError> {
+    let scratch = ScratchDatabase::create(history.dialect, root, "verify").await?;
+    let outcome = apply_twice(&scratch, history).await;
+    let removed = scratch.remove().await;
+    outcome?;
+    Ok(removed?)
+}
+
+async fn apply_twice(scratch: &ScratchDatabase, history: &History) -> Result<(), CommandError> {
+    let applier = || Applier { host: "cargo test".to_owned(), app_version: String::new() };
+    let wrong = |message: String| {
+        Err(CommandError::new(Exit::Failed, message, "write scripts that leave the session as it was"))
+    };
+    scratch.apply(history, None, applier()).await?;
+    let again = scratch.apply(history, None, applier()).await?;
+    if again.scripts != 0 {
+        return wrong(format!("{} script(s) were to run a second time", again.scripts));
+    }
+    let mut session = Session::connect(&scratch.url, &SessionOptions::default()).await?;
+    match onward_migrate::status(&mut session, history).await?.state {
+        SchemaState::Current => Ok(()),
+        state => wrong(format!("after all scripts the schema is {state}")),
+    }
+}

@@ -1,0 +1,58 @@
+use std::ops::{Deref, DerefMut};
+
+use deadpool::managed::{Manager, Object};
+use onward_worker::Failure;
+
+/// A pooled connection with an open transaction. If the guard is dropped before the transaction has ended, the connection is
+/// closed instead of going back to the pool, and the server rolls back.
+pub(crate) struct TransactionGuard<M: Manager>(Option<Object<M>>);
+
+impl<M: Manager> TransactionGuard<M> {
+    /// Guards a connection. The caller begins the transaction after this, so that none is open without a guard.
+    pub(crate) fn new(connection: Object<M>) -> Self {
+        Self(Some(connection))
+    }
+
+    /// The transaction has ended, so the connection goes back to the pool.
+    pub(crate) fn ended(mut self) {
+        self.0 = None;
+    }
+
+    /// Returns what became of the work, after a commit if it succeeded and a rollback if it failed.
+    pub(crate) fn settled<E: std::error::Error>(
+        self,
+        ended: Result<(), E>,
+        outcome: Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match ended {
+            Ok(()) => self.ended(),
+            Err(error) if outcome.is_ok() => return Err(error.into()),
+            Err(error) => {
+                tracing::debug!(%error, "the connection ended before the rollback; the server rolls back")
+            }
+        }
+        outcome
+    }
+}
+
+impl<M: Manager> Deref for TransactionGuard<M> {
+    type Target = M::Type;
+
+    fn deref(&self) -> &M::Type {
+        self.0.as_ref().expect("the connection is there until the end")
+    }
+}
+
+impl<M: Manager> DerefMut for TransactionGuard<M> {
+    fn deref_mut(&mut self) -> &mut M::Type {
+        self.0.as_mut().expect("the connection is there until the end")
+    }
+}
+
+impl<M: Manager> Drop for TransactionGuard<M> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(Object::take(connection));
+        }
+    }
+}

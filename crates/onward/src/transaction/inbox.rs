@@ -1,0 +1,40 @@
+//! What both databases share of the inbox and of what a handler sends in its transaction.
+
+use std::sync::atomic::Ordering;
+
+use deadpool::managed::Manager;
+use onward_worker::Failure;
+use serde::Serialize;
+
+use crate::transaction::slot::Slot;
+
+pub(crate) const ONE_TRANSACTION: &str = "a handler takes one transaction";
+
+/// One row of the outbox, before it is written.
+pub(crate) struct Sent<'a> {
+    pub queue: &'a str,
+    pub group: Option<&'a str>,
+    pub body: String,
+    pub traceparent: Option<String>,
+}
+
+impl<'a> Sent<'a> {
+    pub(crate) fn new<M: Manager>(
+        slot: &Slot<M>,
+        queue: &'a str,
+        group: Option<&'a str>,
+        body: &impl Serialize,
+    ) -> Result<Self, Failure> {
+        let body = serde_json::to_string(body)
+            .map_err(|error| Failure::reject(format!("a message to {queue} cannot be encoded: {error}")))?;
+        // Set before the row is there: a wake for nothing costs a query, a missing wake costs a poll interval.
+        slot.has_sent.store(true, Ordering::Relaxed);
+        Ok(Self { queue, group, body, traceparent: slot.traceparent.clone() })
+    }
+}
+
+pub(crate) fn missing_table(table: &str) -> Failure {
+    Failure::retry(format!(
+        "the table `{table}` is missing, or has other columns: compare it with docs/inbox.md"
+    ))
+}

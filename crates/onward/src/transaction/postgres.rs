@@ -1,0 +1,107 @@
+use std::ops::Deref;
+
+use deadpool_postgres::Manager;
+use onward_worker::Failure;
+use serde::Serialize;
+use tokio_postgres::error::SqlState;
+
+use crate::handler::extract::{Delivery, FromMessage, Stop};
+use crate::transaction::guard::TransactionGuard;
+use crate::transaction::inbox::{ONE_TRANSACTION, Sent, missing_table};
+use crate::transaction::slot::{Borrowed, EndTransaction};
+
+/// A transaction for a handler on PostgreSQL, which also records the message as handled.
+///
+/// The transaction writes a row for the message into the table `inbox`. When the handler returns `Ok`, the row commits with
+/// the handler's work, and then the worker deletes the message. When the handler fails, panics or times out, both roll back.
+/// A message that SQS delivers again after the commit is deleted without running the handler, so its effect in the database
+/// happens once.
+///
+/// Use it like a `tokio_postgres::Client`. The tables are a script in the app's own folder, see `docs/inbox.md`.
+///
+/// ```
+/// use onward::{Failure, Json, PgTx};
+///
+/// async fn take_order(tx: PgTx, Json(order): Json<i64>) -> Result<(), Failure> {
+///     tx.execute("INSERT INTO orders (id) VALUES ($1)", &[&order]).await?;
+///     tx.send("invoices", &order).await
+/// }
+/// ```
+#[derive(Debug)]
+pub struct PgTx(Borrowed<Manager>);
+
+impl Deref for PgTx {
+    type Target = tokio_postgres::Client;
+
+    fn deref(&self) -> &tokio_postgres::Client {
+        &self.0
+    }
+}
+
+impl PgTx {
+    /// Sends a message to a queue when, and only when, the transaction commits: it is written to the table `outbox`,
+    /// from which the app publishes it (`App::outbox`), at least once and in order.
+    ///
+    /// # Errors
+    ///
+    /// If the body cannot be encoded as JSON, or the row cannot be written.
+    pub async fn send(&self, queue: &str, body: &(impl Serialize + Sync)) -> Result<(), Failure> {
+        self.write(Sent::new(&self.0.slot, queue, None, body)?).await
+    }
+
+    /// As [`PgTx::send`], to a message group of a FIFO queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`PgTx::send`].
+    pub async fn send_to_group(
+        &self,
+        queue: &str,
+        group: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<(), Failure> {
+        self.write(Sent::new(&self.0.slot, queue, Some(group), body)?).await
+    }
+
+    async fn write(&self, Sent { queue, group, body, traceparent }: Sent<'_>) -> Result<(), Failure> {
+        let insert = "INSERT INTO outbox (queue, group_id, body, traceparent) VALUES ($1, $2, $3, $4)";
+        let inserted = self.execute(insert, &[&queue, &group, &body, &traceparent]).await;
+        inserted.map(|_| ()).map_err(|error| failed("outbox", &error))
+    }
+}
+
+impl<S: Sync> FromMessage<S> for PgTx {
+    async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {
+        if delivery.transaction.is_some() {
+            return Err(Failure::retry(ONE_TRANSACTION).into());
+        }
+        let guard = TransactionGuard::new(delivery.database.postgres()?.get().await?);
+        let (id, queue) = (delivery.message.identity(), delivery.queue);
+        guard.batch_execute("BEGIN").await?;
+        let insert = "INSERT INTO inbox (queue, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        let inserted =
+            guard.execute(insert, &[&queue, &id]).await.map_err(|error| failed("inbox", &error))?;
+        if inserted == 0 {
+            guard.batch_execute("ROLLBACK").await?;
+            guard.ended();
+            return Err(Stop::Done);
+        }
+        let borrowed = Borrowed::new(guard, delivery.message.traceparent());
+        delivery.transaction = Some(Box::new(borrowed.slot.clone()));
+        Ok(Self(borrowed))
+    }
+}
+
+impl EndTransaction for Manager {
+    async fn end(guard: TransactionGuard<Self>, outcome: Result<(), Failure>) -> Result<(), Failure> {
+        let ended = guard.batch_execute(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).await;
+        guard.settled(ended, outcome)
+    }
+}
+
+fn failed(table: &str, error: &tokio_postgres::Error) -> Failure {
+    match error.code() {
+        Some(&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN) => missing_table(table),
+        _ => Failure::retry(error),
+    }
+}

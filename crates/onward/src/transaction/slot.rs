@@ -1,0 +1,106 @@
+//! How a handler borrows a transaction, and how the transaction ends when the handler has.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use deadpool::managed::Manager;
+use futures_util::future::BoxFuture;
+use onward_worker::Failure;
+use tokio::sync::Notify;
+
+use crate::handler::transaction::HandlerTransaction;
+use crate::transaction::guard::TransactionGuard;
+
+/// A transaction in the hands of a handler. It goes back into its slot when the handler drops it.
+pub(crate) struct Borrowed<M: Manager> {
+    guard: Option<TransactionGuard<M>>,
+    pub(crate) slot: Arc<Slot<M>>,
+}
+
+/// Where a handler's transaction goes back to, to be committed or rolled back.
+pub(crate) struct Slot<M: Manager> {
+    back: Mutex<Option<TransactionGuard<M>>>,
+    /// Whether the handler has written to the outbox.
+    pub(crate) has_sent: AtomicBool,
+    /// The trace that the message belongs to, for what is sent on.
+    pub(crate) traceparent: Option<String>,
+}
+
+impl<M: Manager> Borrowed<M> {
+    pub(crate) fn new(guard: TransactionGuard<M>, traceparent: Option<String>) -> Self {
+        let slot = Slot { back: Mutex::new(None), has_sent: AtomicBool::new(false), traceparent };
+        Self { guard: Some(guard), slot: Arc::new(slot) }
+    }
+}
+
+impl<M: Manager> Slot<M> {
+    /// Takes the transaction back after the handler has ended.
+    pub(crate) fn take_back(&self) -> Result<TransactionGuard<M>, Failure> {
+        let guard = self.back.lock().unwrap_or_else(PoisonError::into_inner).take();
+        guard.ok_or_else(|| {
+            Failure::retry("the handler has ended, and something that it started still uses its transaction")
+        })
+    }
+
+    pub(crate) fn has_sent(&self) -> bool {
+        self.has_sent.load(Ordering::Relaxed)
+    }
+}
+
+impl<M: Manager> Deref for Borrowed<M> {
+    type Target = M::Type;
+
+    fn deref(&self) -> &M::Type {
+        self.guard.as_ref().expect("the guard is there until the drop")
+    }
+}
+
+impl<M: Manager> DerefMut for Borrowed<M> {
+    fn deref_mut(&mut self) -> &mut M::Type {
+        self.guard.as_mut().expect("the guard is there until the drop")
+    }
+}
+
+impl<M: Manager> Drop for Borrowed<M> {
+    fn drop(&mut self) {
+        *self.slot.back.lock().unwrap_or_else(PoisonError::into_inner) = self.guard.take();
+    }
+}
+
+impl<M: Manager> fmt::Debug for Borrowed<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Borrowed").field("has_sent", &self.slot.has_sent()).finish_non_exhaustive()
+    }
+}
+
+/// How a database ends the transaction of a handler.
+pub(crate) trait EndTransaction: Manager + Sized {
+    /// Commits after a success and rolls back after a failure.
+    fn end(
+        guard: TransactionGuard<Self>,
+        outcome: Result<(), Failure>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+impl<M: EndTransaction + 'static> HandlerTransaction for Arc<Slot<M>>
+where
+    M::Type: Send,
+{
+    fn end(
+        self: Box<Self>,
+        outcome: Result<(), Failure>,
+        wake: &Notify,
+    ) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            // The handler's own failure says more than a transaction that it has kept.
+            let guard = self.take_back().map_err(|kept| outcome.as_ref().err().cloned().unwrap_or(kept))?;
+            M::end(guard, outcome).await?;
+            if self.has_sent() {
+                wake.notify_one();
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,126 @@
+use std::ops::{Deref, DerefMut};
+
+use onward_migrate::TdsClient;
+use onward_worker::Failure;
+use serde::Serialize;
+
+use crate::database::{MssqlManager, run_batch};
+use crate::handler::extract::{Delivery, FromMessage, Stop};
+use crate::transaction::guard::TransactionGuard;
+use crate::transaction::inbox::{ONE_TRANSACTION, Sent, missing_table};
+use crate::transaction::slot::{Borrowed, EndTransaction};
+
+/// A row with this key is there: <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
+const DUPLICATE_KEY: &[u32] = &[2601, 2627];
+const INVALID_TABLE_OR_COLUMN: &[u32] = &[207, 208];
+
+/// A transaction for a handler on SQL Server, which also records the message as handled, as [`PgTx`](crate::PgTx) does on
+/// PostgreSQL.
+///
+/// Use it like a `tiberius::Client`. Read each result to its end, because an error may come behind its rows. `XACT_ABORT` is
+/// on, so an error that the server reports ends the transaction, and a handler that ignores it fails at the commit.
+///
+/// ```
+/// use onward::{Failure, Json, MssqlTx};
+///
+/// async fn take_order(mut tx: MssqlTx, Json(order): Json<i64>) -> Result<(), Failure> {
+///     tx.execute("INSERT INTO orders (id) VALUES (@P1)", &[&order]).await?;
+///     tx.send("invoices", &order).await
+/// }
+/// ```
+#[derive(Debug)]
+pub struct MssqlTx(Borrowed<MssqlManager>);
+
+impl Deref for MssqlTx {
+    type Target = TdsClient;
+
+    fn deref(&self) -> &TdsClient {
+        &self.0
+    }
+}
+
+impl DerefMut for MssqlTx {
+    fn deref_mut(&mut self) -> &mut TdsClient {
+        &mut self.0
+    }
+}
+
+impl MssqlTx {
+    /// Sends a message to a queue when, and only when, the transaction commits: it is written to the table `outbox`,
+    /// from which the app publishes it (`App::outbox`), at least once and in order.
+    ///
+    /// # Errors
+    ///
+    /// If the body cannot be encoded as JSON, or the row cannot be written.
+    pub async fn send(&mut self, queue: &str, body: &(impl Serialize + Sync)) -> Result<(), Failure> {
+        let sent = Sent::new(&self.0.slot, queue, None, body)?;
+        self.write(sent).await
+    }
+
+    /// As [`MssqlTx::send`], to a message group of a FIFO queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`MssqlTx::send`].
+    pub async fn send_to_group(
+        &mut self,
+        queue: &str,
+        group: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<(), Failure> {
+        let sent = Sent::new(&self.0.slot, queue, Some(group), body)?;
+        self.write(sent).await
+    }
+
+    async fn write(&mut self, Sent { queue, group, body, traceparent }: Sent<'_>) -> Result<(), Failure> {
+        let insert = "INSERT INTO outbox (queue, group_id, body, traceparent) VALUES (@P1, NULLIF(@P2, N''), @P3, \
+                      NULLIF(@P4, N''))";
+        let (group, traceparent) = (group.unwrap_or_default(), traceparent.unwrap_or_default());
+        let inserted = self.execute(insert, &[&queue, &group, &body, &traceparent]).await;
+        inserted.map(|_| ()).map_err(|error| failed("outbox", error))
+    }
+}
+
+impl<S: Sync> FromMessage<S> for MssqlTx {
+    async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {
+        if delivery.transaction.is_some() {
+            return Err(Failure::retry(ONE_TRANSACTION).into());
+        }
+        let mut guard = TransactionGuard::new(delivery.database.sql_server()?.get().await?);
+        let (id, queue) = (delivery.message.identity(), delivery.queue);
+        run_batch(&mut guard, "SET XACT_ABORT ON; BEGIN TRANSACTION;").await?;
+        // Of two deliveries at once the second waits for the first, and then finds its row or inserts its own.
+        match guard.execute("INSERT INTO inbox (queue, message_id) VALUES (@P1, @P2)", &[&queue, &id]).await {
+            Ok(_) => {}
+            Err(error) if error.code().is_some_and(|code| DUPLICATE_KEY.contains(&code)) => {
+                run_batch(&mut guard, ROLLBACK).await?;
+                guard.ended();
+                return Err(Stop::Done);
+            }
+            Err(error) => return Err(failed("inbox", error).into()),
+        }
+        let borrowed = Borrowed::new(guard, delivery.message.traceparent());
+        delivery.transaction = Some(Box::new(borrowed.slot.clone()));
+        Ok(Self(borrowed))
+    }
+}
+
+const ROLLBACK: &str = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION;";
+
+/// A transaction that an error has ended, or in which the handler has opened another one, must not commit.
+const COMMIT: &str = "IF @@TRANCOUNT <> 1 THROW 50000, N'the transaction is not the one that was begun: an error has ended it, \
+                      or the handler has begun or ended one', 1; COMMIT TRANSACTION;";
+
+impl EndTransaction for MssqlManager {
+    async fn end(mut guard: TransactionGuard<Self>, outcome: Result<(), Failure>) -> Result<(), Failure> {
+        let ended = run_batch(&mut guard, if outcome.is_ok() { COMMIT } else { ROLLBACK }).await;
+        guard.settled(ended, outcome)
+    }
+}
+
+fn failed(table: &str, error: tiberius::error::Error) -> Failure {
+    match error.code() {
+        Some(code) if INVALID_TABLE_OR_COLUMN.contains(&code) => missing_table(table),
+        _ => Failure::retry(error),
+    }
+}

@@ -1,0 +1,125 @@
+//! The upgrade of a database, for `migrate`, `rebuild` and a development launch.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use onward_migrate::{DatabaseUrl, Event, MigrateOptions, Migrated, Session, SessionOptions};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::context::Context;
+use crate::config::identity::{Identity, host_name};
+use crate::process::exit::{CommandError, Exit};
+use crate::process::terminal::note;
+
+/// How to upgrade.
+#[derive(Debug, Clone)]
+pub(crate) struct UpgradeOptions {
+    /// The last script to run; by default the last one there is.
+    pub to: Option<i32>,
+    /// How long to wait for another migrator.
+    pub wait: Duration,
+    /// How long a statement may wait for a lock of another session.
+    pub lock_timeout: Option<Duration>,
+    /// Whether neighbouring scripts commit together.
+    pub single_transaction: bool,
+}
+
+impl Default for UpgradeOptions {
+    fn default() -> Self {
+        Self { to: None, wait: Duration::from_secs(60), lock_timeout: None, single_transaction: false }
+    }
+}
+
+/// Whether a person watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Lines,
+    Quiet,
+}
+
+/// Upgrades over a session of its own, until it is done or told to stop.
+pub(crate) async fn upgrade(
+    context: &Context,
+    url: &DatabaseUrl,
+    options: &UpgradeOptions,
+    progress: Progress,
+    stop: &CancellationToken,
+) -> Result<Migrated, CommandError> {
+    let mut engine = connect(url, &context.identity, options.lock_timeout).await?;
+    let options = MigrateOptions {
+        to: options.to,
+        wait: options.wait,
+        single_transaction: options.single_transaction,
+        applier: context.identity.applier(),
+        stop: stop.clone(),
+    };
+    let mut report = ProgressReport::new(progress);
+    let migrated =
+        onward_migrate::migrate(&mut engine, &context.history, &options, &mut |event| report.show(&event))
+            .await;
+    migrated.map_err(|error| {
+        let error = CommandError::from(error);
+        if stop.is_cancelled() { CommandError { exit: Exit::Interrupted, ..error } } else { error }
+    })
+}
+
+pub(crate) async fn connect(
+    url: &DatabaseUrl,
+    identity: &Identity,
+    lock_timeout: Option<Duration>,
+) -> Result<Session, CommandError> {
+    let application_name = format!("{} migrate on {}", identity.name, host_name());
+    Ok(Session::connect(url, &SessionOptions { application_name, lock_timeout }).await?)
+}
+
+/// Reports the progress of a migration: a bar on a terminal, lines elsewhere.
+pub(crate) struct ProgressReport {
+    progress: Progress,
+    bar: Option<ProgressBar>,
+}
+
+impl ProgressReport {
+    pub(crate) fn new(progress: Progress) -> Self {
+        Self { progress, bar: None }
+    }
+
+    pub(crate) fn show(&mut self, event: &Event) {
+        match (event, &self.bar, self.progress) {
+            (Event::Waiting { holder }, ..) => self.say(&format!("waiting for another migrator: {holder}")),
+            (Event::Notice { text }, ..) => self.say(&format!("  {text}")),
+            (Event::Planned { scripts }, _, Progress::Lines)
+                if *scripts > 0 && std::io::stderr().is_terminal() =>
+            {
+                let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}");
+                let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+                self.bar = Some(ProgressBar::new(*scripts as u64).with_style(style));
+            }
+            (Event::Started { file, title }, Some(bar), _) => {
+                bar.set_message(format!("{file}  {}", title.as_deref().unwrap_or_default()));
+            }
+            (Event::Applied { file, duration }, Some(bar), _) => {
+                bar.println(format!("{file}  applied in {} ms", duration.as_millis()));
+                bar.inc(1);
+                if bar.length() == Some(bar.position()) {
+                    bar.finish_and_clear();
+                }
+            }
+            (Event::Started { file, title: Some(title) }, None, Progress::Lines) => {
+                note(&format!("{file}  {title}"));
+            }
+            (Event::Started { file, title: None }, None, Progress::Lines) => note(file),
+            (Event::Applied { file, duration }, None, Progress::Lines) => {
+                note(&format!("{file}  applied in {} ms", duration.as_millis()));
+            }
+            _ => {}
+        }
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => note(text),
+        }
+    }
+}
