@@ -1,4 +1,4 @@
-# A release image: the developer's tools stay out (`--no-default-features`), and drafts do not build.
+# A release image: without the developer's tools (`--no-default-features`); the build refuses drafts.
 FROM rust:1-slim-bookworm AS build
 # `--build-arg FEATURES=otel` for traces and metrics.
 ARG FEATURES=""

@@ -1,4 +1,4 @@
-//! Traces and metrics as a collector gets them: `cargo test --features otel --test otel`.
+//! Traces and metrics as a collector receives them: `cargo test --features otel --test otel`.
 
 #[path = "../benches/support/mod.rs"]
 #[expect(dead_code, reason = "the benches use the rest")]
@@ -51,7 +51,7 @@ impl Request {
     }
 }
 
-/// A server that answers everything with 200 and an empty body, and passes on what it was sent.
+/// A server that answers every request with 200 and an empty body, and passes the request to the test.
 fn server() -> (String, Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let url = format!("http://{}", listener.local_addr().expect("is bound"));
@@ -122,7 +122,7 @@ fn a_collector_gets_the_trace_through_the_worker_and_the_counters() {
     command
         .env("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
         .env("HTTP_ADDR", "127.0.0.1:0");
-    // What the log leaves out is exported all the same.
+    // Spans that the log leaves out are exported too.
     command
         .env("OTEL_BSP_SCHEDULE_DELAY", "100")
         .env("OTEL_METRIC_EXPORT_INTERVAL", "200")
@@ -161,7 +161,7 @@ fn a_collector_gets_the_trace_through_the_worker_and_the_counters() {
 }
 
 #[test]
-fn what_cannot_be_exported_is_said_and_what_is_not_asked_for_is_not() {
+fn a_wrong_exporter_is_reported_and_a_disabled_one_is_not() {
     let (database, queue) = (Database::create(), Queue::create());
     let serve = |variables: &[(&str, &str)]| {
         let mut command = arguments(production(&database.url, &queue.url), ["serve"]);
@@ -173,7 +173,7 @@ fn what_cannot_be_exported_is_said_and_what_is_not_asked_for_is_not() {
         assert_eq!(said.code, Some(3), "{}", said.stderr);
         assert!(said.stderr.contains(&format!("{variable} is `{value}`")), "{}", said.stderr);
     }
-    // The gate refuses the empty database, so the exporters have been opened, or not, and nothing hangs.
+    // The gate refuses the empty database, so the app ends in every case, with or without exporters.
     for variables in [&[endpoint][..], &[endpoint, ("OTEL_SDK_DISABLED", "true")], &[]] {
         let said = serve(variables);
         assert_eq!(said.code, Some(4), "{}", said.stderr);

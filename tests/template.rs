@@ -1,4 +1,4 @@
-//! A new project, made by cargo-generate where it is installed. `REQUIRE_ENGINES=cargo-generate` makes its absence a
+//! A new project, which cargo-generate makes if it is installed. `REQUIRE_ENGINES=cargo-generate` makes its absence a
 //! failure.
 
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
             if is_there { Ok(()) } else { Err("REQUIRE_ENGINES asks for it; install cargo-generate".into()) }
         }));
     }
-    // Two cargo builds at once would wait for each other.
+    // Two cargo builds at the same time would wait for each other.
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -33,7 +33,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Only what git has is the template, as it is for whoever generates from a repository.
+/// Only the files in git are the template, as for a user who generates from a repository.
 fn template(folder: &Path) -> Result<(), Failed> {
     let listed =
         output(Command::new("git").arg("-C").arg(root()).args(["ls-files", "-co", "--exclude-standard"]))?;
@@ -47,8 +47,8 @@ fn template(folder: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Generates a project from this checkout and runs cargo in it, over the target folder of this build and with its lock,
-/// so that what is built already is not built again.
+/// Generates a project from this checkout and runs cargo in it. It uses the target folder and the lock of this build, so
+/// that cargo does not build anything twice.
 fn generated(database: &str, cargo: &[&str]) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let (source, name) = (folder.path().join("template"), format!("shop-{database}"));

@@ -1,4 +1,4 @@
-//! The app under a systemd that is started for it, as process 1 of namespaces of its own.
+//! The app under a systemd that the test starts, as process 1 of its own namespaces.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use libtest_mimic::Failed;
 
 use crate::support::{Database, Queue, Running, Said, arguments, production, run, send};
 
-/// The hierarchy in which systemd keeps its services, where the first version of control groups has one.
+/// The hierarchy in which systemd keeps its services, if the system has the first version of control groups.
 const GROUPS: &str = "/sys/fs/cgroup/systemd";
 
-/// Whether this user may make namespaces, mount in them what a system needs, and have a control group for it.
+/// Whether this user may make namespaces, mount the file systems of a system in them, and make a control group.
 pub(crate) fn can_be_had() -> bool {
     let mounts = "mount --make-rprivate / && mount -t tmpfs tmpfs /mnt && cd /mnt && mkdir proc sys group && \
                   mount -t proc proc proc && mount -t sysfs -o ro sysfs sys && \
@@ -31,7 +31,7 @@ fn first_process(unshare: &Running) -> String {
     children.expect("it runs").trim().to_owned()
 }
 
-/// A systemd that runs; it ends with the test.
+/// A running systemd; it ends with the test.
 struct Systemd {
     running: Option<Running>,
     pid: String,
@@ -49,7 +49,7 @@ impl Systemd {
         std::fs::copy(env!("CARGO_BIN_EXE_app"), folder.path().join("app")).expect("is copied");
         let ready = UnixDatagram::bind(folder.path().join("ready")).expect("is writable");
         ready.set_read_timeout(Some(Duration::from_secs(60))).expect("is positive");
-        // The unit's user is another one than root.
+        // The unit's user is not root.
         let open = Command::new("chmod").args(["755"]).arg(folder.path()).status();
         assert!(open.is_ok_and(|status| status.success()));
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/systemd/root.sh");
@@ -68,10 +68,10 @@ impl Systemd {
         ]);
         command.arg(script).arg(root.path()).arg(folder.path());
         let running = Running::start(&mut command);
-        let mut told = [0; 1024];
-        while !String::from_utf8_lossy(&told).contains("READY=1") {
-            told.fill(0);
-            ready.recv(&mut told).expect("systemd says when it has started");
+        let mut message = [0; 1024];
+        while !String::from_utf8_lossy(&message).contains("READY=1") {
+            message.fill(0);
+            ready.recv(&mut message).expect("systemd says when it has started");
         }
         let pid = first_process(&running);
         Self { running: Some(running), pid, group, _root: root, folder }
@@ -89,7 +89,7 @@ impl Systemd {
         run(&mut self.command(given))
     }
 
-    /// Runs it, and it works.
+    /// Runs a command that must succeed, and returns its output.
     fn done(&self, given: &[&str]) -> String {
         let said = self.run(given);
         assert_eq!(said.code, Some(0), "{given:?}: {}{}", said.stdout, said.stderr);
@@ -107,7 +107,7 @@ impl Systemd {
 
 impl Drop for Systemd {
     fn drop(&mut self) {
-        // When the first process of the namespace is gone, they all are; then the groups are empty.
+        // When the first process of the namespace ends, all of its processes end; then the groups are empty.
         send("-KILL", &self.pid);
         self.running.take().map(Running::end);
         let removed =
@@ -116,7 +116,7 @@ impl Drop for Systemd {
     }
 }
 
-/// The kernel gives process 1 of a container no signal that it has not asked for.
+/// The kernel sends process 1 of a container only signals for which it has a handler.
 pub(crate) fn process_1_of_a_container_hears_its_signals() -> Result<(), Failed> {
     let (database, queue) = (Database::create(), Queue::create());
     let migrated = run(&mut arguments(production(&database.url, &queue.url), ["migrate"]));
@@ -155,13 +155,17 @@ pub(crate) fn a_service_from_its_installation_to_its_end() -> Result<(), Failed>
     assert_eq!(absent.code, Some(1), "{}", absent.stderr);
     assert!(absent.stderr.contains("`service install` installs it"), "{}", absent.stderr);
     let taken = systemd.run(&[APP, "service", "install", "--name", "systemd-journald"]);
-    assert!(taken.stderr.contains("a service systemd-journald that is something else"), "{}", taken.stderr);
+    assert!(
+        taken.stderr.contains("the name systemd-journald belongs to another service"),
+        "{}",
+        taken.stderr
+    );
     let install = [APP, "service", "install", "--env-file", "/opt/app/app.env"];
     assert!(systemd.done(&install).contains("is installed: /etc/systemd/system/app.service"));
     assert!(systemd.done(&install).contains("is installed already"));
     assert_eq!(systemd.done(&["systemctl", "is-enabled", "app"]).trim(), "enabled");
 
-    // Whoever operates it may want to wait less for a worker that hangs.
+    // An operator may want to wait less for a worker that hangs.
     let soon = "mkdir /etc/systemd/system/app.service.d && printf '[Service]\\nWatchdogSec=3\\nTimeoutAbortSec=1\\n' > \
                 /etc/systemd/system/app.service.d/soon.conf && systemctl daemon-reload";
     systemd.done(&["sh", "-c", soon]);
@@ -193,7 +197,7 @@ pub(crate) fn a_service_from_its_installation_to_its_end() -> Result<(), Failed>
     assert!(systemd.done(&[APP, "service", "stop"]).contains("does not run"));
     assert_eq!(systemd.run(&[APP, "service", "status"]).code, Some(1));
 
-    // A wrong configuration is not mended by another try.
+    // Another start does not correct a wrong configuration.
     systemd.write("app.env", &environment(""));
     assert_eq!(systemd.run(&[APP, "service", "start"]).code, Some(1));
     log.wait_for("QUEUE_URL is not set");

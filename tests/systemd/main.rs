@@ -1,5 +1,5 @@
-//! The unit, judged by systemd itself where it is installed, and run by one of its own where root may make namespaces.
-//! `REQUIRE_ENGINES=systemd` makes the absence of the first a failure, `systemd-live` that of the second.
+//! The unit: systemd checks it if it is installed, and runs it if root may make namespaces. `REQUIRE_ENGINES=systemd` makes
+//! the absence of systemd a failure, `systemd-live` that of the namespaces.
 
 mod live;
 #[path = "../moments/support.rs"]
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     if is_there {
         trials.push(Trial::test("the_unit_is_sound", || analyze(&["verify"])));
-        // 30 tenths: an exposure of 3 and below is what systemd calls OK.
+        // 30 tenths: systemd calls an exposure of 3 or less OK.
         let security = ["security", "--offline=yes", "--threshold=30", "--no-pager"];
         trials.push(Trial::test("the_unit_exposes_little", move || analyze(&security)));
     }

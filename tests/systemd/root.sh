@@ -1,5 +1,5 @@
-# A root of its own for a systemd of its own: this machine's programs, and nothing else of it. $1: where to build it;
-# $2: a folder that is /opt/app in there.
+# Builds a root file system for a second systemd: this machine's programs, and nothing else of the machine. $1: where to
+# build it; $2: the folder that becomes /opt/app in it.
 set -e
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 tmpfs "$1"

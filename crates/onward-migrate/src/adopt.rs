@@ -11,10 +11,10 @@ use crate::lock::take_lock;
 use crate::state::{SchemaState, Status};
 use crate::step::{Applier, Steps};
 
-/// How an existing database is taken over.
+/// How to take over an existing database.
 #[derive(Debug, Clone)]
 pub struct AdoptOptions {
-    /// The last script whose effect is there already; by default only the baseline's is.
+    /// The last script whose changes the database already contains; by default only the baseline.
     pub through: Option<i32>,
     /// How long to wait for another migrator.
     pub wait: Duration,
@@ -27,17 +27,17 @@ pub struct AdoptOptions {
 pub struct Adopted {
     /// The last script that is recorded.
     pub through: i32,
-    /// How many were recorded, the baseline counted.
+    /// How many were recorded, including the baseline.
     pub scripts: usize,
 }
 
 /// Takes over a database that has tables and no journal: records the baseline, and the scripts up to `through`,
-/// without running them. Everything is recorded or nothing.
+/// without running them. It records everything or nothing.
 ///
 /// # Errors
 ///
-/// If the lock is not free within the wait, if the database is empty or has a journal already, or if there is no
-/// script `through`.
+/// If the lock is not free within the wait, if the database is empty or already has a journal, or if no script
+/// `through` exists.
 pub async fn adopt<E: Engine>(
     engine: &mut E,
     history: &History,
@@ -66,7 +66,7 @@ async fn record<E: Engine>(
         }
         _ => {
             let message = "there is nothing to adopt: the database has a journal";
-            let help = "run `app status` to see how it stands";
+            let help = "run `app status` to see its state";
             return Err(Error::new(ErrorKind::State(Box::new(status)), message, help));
         }
     }
@@ -84,7 +84,7 @@ async fn record<E: Engine>(
         .map(|script| match to_refinery(script) {
             Ok(migration) => Ok(steps.step(script, migration.checksum())),
             Err(error) => {
-                let help = "this is a fault of Onward; please report it";
+                let help = "this is a bug in Onward; please report it";
                 Err(Error::new(ErrorKind::Database, format!("refinery refused a script: {error}"), help))
             }
         })

@@ -11,11 +11,11 @@ use crate::journal::{JOURNAL, to_refinery};
 use crate::plan::Transaction;
 use crate::step::Step;
 
-/// refinery's connection over one of our engines.
+/// refinery's connection over one of Onward's engines.
 ///
-/// refinery's runner hands over each script with its own journal row. What runs is a [`Step`]: the same script
-/// with a journal row of more columns, which the engine commits together with it. The plan has been made
-/// under the lock, so nothing is read again.
+/// refinery's runner passes each script with its own journal row. The engine runs a [`Step`] instead: the same script
+/// with a journal row of more columns, which it commits together with the script. The plan was made under the lock, so the
+/// bridge reads nothing again.
 pub(crate) struct Bridge<'b, 'a, E> {
     engine: &'b mut E,
     steps: Vec<Step<'a>>,
@@ -28,7 +28,7 @@ pub(crate) struct Bridge<'b, 'a, E> {
 pub(crate) enum Failure<'a> {
     /// The script's own step failed.
     Step(&'a Script, StepError),
-    /// Something else did.
+    /// Something else failed.
     Other(Error),
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn run<'a, E: Engine>(
 }
 
 fn plan_refused<'a>(error: refinery::Error) -> Failure<'a> {
-    let help = "this is a fault of Onward; please report it";
+    let help = "this is a bug in Onward; please report it";
     Failure::Other(Error::new(ErrorKind::Database, format!("refinery refused the plan: {error}"), help))
 }
 

@@ -3,7 +3,7 @@ use crate::error::{Error, ErrorKind};
 /// The mark that `rebuild` leaves on a database, so that the next one may drop it without a confirmation.
 pub(crate) const MARK: &str = "onward: development database";
 
-/// A database that is to be dropped.
+/// A database to drop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DropTarget {
     /// Its name.

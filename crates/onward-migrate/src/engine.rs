@@ -7,17 +7,17 @@ use crate::error::{Error, StepError};
 use crate::journal::Observed;
 use crate::step::Step;
 
-/// What differs between databases. Each method is one exchange; the runner decides the order of the calls.
+/// What differs between databases. Each method is one exchange with the server; the runner decides the order of the calls.
 pub trait Engine: Send {
-    /// Reads the journal, or whether the schema is empty; needs no more rights than to read.
+    /// Reads the journal, or whether the schema is empty; needs only the right to read.
     fn observe(&mut self) -> impl Future<Output = Result<Observed, Error>> + Send;
 
-    /// Tries to take the migration lock once; if it is taken, says by whom.
+    /// Tries once to take the migration lock; if another session has it, returns who that is.
     ///
-    /// The lock belongs to the session: when the connection ends, however it ends, the lock is free.
+    /// The lock belongs to the session: when the connection ends for any reason, the lock is free.
     fn try_lock(&mut self) -> impl Future<Output = Result<Result<(), String>, Error>> + Send;
 
-    /// Gives the lock back.
+    /// Releases the lock.
     fn unlock(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Creates the journal if it does not exist.
@@ -35,7 +35,7 @@ pub trait Engine: Send {
         steps: &[Step<'_>],
     ) -> impl Future<Output = Result<Vec<Duration>, (usize, StepError)>> + Send;
 
-    /// Writes the rows of scripts whose effect is there already, all or none.
+    /// Writes the rows of scripts whose changes the database already contains, all or none.
     fn record(&mut self, steps: &[Step<'_>]) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// What a diagnosis needs to know about the session and its server.
@@ -44,16 +44,16 @@ pub trait Engine: Send {
     /// The messages that the server has sent since the last call: `NOTICE`, `PRINT`.
     fn notices(&mut self) -> Vec<String>;
 
-    /// Ends a statement that the session runs, over a connection of its own; none where the session does it itself, see
+    /// Ends a statement that the session runs, over a second connection. It is `None` if the session does this itself, see
     /// [`Engine::abandon`].
     fn canceller(&self) -> Option<Canceller>;
 
-    /// Ends on the server what the session had started and nobody waits for, as far as possible. The session is not used
+    /// Ends on the server, as far as possible, what the session has started and nobody waits for. The session is not used
     /// again.
     fn abandon(&mut self) -> impl Future<Output = ()> + Send;
 }
 
-/// How a session is opened.
+/// How to open a session.
 ///
 /// ```
 /// use std::time::Duration;
@@ -70,7 +70,7 @@ pub struct SessionOptions {
     pub lock_timeout: Option<Duration>,
 }
 
-/// Ends what a session runs, from outside of it.
+/// Ends the statement that a session runs, from outside the session.
 pub struct Canceller(Box<Request>);
 
 type Request = dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync;
@@ -83,7 +83,7 @@ impl Canceller {
         Self(Box::new(move || Box::pin(request())))
     }
 
-    /// Asks the server. What has ended meanwhile is not hurt.
+    /// Asks the server. If the statement has already ended, nothing happens.
     pub(crate) async fn cancel(&self) -> Result<(), String> {
         (self.0)().await
     }
@@ -100,10 +100,10 @@ impl fmt::Debug for Canceller {
 pub struct ServerInfo {
     /// Whether the role may create tables in its schema, as a migration does.
     pub may_create: bool,
-    /// Whether the connection is encrypted, where the server tells.
+    /// Whether the connection is encrypted, if the server reports it.
     pub is_encrypted: Option<bool>,
     /// The server's clock, in milliseconds since 1970.
     pub clock_ms: i64,
-    /// How many connections the server takes.
+    /// How many connections the server accepts.
     pub max_connections: u32,
 }

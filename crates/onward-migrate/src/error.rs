@@ -6,7 +6,7 @@ use onward_script::{History, Script, line_column};
 use crate::journal::JOURNAL;
 use crate::state::{Divergence, SchemaState, Status};
 
-/// Why a migration, or the look at a schema, failed: what, and what to do about it.
+/// Why a migration or a check of the schema failed: what happened, and what to do.
 #[derive(Debug)]
 pub struct Error {
     /// What kind of failure it is.
@@ -29,9 +29,9 @@ pub enum ErrorKind {
     Unreachable,
     /// The database refuses the user.
     Credentials,
-    /// The user may not do it.
+    /// The user does not have the right to do it.
     Permission,
-    /// The migration was told to stop.
+    /// A request to stop ended the migration.
     Interrupted,
     /// Another migrator held the lock for longer than the wait.
     Locked,
@@ -39,7 +39,7 @@ pub enum ErrorKind {
     State(Box<Status>),
     /// A script failed.
     Script(Box<ScriptFailure>),
-    /// The database said something else.
+    /// Another error of the database.
     Database,
 }
 
@@ -54,8 +54,9 @@ impl Error {
         let latest = status.latest;
         let (message, help) = match status.state {
             SchemaState::Unversioned => (
-                "the database has tables and no journal, so nobody knows what was applied".to_owned(),
-                "if its schema is that of the baseline, record that with `app adopt`; else use an empty \
+                "the database has tables and no journal, so it is unknown which scripts were applied"
+                    .to_owned(),
+                "if its schema equals the baseline, record that with `app adopt`; otherwise use an empty \
                  database",
             ),
             SchemaState::Diverged => {
@@ -63,7 +64,7 @@ impl Error {
                 let message = format!("the journal contradicts this binary:\n  - {}", list.join("\n  - "));
                 let half_done = |divergence: &Divergence| matches!(divergence, Divergence::HalfDone { .. });
                 let help = if status.divergences.iter().all(half_done) {
-                    "do that first: nothing else runs before"
+                    "do that first: before that, nothing else runs"
                 } else {
                     "deploy the binary that belongs to the database, or restore its scripts"
                 };
@@ -94,7 +95,7 @@ impl Error {
 }
 
 impl Error {
-    /// What happened, with the report of a script that failed, and without what to do.
+    /// What happened, with the report of a failed script, but without the help.
     #[must_use]
     pub fn report(&self) -> String {
         match &self.kind {
@@ -117,32 +118,32 @@ impl std::error::Error for Error {}
 pub enum StepError {
     /// The server refused a statement.
     Server(Box<ServerError>),
-    /// The connection ended while the step ran, so that its outcome is read from the journal next time.
+    /// The connection ended while the step ran. The next run reads the outcome from the journal.
     Lost(String),
 }
 
-/// What a server said of a statement.
+/// The error of a server about a statement.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServerError {
     /// SQLSTATE, or SQL Server's error number.
     pub code: String,
     /// The message.
     pub message: String,
-    /// More of it.
+    /// The details.
     pub detail: Option<String>,
-    /// What the server advises.
+    /// The advice of the server.
     pub hint: Option<String>,
     /// Where inside a function or procedure it happened.
     pub context: Option<String>,
     /// The exact place: a byte offset into the script's text.
     pub position: Option<usize>,
-    /// The statement's or batch's bytes in the script's text.
+    /// The bytes of the statement or batch in the script's text.
     pub statement: Option<Range<usize>>,
-    /// Which batch of how many, where the script has several.
+    /// The number of the batch and of all batches, if the script has several.
     pub batch: Option<(usize, usize)>,
-    /// Whether the statement was not the script's but the one that writes the journal.
+    /// Whether the statement is the one that writes the journal, not one of the script.
     pub in_journal: bool,
-    /// Whether the script ended the migrator's transaction, so that what it did before may stay.
+    /// Whether the script ended the migrator's transaction, so that its earlier changes may stay.
     pub transaction_ended: bool,
 }
 
@@ -163,16 +164,16 @@ impl fmt::Display for StepError {
 
 impl std::error::Error for StepError {}
 
-/// What there is to know of a script that failed.
+/// The report of a failed script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptFailure {
     /// `sql/Script-0007.sql:12:5`.
     pub place: String,
     /// The statement's first lines.
     pub statement: Option<String>,
-    /// What the server said.
+    /// The server's error.
     pub server: ServerError,
-    /// What the database is left with.
+    /// The state in which the failure left the database.
     pub outcome: String,
     /// The files that are still to run, the failed one first.
     pub pending: Vec<String>,
@@ -233,7 +234,7 @@ pub(crate) fn script_failed(
         lines.join("\n")
     });
     let message = if server.in_journal {
-        format!("{} ran, and its journal row could not be written", script.file_name())
+        format!("{} ran, but its journal row could not be written", script.file_name())
     } else {
         format!("{} failed", script.file_name())
     };
@@ -246,8 +247,8 @@ pub(crate) fn script_failed(
     } else if let Some(help) = without_fault(&server.code) {
         format!("nothing is lost, and the script is not at fault: {help}, then run `app migrate` again")
     } else if script.sealed {
-        "nothing is lost: correct the data or the rights that it failed on and run `app migrate` again; \
-         if the script itself is wrong, unseal it as long as no database has it, then rebuild"
+        "nothing is lost: correct the data or the rights that made it fail, and run `app migrate` again; \
+         if the script itself is wrong and no database has it, unseal and correct it, then rebuild"
             .to_owned()
     } else {
         "nothing is lost: correct the script, rebuild, and run `app migrate` again".to_owned()
@@ -256,24 +257,26 @@ pub(crate) fn script_failed(
     Error::new(ErrorKind::Script(Box::new(failure)), message, help)
 }
 
-/// What helps where the server, not the script, is at fault.
+/// The remedy for an error that the server caused, not the script.
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>,
 /// <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
 fn without_fault(code: &str) -> Option<&'static str> {
     match code {
-        "53100" | "1101" | "1105" => Some("make room on the server's disk"),
-        "9002" => Some("make room for the database's transaction log, or back it up"),
+        "53100" | "1101" | "1105" => Some("free space on the server's disk"),
+        "9002" => Some("free space for the database's transaction log, or back it up"),
         "53200" | "1204" => {
-            Some("raise the server's limit (see its message), or do without `--single-transaction`")
+            Some("raise the server's limit (see its message), or leave out `--single-transaction`")
         }
-        "55P03" | "1222" => Some("wait until nobody holds the lock that it needs, or raise `--lock-timeout`"),
+        "55P03" | "1222" => {
+            Some("wait until no session holds the lock that it needs, or raise `--lock-timeout`")
+        }
         "57014" => Some("see who cancelled it, or which `statement_timeout` it has"),
         "40P01" | "1205" => Some("see who else changes the schema at the same time"),
         _ => None,
     }
 }
 
-/// The connection ended in the middle of a script.
+/// The error for a connection that ended in the middle of a script.
 pub(crate) fn connection_lost(script: &Script, reason: &str) -> Error {
     let message = format!("the connection ended while {} ran: {reason}", script.file_name());
     let help = "the database has rolled the script back, or has committed it whole: run `app status`, then \
@@ -281,14 +284,14 @@ pub(crate) fn connection_lost(script: &Script, reason: &str) -> Error {
     Error::new(ErrorKind::Unreachable, message, help)
 }
 
-/// The journal's table exists, and Onward did not make it.
+/// The error for a journal's table that Onward did not make.
 pub(crate) fn foreign_journal() -> Error {
     let message = format!("the table {JOURNAL} is not a journal of Onward, or somebody edited it by hand");
     let help = "restore it from a backup; if another tool made it, rename it and run `app adopt`";
     Error::new(ErrorKind::Database, message, help)
 }
 
-/// An error with its causes, which drivers keep apart, on one line.
+/// An error with all of its causes on one line.
 pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = String::new();
     for cause in std::iter::successors(Some(error), |error| error.source()) {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// What happens during a migration, for whoever shows it.
+/// What happens during a migration, for a display of its progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -21,9 +21,9 @@ pub enum Event {
         /// Its title, if its header has one.
         title: Option<String>,
     },
-    /// The server said something while a script ran.
+    /// The server sent a message while a script ran.
     Notice {
-        /// What it said.
+        /// The message.
         text: String,
     },
     /// A script and its journal row are committed.

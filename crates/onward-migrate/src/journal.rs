@@ -5,8 +5,8 @@ pub const JOURNAL: &str = "schema_journal";
 
 /// One row of the journal.
 ///
-/// The first four columns are refinery's, so that its tools can read the table; the others are ours. The
-/// table's definition is frozen: it is what an old binary and a new one agree on.
+/// The first four columns are refinery's, so that its tools can read the table. The others are Onward's. The definition of
+/// the table never changes, because an old binary and a new one must both read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalRow {
     /// The script's number; the baseline's is that of the last script it contains.
@@ -57,10 +57,10 @@ impl RowState {
 }
 
 impl JournalRow {
-    /// The columns that it is read from, in this order; each is read as a text.
+    /// The columns of a row, in this order; each is read as a text.
     pub(crate) const COLUMNS: [&str; 6] = ["version", "name", "applied_on", "sha256", "state", "floor"];
 
-    /// Reads a row; none if a column does not hold what the journal would.
+    /// Reads a row; `None` if a column does not hold a value of the journal.
     pub(crate) fn read<'a>(column: impl Fn(usize) -> Option<&'a str>) -> Option<Self> {
         Some(Self {
             version: column(0)?.parse().ok()?,
@@ -72,7 +72,7 @@ impl JournalRow {
         })
     }
 
-    /// Whether the row is a baseline's.
+    /// Whether the row belongs to a baseline.
     #[must_use]
     pub fn is_baseline(&self) -> bool {
         self.name.starts_with("Baseline")
@@ -85,12 +85,12 @@ impl JournalRow {
     }
 }
 
-/// What the database contains: the journal, and whether anything else.
+/// What the database contains: the journal, and whether there are other tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observed {
-    /// The journal's rows in order; none where the table does not exist.
+    /// The journal's rows in order; `None` if the table does not exist.
     pub journal: Option<Vec<JournalRow>>,
-    /// Whether the schema holds tables, views or sequences beside the journal.
+    /// Whether the schema holds tables, views or sequences besides the journal.
     pub has_tables: bool,
 }
 

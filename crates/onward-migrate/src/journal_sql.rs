@@ -3,7 +3,7 @@ use std::time::Duration;
 use crate::journal::RowState;
 use crate::step::Step;
 
-/// What an engine's SQL differs in when it writes the journal.
+/// The parts of the journal's SQL that differ between engines.
 pub(crate) struct JournalSql<'a> {
     /// The table, with its schema, quoted.
     pub table: &'a str,

@@ -3,7 +3,7 @@
 //!
 //! [`migrate`] is the entry; `runner.rs` has its step order. The plan is a pure function, [`Status::assess`], of what the
 //! database contains ([`Observed`]) and what the binary holds ([`onward_script::History`]). What differs between databases
-//! stands behind [`Engine`].
+//! is behind [`Engine`].
 //!
 //! | what | where |
 //! |---|---|

@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 
-/// Takes the migration lock, or says who has held it for the whole wait.
+/// Takes the migration lock, or fails with the session that has held it for the whole wait.
 pub(crate) async fn take_lock<E: Engine>(
     engine: &mut E,
     wait: Duration,
@@ -33,7 +33,7 @@ pub(crate) async fn take_lock<E: Engine>(
             reported = Some(holder);
         }
         if stop.is_cancelled() {
-            let message = "told to stop while another migrator has the lock";
+            let message = "the migration was stopped while another migrator held the lock";
             return Err(Error::new(
                 ErrorKind::Interrupted,
                 message,

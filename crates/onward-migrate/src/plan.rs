@@ -13,14 +13,14 @@ pub struct Plan<'a> {
 /// Scripts that commit together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transaction<'a> {
-    /// One script or, with `--single-transaction`, several neighbours.
+    /// One script or, with `--single-transaction`, several consecutive ones.
     Together(Vec<&'a Script>),
     /// A no-transaction script.
     None(&'a Script),
 }
 
 impl<'a> Transaction<'a> {
-    /// Its scripts in order; there is always one.
+    /// Its scripts in order; there is at least one.
     #[must_use]
     pub fn scripts(&self) -> &[&'a Script] {
         match self {
@@ -35,7 +35,7 @@ impl<'a> Plan<'a> {
     ///
     /// # Errors
     ///
-    /// If the state cannot be migrated from, or `to` names no script that is still to run.
+    /// If a migration cannot start from the state, or `to` is not the number of a script that is still to run.
     pub fn make(
         history: &'a History,
         status: &Status,
@@ -72,12 +72,12 @@ fn target(history: &History, status: &Status, to: Option<i32>) -> Result<i32, Er
     let first = history.baseline.number;
     if to < first || to > latest {
         let message = format!("there is no script {to:04}: this binary embeds {first:04} to {latest:04}");
-        return Err(Error::new(ErrorKind::Usage, message, "choose `--to` among them"));
+        return Err(Error::new(ErrorKind::Usage, message, "choose a number of this range for `--to`"));
     }
     match status.applied {
         Some(applied) if applied > to && status.state != SchemaState::Ahead => {
             let message = format!("the database is at script {applied:04} already, beyond {to:04}");
-            let help = "scripts only go forward; write a new one that undoes what you want undone";
+            let help = "scripts only go forward; write a new script that reverses the change";
             Err(Error::new(ErrorKind::Usage, message, help))
         }
         _ => Ok(to),

@@ -9,7 +9,7 @@ use crate::sqlserver::SqlServer;
 ///
 /// # Errors
 ///
-/// If the server cannot be asked.
+/// If the server cannot be queried.
 pub async fn inspect(url: &DatabaseUrl) -> Result<DropTarget, Error> {
     match url {
         DatabaseUrl::Postgres(url) => Postgres::inspect(url).await,

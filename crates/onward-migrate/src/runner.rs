@@ -16,48 +16,48 @@ use crate::step::{Applier, Steps};
 /// How a migration runs.
 #[derive(Debug, Clone)]
 pub struct MigrateOptions {
-    /// The last script to run; by default the last one there is.
+    /// The last script to run; by default the last embedded one.
     pub to: Option<i32>,
     /// How long to wait for another migrator.
     pub wait: Duration,
-    /// Whether neighbours commit together.
+    /// Whether consecutive scripts commit together.
     pub single_transaction: bool,
     /// Who applies, for the journal.
     pub applier: Applier,
-    /// Ends the migration early: what runs is cancelled, and nothing else begins.
+    /// Ends the migration early: the server cancels the statement that runs, and nothing else begins.
     pub stop: CancellationToken,
 }
 
 /// What a migration did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migrated {
-    /// The last applied script before; none for an empty database.
+    /// The last applied script before; `None` for an empty database.
     pub from: Option<i32>,
     /// The last applied script now.
     pub to: i32,
-    /// How many scripts ran, the baseline counted.
+    /// How many scripts ran, including the baseline.
     pub scripts: usize,
 }
 
-/// Says how the schema stands to the embedded scripts; only reads.
+/// Compares the schema with the embedded scripts; only reads.
 ///
 /// # Errors
 ///
-/// If the database cannot be asked.
+/// If the database cannot be queried.
 pub async fn status<E: Engine>(engine: &mut E, history: &History) -> Result<Status, Error> {
     Ok(Status::assess(history, &engine.observe().await?))
 }
 
-/// Upgrades the database: takes the lock, reads the journal under it, plans, applies, gives the lock back.
+/// Upgrades the database: takes the lock, reads the journal under it, plans, applies, releases the lock.
 ///
-/// Every script commits together with its journal row, so that a run that ends at any moment leaves the
-/// database at a script boundary, and the next run goes on from there.
+/// Every script commits together with its journal row. So a run that ends at any moment leaves the database at a script
+/// boundary, and the next run goes on from there.
 ///
 /// # Errors
 ///
-/// If the lock is not free within the wait, if the schema state cannot be migrated from, or if a script fails;
-/// what was applied before stays applied, and the error says what was rolled back. A migration that was told to stop
-/// ends with an error, too, unless it was done.
+/// If the lock is not free within the wait, if a migration cannot start from the schema state, or if a script fails.
+/// Scripts that were applied before stay applied, and the error says what was rolled back. A migration that was stopped
+/// also ends with an error, unless it was complete.
 pub async fn migrate<E: Engine>(
     engine: &mut E,
     history: &History,
@@ -66,12 +66,12 @@ pub async fn migrate<E: Engine>(
 ) -> Result<Migrated, Error> {
     take_lock(engine, options.wait, &options.stop, progress).await?;
     let outcome = under_lock(engine, history, options, progress).await;
-    // A session that was cut off in the middle of a script is not used again; its end frees the lock.
+    // A session that was interrupted in the middle of a script is not used again; its end frees the lock.
     if let Err(Error { kind: ErrorKind::Unreachable, .. }) = outcome {
         engine.abandon().await;
         return outcome;
     }
-    // The lock belongs to the session: if it cannot be given back, the session ends and frees it.
+    // The lock belongs to the session: if it cannot be released, the session ends and frees it.
     let released = engine.unlock().await;
     let migrated = outcome?;
     released?;
@@ -110,8 +110,8 @@ async fn apply<E: Engine>(
         let step = |script, migration: &refinery::Migration| steps.step(script, migration.checksum());
         let next = transaction.scripts()[0];
         if options.stop.is_cancelled() {
-            let message = format!("told to stop before {}", next.file_name());
-            let help = "what was applied stays applied: `app migrate` goes on from there";
+            let message = format!("the migration was stopped before {}", next.file_name());
+            let help = "the scripts before it stay applied: run `app migrate` to go on from there";
             return Err(Error::new(ErrorKind::Interrupted, message, help));
         }
         let canceller = engine.canceller();
@@ -122,14 +122,14 @@ async fn apply<E: Engine>(
     Ok(())
 }
 
-/// Waits for the end of a script, which comes early when the migration is told to stop.
+/// Waits for the end of a script, which comes early after a request to stop.
 async fn stoppable<'a>(
     running: impl Future<Output = Result<(), Failure<'a>>>,
     canceller: Option<Canceller>,
     stop: &CancellationToken,
     script: &'a Script,
 ) -> Result<(), Failure<'a>> {
-    /// How often the server is asked: a request that comes between two statements ends neither.
+    /// How often the runner asks the server to cancel: a request that comes between two statements has no effect.
     const AGAIN: Duration = Duration::from_secs(1);
     let mut running = pin!(running);
     tokio::select! {
@@ -138,7 +138,7 @@ async fn stoppable<'a>(
         () = stop.cancelled() => {}
     }
     let Some(canceller) = canceller else {
-        return Err(Failure::Step(script, StepError::Lost("told to stop".to_owned())));
+        return Err(Failure::Step(script, StepError::Lost("the migration was stopped".to_owned())));
     };
     let mut ticks = tokio::time::interval(AGAIN);
     loop {
@@ -154,7 +154,7 @@ async fn stoppable<'a>(
     }
 }
 
-/// What is left after a failure, in the words of the person who has to act.
+/// Describes the state after a failure, for the person who has to act.
 fn report(history: &History, plan: &Plan<'_>, failed: usize, failure: Failure<'_>) -> Error {
     let (script, error) = match failure {
         Failure::Other(error) => return error,
@@ -163,8 +163,8 @@ fn report(history: &History, plan: &Plan<'_>, failed: usize, failure: Failure<'_
     };
     let outcome = match &plan.transactions[failed] {
         _ if error.transaction_ended => format!(
-            "{} ended the transaction that it ran in: what it did before that may stay done, the rest was rolled \
-             back, and the journal does not have it",
+            "{} ended the transaction that it ran in: its changes before that may stay, the rest was rolled \
+             back, and the journal has no row of it",
             script.file_name()
         ),
         Transaction::Together(scripts) if scripts.len() > 1 => format!(
@@ -174,7 +174,7 @@ fn report(history: &History, plan: &Plan<'_>, failed: usize, failure: Failure<'_
         ),
         Transaction::Together(_) => format!("{} was rolled back as a whole", script.file_name()),
         Transaction::None(_) => format!(
-            "{} ran outside a transaction: what it had done stays done, and the journal says that it began",
+            "{} ran outside a transaction: its changes until then stay, and the journal says that it began",
             script.file_name()
         ),
     };

@@ -61,7 +61,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// The SQL that the database speaks.
+    /// The SQL dialect of the database.
     #[must_use]
     pub const fn dialect(&self) -> Dialect {
         match self {

@@ -4,7 +4,7 @@ use onward_script::History;
 
 use crate::journal::{JournalRow, Observed, RowState};
 
-/// What the journal and the embedded scripts say together.
+/// The result of a comparison of the journal with the embedded scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchemaState {
     /// No table at all: the baseline and every script are to run.
@@ -17,7 +17,7 @@ pub enum SchemaState {
     Ahead,
     /// The journal contradicts the embedded scripts.
     Diverged,
-    /// Tables but no journal: nobody knows what was applied.
+    /// Tables but no journal: it is unknown which scripts were applied.
     Unversioned,
 }
 
@@ -82,7 +82,7 @@ impl fmt::Display for Divergence {
             Self::Edited { file } => {
                 write!(f, "{file} was applied with another text than this binary embeds")
             }
-            Self::Missing { file } => write!(f, "{file} is applied, and this binary does not embed it"),
+            Self::Missing { file } => write!(f, "{file} is applied, but this binary does not embed it"),
             Self::Hole { file } => write!(f, "{file} is not applied, though a later script is"),
             Self::HalfDone { file, version } => write!(
                 f,
@@ -104,7 +104,7 @@ impl fmt::Display for Divergence {
 pub struct Status {
     /// The state.
     pub state: SchemaState,
-    /// The number of the last applied script; none where nothing is applied.
+    /// The number of the last applied script; `None` if nothing is applied.
     pub applied: Option<i32>,
     /// The number of the last embedded script.
     pub latest: i32,
@@ -117,7 +117,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// Decides the state; a pure function of what the binary holds and what the database says.
+    /// Decides the state; a pure function of what the binary and the database contain.
     #[must_use]
     pub fn assess(history: &History, observed: &Observed) -> Self {
         let latest = history.latest();

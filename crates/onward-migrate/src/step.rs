@@ -36,7 +36,7 @@ pub struct Step<'a> {
     pub applier: &'a Applier,
 }
 
-/// Makes the steps of a history: what a script's journal row says beside its text.
+/// Makes the steps of a history: each script, and the content of its journal row.
 pub(crate) struct Steps<'a> {
     /// The floor at each script, from the baseline on.
     floors: Vec<i32>,

@@ -1,4 +1,4 @@
-//! What is PostgreSQL's own, and what a failure looks like on it; what holds for every database is in `conformance`. Each
+//! The behaviour of PostgreSQL alone, and the look of its failures; `conformance` has what holds for every database. Each
 //! test has a database of its own on a server that it starts itself.
 
 use std::collections::BTreeMap;
@@ -92,9 +92,9 @@ fn options() -> MigrateOptions {
 const BASELINE: &str = "CREATE TABLE orders (id bigint PRIMARY KEY, note text);";
 
 #[tokio::test]
-async fn a_migration_that_is_told_to_stop_cancels_what_runs() {
+async fn a_migration_that_is_stopped_cancels_the_running_statement() {
     let database = Database::create().await;
-    // Nothing but a cancel ends it.
+    // Only a cancel ends it.
     let all = history(&[BASELINE, "INSERT INTO orders VALUES (1); SELECT pg_sleep(3600);", "SELECT 1;"]);
     let stop_at = async |is_now: fn(&Event) -> bool, options: MigrateOptions| {
         let mut progress = |event| {
@@ -107,10 +107,10 @@ async fn a_migration_that_is_told_to_stop_cancels_what_runs() {
     let done = |event: &Event| matches!(event, Event::Applied { file, .. } if file == "Baseline.sql");
     let between = stop_at(done, options()).await;
     let ErrorKind::Interrupted = between.kind else { panic!("{between}") };
-    assert!(between.message.contains("told to stop before Script-0001.sql"), "{between}");
-    let begun = |event: &Event| matches!(event, Event::Started { file, .. } if file == "Script-0001.sql");
+    assert!(between.message.contains("stopped before Script-0001.sql"), "{between}");
+    let started = |event: &Event| matches!(event, Event::Started { file, .. } if file == "Script-0001.sql");
     for single_transaction in [false, true] {
-        let within = stop_at(begun, MigrateOptions { single_transaction, ..options() }).await;
+        let within = stop_at(started, MigrateOptions { single_transaction, ..options() }).await;
         let text = within.to_string();
         assert!(text.contains("sql/Script-0001.sql:1:32") && text.contains("(57014)"), "{text}");
         assert!(text.contains("the script is not at fault: see who cancelled it"), "{text}");
@@ -127,7 +127,7 @@ async fn a_migration_that_is_told_to_stop_cancels_what_runs() {
     };
     let error =
         migrate(&mut database.connect().await, &all, &waiting, &mut progress).await.expect_err("is stopped");
-    assert!(error.message.contains("told to stop while another migrator has the lock"), "{error}");
+    assert!(error.message.contains("stopped while another migrator held the lock"), "{error}");
 }
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn a_busy_lock_is_waited_for_and_names_its_holder() {
         "{error}"
     );
 
-    // The holder's connection ends as soon as somebody waits, as if it had been killed.
+    // The holder's connection ends as soon as the migrator waits, as after a kill.
     let mut holder = Some(holder);
     let mut engine = database.connect().await;
     let mut waited = false;
@@ -242,7 +242,7 @@ async fn a_single_transaction_rolls_back_its_neighbours_and_breaks_at_no_transac
 }
 
 #[tokio::test]
-async fn reading_the_schema_needs_no_more_than_to_read() {
+async fn reading_the_schema_needs_only_the_right_to_read() {
     let database = Database::create().await;
     let all = history(&[BASELINE]);
     database.migrate(&all, &options()).await.expect("works");
@@ -264,13 +264,13 @@ async fn reading_the_schema_needs_no_more_than_to_read() {
 }
 
 #[tokio::test]
-async fn notices_and_progress_are_told_in_order() {
+async fn notices_and_progress_are_reported_in_order() {
     let database = Database::create().await;
     let notice = "-- onward: title Says something\nDO $$ BEGIN RAISE NOTICE 'hello'; END $$;";
     let all = history(&[BASELINE, notice]);
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let mut progress = |event| {
-        told.push(match event {
+        reported.push(match event {
             Event::Planned { scripts } => format!("planned {scripts}"),
             Event::Started { file, title } => format!("started {file} {}", title.unwrap_or_default()),
             Event::Notice { text } => text,
@@ -280,7 +280,7 @@ async fn notices_and_progress_are_told_in_order() {
     };
     migrate(&mut database.connect().await, &all, &options(), &mut progress).await.expect("works");
     assert_eq!(
-        told,
+        reported,
         [
             "planned 2",
             "started Baseline.sql ",

@@ -21,7 +21,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Parameter>, String> {
     }
 }
 
-/// Whether libpq has a parameter of this name; one that it has not may be a piece of a password.
+/// Whether libpq has a parameter of this name; an unknown name may be a part of a password.
 pub(super) fn is_keyword(word: &str) -> bool {
     const KEYWORDS: [&str; 48] = [
         "application_name",
@@ -93,12 +93,12 @@ fn uri(text: &str) -> Result<Vec<Parameter>, String> {
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (hosts, name) = place.split_once('/').unwrap_or((place, ""));
     if hosts.contains('@') || name.contains('@') {
-        return Err("there is a second `@`: write one in the password as %40".to_owned());
+        return Err("there is a second `@`: write an `@` of the password as %40".to_owned());
     }
     hosts_and_ports(hosts, &mut found)?;
     found.add("dbname", decoded(name)?);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (keyword, value) = pair.split_once('=').ok_or("a parameter behind the `?` has no value")?;
+        let (keyword, value) = pair.split_once('=').ok_or("a parameter after the `?` has no value")?;
         found.add(&decoded(keyword)?, decoded(value)?);
     }
     Ok(found.0)
@@ -130,7 +130,7 @@ fn hosts_and_ports(text: &str, found: &mut Found) -> Result<(), String> {
     Ok(())
 }
 
-/// `keyword = value …`, where a value may stand in single quotes and a backslash takes the next character as it is.
+/// `keyword = value …`. A value may be in single quotes, and a backslash escapes the next character.
 fn keywords(text: &str) -> Result<Vec<Parameter>, String> {
     let mut found = Found::default();
     let mut rest = text.trim_start();
@@ -169,7 +169,7 @@ fn value(text: &str) -> Result<(String, &str), String> {
 struct Found(Vec<Parameter>);
 
 impl Found {
-    /// Replaces what was said before of the same keyword; an empty value says nothing.
+    /// Replaces an earlier value of the same keyword; an empty value has no effect.
     fn add(&mut self, keyword: &str, value: String) {
         if value.is_empty() {
             return;
@@ -190,7 +190,7 @@ fn decoded(text: &str) -> Result<String, String> {
             );
         }
         if &bytes[at + 1..at + 3] == b"00" {
-            return Err("`%00` stands for no character".to_owned());
+            return Err("`%00` is not a character".to_owned());
         }
     }
     let decoded = percent_decode_str(text).decode_utf8();

@@ -10,7 +10,7 @@ use super::url::PostgresUrl;
 use crate::error::{Error, ErrorKind, ServerError, StepError, causes};
 use crate::journal::JOURNAL;
 
-/// What went wrong outside a script.
+/// The error for a failure outside a script.
 pub(super) fn unexpected(error: tokio_postgres::Error) -> Error {
     let Some(db) = error.as_db_error() else {
         let reason = causes(&error);
@@ -20,7 +20,7 @@ pub(super) fn unexpected(error: tokio_postgres::Error) -> Error {
     let message = format!("{} ({})", db.message(), db.code().code());
     if *db.code() == SqlState::INSUFFICIENT_PRIVILEGE {
         let help = format!(
-            "grant the role what it needs: SELECT on {JOURNAL} to serve, all of the schema to migrate"
+            "grant the role its rights: SELECT on {JOURNAL} to serve, all rights on the schema to migrate"
         );
         return Error::new(ErrorKind::Permission, message, help);
     }
@@ -72,8 +72,8 @@ pub(super) fn journal_error(error: &tokio_postgres::Error) -> StepError {
     }
 }
 
-/// Finds the place in the script: by the server's position, which counts characters of the whole query, or else by the
-/// number of statements that were done before.
+/// Finds the place in the script by the server's position, which counts characters of the whole query. Without a position
+/// it uses the number of statements that were complete before.
 pub(super) fn step_error(
     script: &Script,
     prefix: usize,
@@ -84,7 +84,7 @@ pub(super) fn step_error(
     let text = script.text();
     let mut server = server_error(db);
     let spans: Vec<Range<usize>> = statements(text).iter().map(onward_script::Statement::span).collect();
-    // Behind the script come the resets and the journal row; what fails after them is the commit.
+    // After the script come the resets and the journal row; a failure after them is a failure of the commit.
     let behind = reset_after(script).matches(';').count() + 1;
     let in_journal = |done: usize| (spans.len()..spans.len() + behind).contains(&done);
     let in_script = |offset: &usize| spans.last().is_some_and(|last| *offset <= last.end);

@@ -1,4 +1,4 @@
-//! PostgreSQL behind the seam of [`Engine`].
+//! The [`Engine`] for PostgreSQL.
 
 mod conninfo;
 mod error;
@@ -29,10 +29,10 @@ use crate::journal::{JOURNAL, JournalRow, Observed, RowState};
 use crate::journal_sql::JournalSql;
 use crate::step::Step;
 
-/// One direct session with a PostgreSQL server, without a pool in between.
+/// One direct session with a PostgreSQL server, without a connection pool.
 pub struct Postgres {
     client: Client,
-    /// For a second connection, over which a statement is cancelled.
+    /// For the second connection, which cancels a statement.
     tls: MakeRustlsConnect,
     connection: JoinHandle<()>,
     notices: mpsc::UnboundedReceiver<String>,
@@ -72,7 +72,7 @@ impl Postgres {
             while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
                 match message {
                     Ok(AsyncMessage::Notice(notice)) => {
-                        // Nobody listening any more is no reason to end the session.
+                        // The session goes on, even if nobody listens any more.
                         let _ = sender.send(format!("{}: {}", notice.severity(), notice.message()));
                     }
                     Ok(_) => {}
@@ -119,7 +119,7 @@ impl Postgres {
         format!("{}, hashtext({})", i32::from_be_bytes(*b"onwd"), literal(&self.journal()))
     }
 
-    /// Runs a whole query. An error comes with the number of statements that were done before it.
+    /// Runs a whole query. An error comes with the number of statements that were complete before it.
     async fn run(&self, query: &str) -> Result<(), (usize, tokio_postgres::Error)> {
         let mut done = 0;
         let stream = self.client.simple_query_raw(query).await.map_err(|error| (0, error))?;
@@ -299,7 +299,7 @@ impl Engine for Postgres {
         }))
     }
 
-    /// The runner waits for the end of a cancelled script, so only a connection that has ended is left.
+    /// Does nothing: the runner waits for the end of a cancelled script, so the connection has already ended here.
     async fn abandon(&mut self) {}
 
     fn notices(&mut self) -> Vec<String> {
@@ -308,7 +308,7 @@ impl Engine for Postgres {
 }
 
 impl Postgres {
-    /// Whether the schema holds anything that a baseline would create; what extensions own does not count.
+    /// Whether the schema holds anything that a baseline would create; objects of extensions do not count.
     async fn has_tables(&self) -> Result<bool, Error> {
         let query = format!(
             "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -324,7 +324,7 @@ impl Postgres {
 
 #[cfg(feature = "rebuild")]
 impl Postgres {
-    /// A session beside the database, which cannot be dropped from within.
+    /// A session with another database, because a session cannot drop its own database.
     async fn connect_beside(url: &PostgresUrl) -> Result<(Self, String), Error> {
         let name = url.database().ok_or_else(unnamed)?.to_owned();
         let beside = url.with_database("postgres");

@@ -12,7 +12,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::url::{ClientCertificate, PostgresUrl, TlsMode};
 use crate::error::{Error, ErrorKind};
 
-/// What encrypts a connection to this address.
+/// Makes the connector that encrypts a connection to this address.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub fn tls_connector(url: &PostgresUrl) -> Result<MakeRustlsConnect, Error> {
     Ok(MakeRustlsConnect::new(config))
 }
 
-/// Adds the certificate by which the server knows its client.
+/// Adds the certificate by which the server identifies its client.
 fn with_certificate(
     config: rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>,
     ClientCertificate { certificate, key }: &ClientCertificate,
@@ -61,7 +61,7 @@ fn pem_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> 
 fn certificates(reason: &str) -> Error {
     let message = format!("the certificates of the database connection cannot be used: {reason}");
     let help = "name PEM files with `sslrootcert=/path`, `sslcert=/path` and `sslkey=/path` in DATABASE_URL; without \
-                `sslrootcert` the system's certificates count (package ca-certificates)";
+                `sslrootcert` the system's certificates apply (package ca-certificates)";
     Error::new(ErrorKind::Configuration, message, help)
 }
 

@@ -11,7 +11,7 @@ use tokio_postgres::config::{
 use super::conninfo::{self, Parameter};
 use crate::error::{Error, ErrorKind};
 
-/// How a connection is encrypted, by the words of libpq's `sslmode`.
+/// How to encrypt a connection, in the words of libpq's `sslmode`.
 /// <https://www.postgresql.org/docs/current/libpq-ssl.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord)]
 pub enum TlsMode {
@@ -24,14 +24,14 @@ pub enum TlsMode {
     Require,
     /// Always, with a certificate of a trusted authority.
     VerifyCa,
-    /// Always, with a certificate of a trusted authority for this very host.
+    /// Always, with a certificate of a trusted authority for exactly this host.
     VerifyFull,
 }
 
 /// A PostgreSQL address, as libpq reads it: `postgres://user:password@host:5432/name?sslmode=verify-full`, or the form
 /// `host=… dbname=…`. It never shows its password.
 ///
-/// A parameter of libpq that this driver cannot honour is an error that names it; none is ignored.
+/// A parameter of libpq that this driver does not support is an error that names it; none is ignored.
 /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS>
 ///
 /// ```
@@ -97,9 +97,9 @@ struct Address {
 }
 
 impl Address {
-    /// Takes one parameter; one that the driver cannot honour is an error.
+    /// Sets one parameter; a parameter that the driver does not support is an error.
     fn set(&mut self, keyword: &str, value: &str) -> Result<(), Error> {
-        // libpq treats an empty value as one that is not given.
+        // libpq treats an empty value as a missing one.
         let is_known = value.is_empty()
             || self.set_place(keyword, value)?
             || self.set_network(keyword, value)?
@@ -203,12 +203,12 @@ impl Address {
         let client_certificate = match (self.certificate, self.key) {
             (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
             (None, None) => None,
-            _ => return Err(malformed("`sslcert` and `sslkey` belong together")),
+            _ => return Err(malformed("`sslcert` and `sslkey` need each other")),
         };
-        // As in libpq: the system's authorities know every host of the world, so the name is checked, too.
+        // As in libpq: the system's authorities certify every host of the world, so the name is checked too.
         let mode = match self.mode {
             Some(mode) if self.uses_system_roots && mode < TlsMode::VerifyFull => {
-                return Err(wrong("sslmode", "verify-full where `sslrootcert=system`"));
+                return Err(wrong("sslmode", "verify-full with `sslrootcert=system`"));
             }
             Some(mode) => mode,
             None if self.uses_system_roots => TlsMode::VerifyFull,
@@ -221,7 +221,7 @@ impl Address {
         });
         let (hosts, ports) = (self.config.get_hosts().len(), self.config.get_ports().len());
         if ports > 1 && ports != hosts.max(self.config.get_hostaddrs().len()) {
-            return Err(malformed("there are more ports than hosts, or fewer"));
+            return Err(malformed("the number of ports differs from the number of hosts"));
         }
         if hosts == 0 && self.config.get_hostaddrs().is_empty() {
             return Err(malformed("it names no host"));
@@ -231,7 +231,7 @@ impl Address {
     }
 }
 
-/// Whether a parameter asks for what happens in any case.
+/// Whether a parameter asks for what this driver always does.
 fn is_default(keyword: &str, value: &str) -> bool {
     match keyword {
         "client_encoding" => ["utf8", "utf-8", "auto"].contains(&value.to_ascii_lowercase().as_str()),
@@ -255,14 +255,14 @@ fn wrong(keyword: &str, range: &str) -> Error {
 fn unsupported(keyword: &str) -> Error {
     let help = match keyword {
         "service" | "servicefile" | "passfile" => {
-            "no file of libpq is read: write host, name, user and password into DATABASE_URL"
+            "Onward reads no file of libpq: write host, name, user and password into DATABASE_URL"
         }
         _ => "remove it from DATABASE_URL, or correct its value",
     };
     let message = if conninfo::is_keyword(keyword) {
         format!("DATABASE_URL: `{keyword}` with this value is not supported")
     } else {
-        "DATABASE_URL: it has a parameter that libpq does not know".to_owned()
+        "DATABASE_URL has a parameter that libpq does not know".to_owned()
     };
     Error::new(ErrorKind::Configuration, message, help)
 }
@@ -300,7 +300,7 @@ fn host_name(host: &Host) -> String {
 }
 
 impl PostgresUrl {
-    /// The name of the database, where the address has one.
+    /// The name of the database, if the address has one.
     #[must_use]
     pub fn database(&self) -> Option<&str> {
         self.config.get_dbname()
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_for_encryption_is_never_lowered() {
+    fn the_requested_encryption_is_never_weakened() {
         for (url, mode) in [
             ("host=h sslmode = require", TlsMode::Require),
             ("host=h sslmode='verify-full'", TlsMode::VerifyFull),
@@ -400,7 +400,6 @@ mod tests {
             "postgres://h/x?hush=1",
             "host=h password='hush",
             "host=h hush",
-            "host=h password=hush\\",
             "hush",
             "",
         ] {
@@ -411,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_honoured_is_refused_by_its_name() {
+    fn an_unsupported_parameter_is_refused_by_its_name() {
         for parameter in ["service", "passfile", "requirepeer", "gssencmode", "sslcrl", "require_auth"] {
             let error = format!("host=h {parameter}=require").parse::<PostgresUrl>().expect_err("is refused");
             assert!(error.to_string().contains(&format!("`{parameter}`")), "{error}");

@@ -19,7 +19,7 @@ const CANNOT_OPEN_DATABASE: &[u32] = &[911, 4060];
 #[cfg(feature = "rebuild")]
 pub(super) const IN_USE: u32 = 3702;
 
-/// What went wrong outside a script.
+/// The error for a failure outside a script.
 pub(super) fn unexpected(error: tiberius::error::Error) -> Error {
     let tiberius::error::Error::Server(server) = &error else {
         let help = "check that the server runs, then run the command again";
@@ -28,7 +28,7 @@ pub(super) fn unexpected(error: tiberius::error::Error) -> Error {
     let message = format!("{} ({})", server.message(), server.code());
     if PERMISSION_DENIED.contains(&server.code()) {
         let help = format!(
-            "grant the user what it needs: SELECT on {JOURNAL} to serve, all of the schema to migrate"
+            "grant the user its rights: SELECT on {JOURNAL} to serve, all rights on the schema to migrate"
         );
         return Error::new(ErrorKind::Permission, message, help);
     }
@@ -66,7 +66,7 @@ pub(super) fn connection_error(url: &SqlServerUrl, error: &tiberius::error::Erro
     Error::new(kind, message, help)
 }
 
-/// The driver's advice is about its own interface.
+/// Leaves out the driver's advice, which is about its own interface.
 fn first_sentence(text: &str) -> &str {
     text.split(". ").next().unwrap_or(text)
 }
@@ -88,7 +88,8 @@ pub(super) fn journal_error(error: tiberius::error::Error) -> StepError {
     }
 }
 
-/// A script must leave the transaction that it got: a `ROLLBACK` inside it, in a procedure for example, has ended it.
+/// The error for a script that does not leave its transaction open: a `ROLLBACK` in it, for example in a procedure, ends
+/// the transaction.
 pub(super) fn left_behind(open: Option<i32>) -> ServerError {
     let (message, transaction_ended) = match open {
         Some(0) => {
@@ -104,7 +105,7 @@ pub(super) fn left_behind(open: Option<i32>) -> ServerError {
     ServerError { code: "onward".to_owned(), message, transaction_ended, ..ServerError::default() }
 }
 
-/// The session cannot go on as who it was, so it cannot write the journal.
+/// The error for a session that cannot return to its own user, so it cannot write the journal.
 pub(super) fn acts_as_another() -> ServerError {
     let message =
         "the script left the session acting as another user, by EXECUTE AS … WITH NO REVERT or a cookie";
@@ -128,7 +129,7 @@ pub(super) fn batch_error(
     if in_module {
         found.context = Some(format!("in {}, line {line}", server.procedure()));
     }
-    // A line that the batch does not have counts in something that it called.
+    // A line that the batch does not have is a line of something that the batch called.
     let in_batch = (1..=text.lines().count()).contains(&line);
     let place = if in_module || !in_batch { first_code(text) } else { line_of(text, line) };
     let place = place.start + batch.span.start..place.end + batch.span.start;
@@ -137,7 +138,7 @@ pub(super) fn batch_error(
     StepError::Server(Box::new(found))
 }
 
-/// An error in the definition of a procedure names the procedure, too, and counts from the start of the batch.
+/// An error in the definition of a procedure also names the procedure, but counts from the start of the batch.
 fn defines(batch: &str, procedure: &str) -> bool {
     let name = procedure.rsplit('.').next().unwrap_or(procedure).trim_matches(['[', ']']).to_lowercase();
     let mut words = onward_script::lex(batch, onward_script::Dialect::SqlServer).into_iter();

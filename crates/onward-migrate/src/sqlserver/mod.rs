@@ -1,4 +1,4 @@
-//! SQL Server behind the seam of [`Engine`].
+//! The [`Engine`] for SQL Server.
 
 mod error;
 mod prints;
@@ -28,24 +28,24 @@ use crate::step::Step;
 /// The driver's connection.
 pub type TdsClient = Client<Compat<TcpStream>>;
 
-/// One direct session with a SQL Server, without a pool in between.
+/// One direct session with a SQL Server, without a connection pool.
 pub struct SqlServer {
     client: TdsClient,
     prints: Prints,
     lock_timeout_ms: i64,
     /// The schema that unqualified names are created in, quoted for SQL.
     schema: String,
-    /// Whether the session has come to act as somebody else, as an expression of SQL.
+    /// An SQL expression: whether the session now acts as another user.
     acts_as_another: String,
 }
 
-/// What a batch that ends a script answers, where it is no count of transactions.
+/// The answers of a batch that ends a script, apart from a count of transactions.
 const DONE: i32 = -1;
 const ACTS_AS_ANOTHER: i32 = -2;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Servers that send a client on to another one, as Azure SQL does, do it once; more is a loop.
+/// A server that redirects a client, as Azure SQL does, redirects it once; more often is a loop.
 const MAX_ROUTINGS: usize = 3;
 
 impl SqlServer {
@@ -66,7 +66,7 @@ impl SqlServer {
             schema: String::new(),
             acts_as_another: String::new(),
         };
-        session.learn_itself().await?;
+        session.read_identity().await?;
         Ok(session)
     }
 
@@ -83,7 +83,7 @@ impl SqlServer {
         open(config).await.map_err(|error| connection_error(url, &error))
     }
 
-    /// Asks whether a connection still answers, and has no transaction left over.
+    /// Checks that a connection still answers, and rolls back a transaction that is still open.
     ///
     /// # Errors
     ///
@@ -93,13 +93,13 @@ impl SqlServer {
         ask.map_err(unexpected)?.into_results().await.map(|_| ()).map_err(unexpected)
     }
 
-    /// Asks where unqualified names are created, and as whom.
-    async fn learn_itself(&mut self) -> Result<(), Error> {
+    /// Reads the schema in which unqualified names are created, and the user of the session.
+    async fn read_identity(&mut self) -> Result<(), Error> {
         let batch = "SELECT QUOTENAME(SCHEMA_NAME()), USER_NAME(), SUSER_SNAME()";
         let rows = self.rows(batch).await.map_err(unexpected)?;
         let schema = rows.first().and_then(|row| text(row, 0)).ok_or_else(|| {
             let message = "the user has no default schema, so there is no place for the tables";
-            Error::new(ErrorKind::Configuration, message, "ALTER USER … WITH DEFAULT_SCHEMA = dbo")
+            Error::new(ErrorKind::Configuration, message, "run `ALTER USER … WITH DEFAULT_SCHEMA = dbo`")
         })?;
         let name = |column| literal(rows.first().and_then(|row| text(row, column)).unwrap_or_default());
         self.acts_as_another = format!("(USER_NAME() <> {} OR SUSER_SNAME() <> {})", name(1), name(2));
@@ -107,8 +107,8 @@ impl SqlServer {
         Ok(())
     }
 
-    /// Runs one batch to the end of its last result, so that no error stays unread behind a result set, and
-    /// returns the rows of the last result set that had any.
+    /// Runs one batch and reads all of its results, so that no error after a result set stays unread. Returns the rows of
+    /// the last result set that has any.
     async fn rows(&mut self, batch: &str) -> Result<Vec<Row>, tiberius::error::Error> {
         let run = async {
             let results = self.client.simple_query(batch).await?.into_results().await?;
@@ -117,7 +117,7 @@ impl SqlServer {
         self.prints.heard(run).await
     }
 
-    /// Runs one batch of a script to the end of its last result; rows are dropped as they come.
+    /// Runs one batch of a script, reads all of its results, and drops the rows.
     async fn drain(&mut self, batch: &str) -> Result<(), tiberius::error::Error> {
         let run = async {
             let mut results = self.client.simple_query(batch).await?;
@@ -131,12 +131,12 @@ impl SqlServer {
         format!("{}.{JOURNAL}", self.schema)
     }
 
-    /// The resource of `sp_getapplock`; those of another database or schema are others.
+    /// The resource of `sp_getapplock`; another database or schema has another resource.
     fn lock(&self) -> String {
         literal(&format!("onward:{}", self.schema.trim_matches(['[', ']'])))
     }
 
-    /// What a script may have changed in the session is set back before the next one, and a transaction begins.
+    /// Resets what a script may have changed in the session, and begins the transaction of the next script.
     /// <https://learn.microsoft.com/sql/t-sql/statements/set-statements-transact-sql>
     fn begin(&self) -> String {
         format!("{}\nBEGIN TRANSACTION;", self.reset())
@@ -176,7 +176,7 @@ impl SqlServer {
         Ok(())
     }
 
-    /// Writes a script's row if the script left the transaction as it was, and ends it if it is the last one.
+    /// Writes a script's row if the script left the transaction open, and commits if `commit` is true.
     async fn finish(&mut self, step: &Step<'_>, took: Duration, commit: bool) -> Result<(), StepError> {
         let commit = if commit { "COMMIT TRANSACTION; " } else { "" };
         let batch = format!(
@@ -188,13 +188,13 @@ impl SqlServer {
         self.conclude(&batch).await
     }
 
-    /// Runs the batch that ends a script, as ourselves: an `EXECUTE AS` of the script lasts until its `REVERT`, and the
-    /// journal is not that user's to write.
+    /// Runs the batch that ends a script, as the session's own user. An `EXECUTE AS` of the script lasts until its `REVERT`,
+    /// and that user may not write the journal.
     /// <https://learn.microsoft.com/sql/t-sql/statements/revert-transact-sql>
     async fn conclude(&mut self, batch: &str) -> Result<(), StepError> {
         let mut answer = self.answer(batch).await?;
         if answer == Some(ACTS_AS_ANOTHER) {
-            // Nested ones are reverted one by one; one `WITH NO REVERT` never is.
+            // Reverts nested `EXECUTE AS` one by one; one `WITH NO REVERT` cannot be reverted.
             let revert = format!(
                 "DECLARE @left int = 32; WHILE @left > 0 AND {} BEGIN REVERT; SET @left = @left - 1; END",
                 self.acts_as_another
@@ -231,7 +231,7 @@ impl SqlServer {
     }
 }
 
-/// How long a server has to end what is abandoned.
+/// How long a server may take to end an abandoned batch.
 const ABANDON: Duration = Duration::from_secs(10);
 
 impl Engine for SqlServer {
@@ -274,7 +274,7 @@ impl Engine for SqlServer {
     }
 
     /// <https://learn.microsoft.com/sql/relational-databases/system-stored-procedures/sp-getapplock-transact-sql>:
-    /// 0 and 1 grant the lock, all below 0 do not.
+    /// 0 and 1 grant the lock, negative numbers do not.
     async fn try_lock(&mut self) -> Result<Result<(), String>, Error> {
         let batch = format!(
             "DECLARE @granted int; EXEC @granted = sp_getapplock @Resource = {}, @LockMode = 'Exclusive', \
@@ -375,7 +375,7 @@ impl Engine for SqlServer {
         Ok(())
     }
 
-    /// Whether a connection is encrypted is in a view that takes more rights than the app has.
+    /// Does not say whether the connection is encrypted: the view for that needs more rights than the app has.
     async fn server_info(&mut self) -> Result<ServerInfo, Error> {
         let batch = "SELECT CASE WHEN HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'CREATE TABLE') = 1 THEN N't' END, \
                      CAST(DATEDIFF(second, '1970-01-01', SYSUTCDATETIME()) AS nvarchar(20)), CAST(@@MAX_CONNECTIONS AS \
@@ -395,7 +395,7 @@ impl Engine for SqlServer {
         None
     }
 
-    /// An attention ends the batch, after which the session rolls back.
+    /// An attention signal ends the batch, after which the session rolls back.
     /// <https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/dc28579f-49b1-4a78-9c5f-63fbda002d2e>
     async fn abandon(&mut self) {
         let ending = async {
@@ -405,7 +405,7 @@ impl Engine for SqlServer {
             }
         };
         if tokio::time::timeout(ABANDON, ending).await.is_err() {
-            tracing::warn!("the server does not answer; it rolls back when it finds the connection closed");
+            tracing::warn!("the server does not answer; it rolls back when it notices the closed connection");
         }
     }
 
@@ -424,7 +424,7 @@ impl SqlServer {
         )
     }
 
-    /// Whether the journal's table has not the journal's columns.
+    /// Whether the journal's table lacks one of the journal's columns.
     async fn has_foreign_journal(&mut self) -> bool {
         let journal = literal(&self.journal());
         let lacks = |column| format!("COL_LENGTH({journal}, N'{column}') IS NULL");
@@ -460,7 +460,7 @@ impl SqlServer {
     }
 }
 
-/// Where databases are created and dropped from.
+/// The database from which other databases are created and dropped.
 #[cfg(feature = "rebuild")]
 const MASTER: &str = "master";
 
@@ -484,14 +484,14 @@ impl SqlServer {
         let create = format!("CREATE DATABASE {name}");
         let mark = format!("EXEC sys.sp_addextendedproperty @name = {}", literal(MARK));
         Self::run_in(url, MASTER, &create).await.map_err(unexpected)?;
-        // From within, because Azure SQL Database lets nobody reach from one database into another.
+        // From inside the database, because Azure SQL Database does not allow access from one database to another.
         Self::run_in(url, &target.name, &mark).await.map_err(unexpected)
     }
 
     pub(crate) async fn remove(url: &SqlServerUrl, target: &DropTarget) -> Result<(), Error> {
         let name = bracketed(&target.name);
         let drop = format!("DROP DATABASE {name}");
-        // Sessions that use it keep it from being dropped; they are ended only where there are any.
+        // Open sessions prevent the drop, so the engine ends them, but only if there are any.
         let alone = format!("ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE");
         match Self::run_in(url, MASTER, &drop).await {
             Err(tiberius::error::Error::Server(error)) if error.code() == IN_USE => {
@@ -539,7 +539,7 @@ fn text(row: &Row, index: usize) -> Option<&str> {
     row.try_get::<&str, _>(index).ok().flatten()
 }
 
-/// The one number that a batch answers.
+/// The single number that a batch returns.
 fn number(rows: &[Row]) -> Option<i32> {
     rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten())
 }

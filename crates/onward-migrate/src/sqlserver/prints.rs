@@ -6,17 +6,17 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
-/// What `PRINT` and `RAISERROR` below severity 11 have said.
+/// The messages of `PRINT`, and of `RAISERROR` below severity 11.
 ///
-/// tiberius has no interface for these messages; it logs them. So while a batch runs, this listens to the driver's log, and
-/// passes everything else on to the log that was there before.
+/// tiberius has no interface for these messages; it logs them. So while a batch runs, this listens to the driver's log. It
+/// passes everything else on to the previous log.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Prints(Arc<Mutex<Vec<String>>>);
 
 /// Where tiberius logs the tokens that a server sends.
 const TARGET: &str = "tiberius::tds::stream::token";
 
-/// The other tokens that are logged there, in tiberius's words.
+/// The other tokens that tiberius logs there, in its words.
 const NOT_PRINTED: &[&str] = &[
     "Database change from ",
     "Packet size change from ",
@@ -31,7 +31,7 @@ const NOT_PRINTED: &[&str] = &[
 ];
 
 impl Prints {
-    /// Runs something and keeps what the server prints meanwhile.
+    /// Runs a future and keeps what the server prints meanwhile.
     pub(super) async fn heard<T>(&self, run: impl Future<Output = T>) -> T {
         let next = tracing::dispatcher::get_default(Clone::clone);
         run.with_subscriber(Dispatch::new(Listener { prints: self.clone(), next })).await

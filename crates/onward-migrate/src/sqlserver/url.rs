@@ -9,9 +9,9 @@ use crate::error::{Error, ErrorKind};
 ///
 /// ADO: `server=tcp:host,1433;database=orders;user=app;password=…`. JDBC:
 /// `jdbc:sqlserver://host:1433;databaseName=orders;user=app;password=…`. URL:
-/// `sqlserver://app:…@host:1433/orders?encrypt=strict`. The connection is encrypted and the certificate verified
-/// unless `encrypt=false` or `TrustServerCertificate=true` says otherwise; `TrustServerCertificateCA=/path` names an
-/// authority of your own.
+/// `sqlserver://app:…@host:1433/orders?encrypt=strict`. The connection is encrypted and the certificate verified,
+/// unless `encrypt=false` or `TrustServerCertificate=true` says otherwise. `TrustServerCertificateCA=/path` names your own
+/// authority.
 ///
 /// ```
 /// use onward_migrate::SqlServerUrl;
@@ -36,7 +36,7 @@ impl FromStr for SqlServerUrl {
             .iter()
             .find_map(|scheme| lower.starts_with(scheme).then(|| &url[scheme.len()..]))
         {
-            // Some tools write JDBC's form without its prefix.
+            // Some tools write the JDBC form without its prefix.
             if rest.contains(';') && !rest.contains('@') {
                 Config::from_jdbc_string(&format!("jdbc:sqlserver://{rest}"))
                     .map_err(|_| malformed("the JDBC form is wrong"))?
@@ -90,7 +90,7 @@ fn malformed(reason: &str) -> Error {
     Error::new(ErrorKind::Configuration, message, help)
 }
 
-/// `sqlserver://user:password@host:port/database?option=value`, with the parts behind the scheme in `rest`.
+/// `sqlserver://user:password@host:port/database?option=value`, with the parts after the scheme in `rest`.
 fn from_url(rest: &str) -> Result<Config, Error> {
     let url =
         url::Url::parse(&format!("sqlserver://{rest}")).map_err(|error| malformed(&error.to_string()))?;
@@ -144,9 +144,9 @@ fn set(config: &mut Config, key: &str, value: &str) -> Result<(), Error> {
         "trustservercertificateca" => config.trust_cert_ca(value),
         "hostnameincertificate" => config.hostname_in_certificate(value),
         "encrypt" | "trustservercertificate" => {
-            return Err(malformed(&format!("the option `{key}` does not have one of its values")));
+            return Err(malformed(&format!("the option `{key}` has an unknown value")));
         }
-        _ => return Err(malformed("an option behind the `?` is unknown")),
+        _ => return Err(malformed("an option after the `?` is unknown")),
     }
     Ok(())
 }

@@ -11,13 +11,17 @@ use crate::world::{Kind, World, options};
 
 const BASELINE: &str = "CREATE TABLE orders (id bigint NOT NULL PRIMARY KEY, note varchar(50) NULL);";
 
-/// Every case for one kind of database; those that only SQL Server has come last.
+/// Every case for one kind of database; the cases of SQL Server alone come last.
 pub(crate) fn all(kind: Kind) -> Vec<Trial> {
     let mut trials = vec![
         trial(kind, "an_empty_database_gets_everything_once", an_empty_database_gets_everything_once),
         trial(kind, "a_script_that_fails_leaves_nothing", a_script_that_fails_leaves_nothing),
         trial(kind, "an_error_is_found_on_its_line", an_error_is_found_on_its_line),
-        trial(kind, "an_error_in_the_journal_is_told_apart", an_error_in_the_journal_is_told_apart),
+        trial(
+            kind,
+            "an_error_in_the_journal_is_reported_as_such",
+            an_error_in_the_journal_is_reported_as_such,
+        ),
         trial(kind, "what_a_script_sets_ends_with_it", what_a_script_sets_ends_with_it),
         trial(kind, "twenty_migrators_apply_each_script_once", twenty_migrators_apply_each_script_once),
         trial(kind, "a_busy_lock_is_waited_for", a_busy_lock_is_waited_for),
@@ -36,16 +40,16 @@ pub(crate) fn all(kind: Kind) -> Vec<Trial> {
             "a_lock_of_another_session_is_not_waited_for_longer_than_asked",
             a_lock_is_not_waited_for_longer,
         ),
-        trial(kind, "a_migration_that_is_told_to_stop_lets_go", a_migration_that_is_told_to_stop_lets_go),
+        trial(
+            kind,
+            "a_migration_that_is_stopped_releases_the_lock",
+            a_migration_that_is_stopped_releases_the_lock,
+        ),
         trial(kind, "no_transaction_says_when_it_is_half_done", no_transaction_says_when_it_is_half_done),
         trial(kind, "a_single_transaction_rolls_back_as_one", a_single_transaction_rolls_back_as_one),
         trial(kind, "states_that_a_journal_can_be_in", states_that_a_journal_can_be_in),
         trial(kind, "a_floor_above_a_binary_keeps_it_out", a_floor_above_a_binary_keeps_it_out),
-        trial(
-            kind,
-            "another_tools_journal_is_not_taken_for_ours",
-            another_tools_journal_is_not_taken_for_ours,
-        ),
+        trial(kind, "the_journal_of_another_tool_is_refused", the_journal_of_another_tool_is_refused),
         trial(kind, "an_existing_database_is_adopted", an_existing_database_is_adopted),
         trial(kind, "a_squash_changes_nothing_for_a_database", a_squash_changes_nothing_for_a_database),
         trial(kind, "messages_of_the_server_are_shown", messages_of_the_server_are_shown),
@@ -78,12 +82,12 @@ fn failure(error: &Error) -> &ScriptFailure {
     }
 }
 
-async fn a_migration_that_is_told_to_stop_lets_go(world: World) {
+async fn a_migration_that_is_stopped_releases_the_lock(world: World) {
     let baseline = "CREATE TABLE orders (id int PRIMARY KEY, note varchar(9));";
     world.migrate(&world.history(&[baseline])).await.expect("works");
     let begin = world.either("BEGIN; ", "BEGIN TRANSACTION; ");
     let _holder = world.hold(&format!("{begin} INSERT INTO orders VALUES (1, 'theirs')")).await;
-    // It waits for what becomes of the other's row, which nobody ever says.
+    // It waits for the outcome of the other session's row, which never comes.
     let all = world.history(&[baseline, "INSERT INTO orders VALUES (2, 'ours'), (1, 'ours');"]);
     let options = options();
     let mut progress = |event| {
@@ -92,10 +96,10 @@ async fn a_migration_that_is_told_to_stop_lets_go(world: World) {
         }
     };
     let outcome = migrate(&mut world.connect().await, &all, &options, &mut progress).await;
-    let error = outcome.expect_err("is told to stop");
+    let error = outcome.expect_err("was stopped");
     assert!(error.to_string().contains("Script-0001.sql"), "{error}");
     let mut next = world.connect().await;
-    assert_eq!(next.try_lock().await.expect("works"), Ok(()), "the server has let go");
+    assert_eq!(next.try_lock().await.expect("works"), Ok(()), "the lock is free");
     drop(next);
     let status = world.status(&all).await;
     assert_eq!((status.applied, status.pending), (Some(0), vec![1]));
@@ -135,8 +139,9 @@ async fn a_script_that_fails_leaves_nothing(world: World) {
     assert_eq!(world.query("SELECT id FROM orders").await, "9");
     let tables = "SELECT count(*) FROM information_schema.tables WHERE table_name = 'parcels'";
     assert_eq!(world.query(tables).await, "0");
-    let mended = world.history(&[BASELINE, "INSERT INTO orders (id) VALUES (9);", "SELECT 2;", "SELECT 1;"]);
-    assert_eq!(world.migrate(&mended).await.expect("goes on").scripts, 2);
+    let corrected =
+        world.history(&[BASELINE, "INSERT INTO orders (id) VALUES (9);", "SELECT 2;", "SELECT 1;"]);
+    assert_eq!(world.migrate(&corrected).await.expect("goes on").scripts, 2);
 }
 
 async fn an_error_is_found_on_its_line(world: World) {
@@ -151,7 +156,7 @@ async fn an_error_is_found_on_its_line(world: World) {
     assert_eq!(failure(&error).server.code, world.either("23505", "2627"));
 }
 
-async fn an_error_in_the_journal_is_told_apart(world: World) {
+async fn an_error_in_the_journal_is_reported_as_such(world: World) {
     let all = world.history(&[BASELINE, "-- onward: contract\nDROP TABLE schema_journal;"]);
     let error = world.migrate(&all).await.expect_err("has no journal any more");
     assert!(error.message.contains("its journal row could not be written"), "{error}");
@@ -207,7 +212,7 @@ async fn a_busy_lock_is_waited_for(world: World) {
     let impatient = MigrateOptions { wait: Duration::ZERO, ..options() };
     let error = world.migrate_with(&all, &impatient).await.expect_err("is locked");
     assert!(matches!(error.kind, ErrorKind::Locked), "{error}");
-    assert!(error.message.contains("another migrator has had the lock"), "{error}");
+    assert!(error.message.contains("another migrator has held the lock"), "{error}");
 
     // The holder's connection ends as soon as somebody waits, as if it had been killed.
     let mut holder = Some(holder);
@@ -227,41 +232,44 @@ async fn a_migrator_that_dies_leaves_a_script_boundary(world: World) {
     let half = format!("INSERT INTO orders (id) VALUES (2);\n{slow}");
     let all = world.history(&[BASELINE, "INSERT INTO orders (id) VALUES (1);", &half]);
     let mut engine = world.connect().await;
-    let (told, begun) = tokio::sync::oneshot::channel();
-    let mut told = Some(told);
+    let (sender, started) = tokio::sync::oneshot::channel();
+    let mut sender = Some(sender);
     let mut progress = move |event| {
         if matches!(&event, Event::Started { file, .. } if file == "Script-0002.sql") {
-            told.take().expect("begins once").send(()).expect("somebody waits");
+            sender.take().expect("starts once").send(()).expect("somebody waits");
         }
     };
     let given = options();
     tokio::select! {
         ended = migrate(&mut engine, &all, &given, &mut progress) => panic!("ended by itself: {ended:?}"),
-        begun = begun => begun.expect("is told"),
+        started = started => started.expect("is sent"),
     }
     drop(engine);
-    let mended = world.history(&[
+    let corrected = world.history(&[
         BASELINE,
         "INSERT INTO orders (id) VALUES (1);",
         "INSERT INTO orders (id) VALUES (2);",
     ]);
-    // The server notices that the client is gone at the latest when it has to answer; nobody waits that long here.
+    // The server notices at the latest when it answers that the client is gone; the test does not wait that long.
     let end_sleepers = world.either(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE \
          '%pg_sleep(600)%' AND pid <> pg_backend_pid()",
         "SELECT 1",
     );
     world.query(end_sleepers).await;
-    assert_eq!(world.migrate(&mended).await.expect("goes on"), Migrated { from: Some(1), to: 2, scripts: 1 });
+    assert_eq!(
+        world.migrate(&corrected).await.expect("goes on"),
+        Migrated { from: Some(1), to: 2, scripts: 1 }
+    );
     assert_eq!(world.query("SELECT count(*) FROM orders").await, "2");
 }
 
-/// Names the database for a process that is started to be killed.
+/// Names the database for a process that the test starts and kills.
 pub(crate) const MIGRATOR: &str = "ONWARD_TEST_MIGRATOR";
 
 const MANY: usize = 150;
 
-/// Each script adds one row, so that the rows and the journal tell whether they belong together.
+/// Each script adds one row, so that a comparison of the rows with the journal finds a difference.
 fn many() -> Vec<String> {
     let scripts = (1..=MANY).map(|number| format!("INSERT INTO orders (id) VALUES ({number});"));
     std::iter::once(BASELINE.to_owned()).chain(scripts).collect()
@@ -292,7 +300,7 @@ async fn kill_at_any_moment_leaves_a_script_boundary(world: World) {
     let mut applied = -1;
     while kills < 12 {
         let mut migrator = start();
-        // Until it has got further than the one before, or is through.
+        // Until it has gone further than the one before, or has ended.
         while world.status(&all).await.applied.unwrap_or(-1) <= applied
             && migrator.try_wait().expect("can be asked").is_none()
         {}
@@ -306,7 +314,7 @@ async fn kill_at_any_moment_leaves_a_script_boundary(world: World) {
         );
         applied = status.applied.unwrap_or(-1);
         if applied >= 0 {
-            // The server may still be ending the transaction of the killed one, so both are read in one statement.
+            // The server may still end the transaction of the killed process, so one statement reads both.
             let both = "SELECT CASE WHEN (SELECT count(*) FROM orders) = (SELECT max(version) FROM schema_journal) THEN 1 \
                         ELSE 0 END";
             assert_eq!(world.query(both).await, "1", "at {applied}");
@@ -420,11 +428,11 @@ async fn a_floor_above_a_binary_keeps_it_out(world: World) {
     assert!(error.is_err() || error.is_ok_and(|migrated| migrated.scripts == 0), "nothing runs backwards");
 }
 
-async fn another_tools_journal_is_not_taken_for_ours(world: World) {
+async fn the_journal_of_another_tool_is_refused(world: World) {
     world.query("CREATE TABLE schema_journal (id bigint, what varchar(50))").await;
     let all = world.history(&[BASELINE]);
     let error = status(&mut world.connect().await, &all).await.expect_err("is foreign");
-    assert!(error.message.contains("is not the journal of this product"), "{error}");
+    assert!(error.message.contains("is not a journal of Onward"), "{error}");
 }
 
 async fn an_existing_database_is_adopted(world: World) {
@@ -489,14 +497,14 @@ async fn a_squash_changes_nothing_for_a_database(world: World) {
 async fn messages_of_the_server_are_shown(world: World) {
     let says = world.either("DO $$ BEGIN RAISE NOTICE 'hello'; END $$;", "PRINT 'hello';");
     let all = world.history(&[BASELINE, says]);
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     let mut progress = |event| {
         if let Event::Notice { text } = event {
-            told.push(text);
+            messages.push(text);
         }
     };
     migrate(&mut world.connect().await, &all, &options(), &mut progress).await.expect("works");
-    assert_eq!(told, [world.either("NOTICE: hello", "hello")]);
+    assert_eq!(messages, [world.either("NOTICE: hello", "hello")]);
 }
 
 async fn an_error_behind_a_result_set_counts(world: World) {

@@ -1,8 +1,7 @@
-//! One list of cases for every database: what has to hold on PostgreSQL and on SQL Server alike.
+//! One list of cases for every database: what must hold on both PostgreSQL and SQL Server.
 //!
-//! PostgreSQL is started by the test itself. SQL Server is the one that `TEST_SQLSERVER_URL` names, with the right to
-//! create databases; without it its cases are not in the list, and `REQUIRE_ENGINES=postgres,sqlserver` makes that a
-//! failure.
+//! The test starts PostgreSQL itself. `TEST_SQLSERVER_URL` names the SQL Server, with the right to create databases.
+//! Without it the cases of SQL Server are not in the list, and `REQUIRE_ENGINES=postgres,sqlserver` makes that a failure.
 
 mod address;
 mod cases;

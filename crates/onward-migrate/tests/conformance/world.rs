@@ -68,7 +68,7 @@ impl World {
             }
             Kind::SqlServer => {
                 let url = std::env::var("TEST_SQLSERVER_URL").expect("is set");
-                // SQL Server copies a database that nobody else may be copying, and refuses instead of waiting.
+                // SQL Server copies a database only for one client at a time, and refuses the others instead of waiting.
                 static TURN: Mutex<()> = Mutex::const_new(());
                 let _turn = TURN.lock().await;
                 query(kind, &url, &format!("CREATE DATABASE {name}")).await;

@@ -1,5 +1,5 @@
-//! What goes over the wire to SQL Server, and what is made of its answers: framing, draining, rollback, `GO`, the lock,
-//! line numbers. What a real server does with it is the conformance list's to say.
+//! What Onward sends to SQL Server, and how it reads the answers: framing, draining, rollback, `GO`, the lock, line
+//! numbers. The conformance list tests the behaviour of a real server.
 
 mod server;
 
@@ -45,7 +45,7 @@ async fn run(server: &Server, history: &History, options: &MigrateOptions) -> Re
     migrate(&mut connect(server).await, history, options, &mut |_| {}).await
 }
 
-/// The baseline and one script, which fails; the database stays at the baseline.
+/// Runs the baseline and one script, which fails; the database stays at the baseline.
 async fn fails(script: &str) -> Box<ScriptFailure> {
     let server = Server::start().await;
     let error = run(&server, &history(&[BASELINE, script]), &options()).await.expect_err("fails");
@@ -111,7 +111,7 @@ async fn an_error_behind_result_sets_is_not_missed() {
 }
 
 #[tokio::test]
-async fn the_first_of_several_errors_is_told() {
+async fn the_first_of_several_errors_is_reported() {
     let failure = fails("A -- error 1779 1: has a primary key\nB -- error 1750 1: see previous errors").await;
     assert_eq!(failure.server.code, "1779");
 }
@@ -143,7 +143,7 @@ async fn a_script_that_ends_or_opens_a_transaction_fails() {
     let ended = fails("EXEC p -- rollback").await;
     assert!(ended.server.transaction_ended && ended.outcome.contains("ended the transaction"), "{ended}");
     let counted = fails("EXEC p -- error 266 1: Transaction count after EXECUTE indicates a mismatch").await;
-    assert!(counted.server.transaction_ended && counted.outcome.contains("may stay done"), "{counted}");
+    assert!(counted.server.transaction_ended && counted.outcome.contains("may stay, the rest"), "{counted}");
     let opened = fails("EXEC p -- begin").await;
     assert!(opened.server.message.contains("left 1 transaction(s) open"), "{opened}");
     let silent = fails("EXEC p -- noexec").await;
@@ -151,7 +151,7 @@ async fn a_script_that_ends_or_opens_a_transaction_fails() {
 }
 
 #[tokio::test]
-async fn a_script_that_acts_as_another_is_journalled_as_ourselves() {
+async fn a_script_that_acts_as_another_is_journalled_as_the_migrator() {
     for directive in ["", "-- onward: no-transaction\n"] {
         let server = Server::start().await;
         let script = format!("{directive}SELECT 1; -- execute as another");
@@ -170,13 +170,13 @@ async fn a_lost_connection_is_reported_and_the_next_run_goes_on() {
     let error = run(&server, &all, &options()).await.expect_err("is lost");
     assert!(matches!(error.kind, ErrorKind::Unreachable), "{error}");
     assert!(error.message.starts_with("the connection ended while Script-0002.sql ran"), "{error}");
-    let mended = history(&[BASELINE, "SELECT 1;", "SELECT 2;"]);
-    let migrated = run(&server, &mended, &options()).await.expect("the lock went with the connection");
+    let corrected = history(&[BASELINE, "SELECT 1;", "SELECT 2;"]);
+    let migrated = run(&server, &corrected, &options()).await.expect("the lock went with the connection");
     assert_eq!(migrated, Migrated { from: Some(1), to: 2, scripts: 1 });
 }
 
 #[tokio::test]
-async fn a_migration_that_is_told_to_stop_ends_its_batch() {
+async fn a_migration_that_is_stopped_ends_its_batch() {
     let server = Server::start().await;
     let all = history(&[BASELINE, "SELECT 1; -- say nothing"]);
     let options = options();
@@ -187,13 +187,14 @@ async fn a_migration_that_is_told_to_stop_ends_its_batch() {
     let (outcome, ()) = tokio::join!(run(&server, &all, &options), stopping);
     let error = outcome.expect_err("is stopped");
     assert!(matches!(error.kind, ErrorKind::Unreachable), "{error}");
-    assert!(error.message.ends_with("Script-0001.sql ran: told to stop"), "{error}");
+    assert!(error.message.ends_with("Script-0001.sql ran: the migration was stopped"), "{error}");
     assert!(error.help.contains("rolled the script back, or has committed it whole"), "{error}");
     let heard = server.heard();
     let [.., attention, last] = heard.as_slice() else { panic!("{heard:?}") };
     assert!(attention == "attention" && last.contains("IF @@TRANCOUNT > 0 ROLLBACK"), "{heard:?}");
-    let mended = history(&[BASELINE, "SELECT 1;"]);
-    let migrated = run(&server, &mended, &self::options()).await.expect("the lock went with the connection");
+    let corrected = history(&[BASELINE, "SELECT 1;"]);
+    let migrated =
+        run(&server, &corrected, &self::options()).await.expect("the lock went with the connection");
     assert_eq!(migrated, Migrated { from: Some(0), to: 1, scripts: 1 });
 }
 
@@ -246,8 +247,8 @@ async fn a_no_transaction_script_is_recorded_before_and_after() {
     };
     assert_eq!(states(&server), ["applied", "started"]);
     server.state().journal.as_mut().expect("exists").pop();
-    let mended = history(&[BASELINE, "-- onward: no-transaction\nALTER DATABASE x"]);
-    run(&server, &mended, &options()).await.expect("works");
+    let corrected = history(&[BASELINE, "-- onward: no-transaction\nALTER DATABASE x"]);
+    run(&server, &corrected, &options()).await.expect("works");
     assert_eq!(states(&server), ["applied", "applied"]);
 }
 
@@ -255,18 +256,18 @@ async fn a_no_transaction_script_is_recorded_before_and_after() {
 async fn printed_messages_are_shown_and_the_servers_own_are_not() {
     let server = Server::start().await;
     let all = history(&[BASELINE, "PRINT 'x' -- print hello\nPRINT 'y' -- print 50 percent"]);
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     let mut progress = |event| {
         if let Event::Notice { text } = event {
-            told.push(text);
+            messages.push(text);
         }
     };
     migrate(&mut connect(&server).await, &all, &options(), &mut progress).await.expect("works");
-    assert_eq!(told, ["hello", "50 percent"]);
+    assert_eq!(messages, ["hello", "50 percent"]);
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_told_as_such() {
+async fn wrong_credentials_are_reported_as_such() {
     let server = Server::start().await;
     let url: DatabaseUrl = server.url.replace("user=app", "user=none").parse().expect("is an address");
     let error = Session::connect(&url, &SessionOptions::default()).await.err().expect("is refused");

@@ -1,9 +1,9 @@
-//! A server that speaks enough of MS-TDS to stand for SQL Server: it keeps the transaction, the lock and the journal as
-//! the documentation has them, and does in a script's batches what their comments say.
+//! A fake SQL Server that speaks a part of MS-TDS. It keeps the transaction, the lock and the journal as the documentation
+//! describes them. In the batches of a script it does what their comments say.
 //! <https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/>
 //!
-//! A comment `-- error NUMBER LINE [PROCEDURE]: TEXT` raises an error, `-- print TEXT` a message, `-- rows N` brings a
-//! result set, `-- rollback` ends the transaction, `-- noexec` stops the session from executing and `-- hang up` ends
+//! A comment `-- error NUMBER LINE [PROCEDURE]: TEXT` raises an error, `-- print TEXT` a message, and `-- rows N` returns
+//! a result set. `-- rollback` ends the transaction, `-- noexec` stops the session from executing, and `-- hang up` ends
 //! the connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// Every batch that came, of all connections.
+    /// Every batch that the server received, of all connections.
     pub(crate) batches: Vec<String>,
     /// The committed rows of the journal, once it exists: version, name, applied_on, sha256, state, floor.
     pub(crate) journal: Option<Vec<[String; 6]>>,
@@ -25,7 +25,7 @@ pub(crate) struct State {
 #[derive(Clone)]
 pub(crate) struct Server {
     state: Arc<Mutex<State>>,
-    /// Told when a batch is run that has no answer.
+    /// Notified when a batch runs that has no answer.
     pub(crate) says_nothing: Arc<Notify>,
     pub(crate) url: String,
 }
@@ -54,7 +54,7 @@ impl Server {
                         no_exec: false,
                         acts_as_another: None,
                     };
-                    // A client that is gone ends its connection, and with it its lock and transaction.
+                    // When a client ends its connection, its lock and its transaction end too.
                     let _ = connection.serve(stream).await;
                     let mut state = connection.server.state();
                     if state.lock == Some(id) {
@@ -97,7 +97,7 @@ struct Connection {
 const PRELOGIN: u8 = 0x12;
 const LOGIN7: u8 = 0x10;
 const ATTENTION: u8 = 6;
-/// The status of a DONE token that answers it.
+/// The status of the DONE token that answers it.
 const ATTENTION_DONE: u16 = 0x20;
 const BATCH: u8 = 0x01;
 
@@ -258,7 +258,7 @@ impl Connection {
     }
 }
 
-/// What the row of an `INSERT` says: version, name, applied_on, sha256, state, floor.
+/// The values of an `INSERT`: version, name, applied_on, sha256, state, floor.
 fn inserted(statement: &str) -> [String; 6] {
     let (_, values) = statement.split_once("VALUES (").expect("has values");
     let values: Vec<_> =

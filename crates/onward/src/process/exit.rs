@@ -39,9 +39,9 @@ impl CommandError {
         Self { exit, message: message.to_string(), help: help.to_string() }
     }
 
-    /// Something happened that must not happen.
+    /// An error that is a bug in Onward.
     pub(crate) fn fault(error: impl fmt::Display) -> Self {
-        Self::new(Exit::Failed, error, "this is a fault of Onward; please report it")
+        Self::new(Exit::Failed, error, "this is a bug in Onward; please report it")
     }
 }
 

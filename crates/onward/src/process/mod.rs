@@ -1,4 +1,4 @@
-//! The process: its exit code, what it writes, the signals it gets.
+//! The process: its exit code, its output, and its signals.
 
 pub(crate) mod exit;
 #[cfg(windows)]

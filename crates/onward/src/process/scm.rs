@@ -1,4 +1,4 @@
-//! The app under Windows' service control manager: what it is told, and what it tells.
+//! The app under the Windows service control manager: the controls that it gets, and the states that it reports.
 //! <https://learn.microsoft.com/en-us/windows/win32/services/service-status-transitions>
 
 use std::ffi::OsString;
@@ -14,13 +14,13 @@ use windows_service::{define_windows_service, service_dispatcher};
 
 use crate::process::exit::{CommandError, Exit};
 
-/// What the service does, until it has ended.
+/// The work of the service, until its end.
 pub(crate) type Body = Box<dyn FnOnce() -> Result<Exit, CommandError> + Send>;
 
 /// How long the gate and the set-up may take.
 const START: Duration = Duration::from_secs(120);
 
-// The manager calls a plain function, so what it needs waits here.
+// The manager calls a plain function, so these statics hold what the function needs.
 static SERVICE: Mutex<Option<(String, Body)>> = Mutex::new(None);
 static OUTCOME: Mutex<Option<Result<Exit, CommandError>>> = Mutex::new(None);
 static STATUS: OnceLock<ServiceStatusHandle> = OnceLock::new();
@@ -33,8 +33,10 @@ define_windows_service!(called_by_the_system, service_main);
 pub(crate) fn run(name: &str, body: Body) -> Result<Exit, CommandError> {
     *SERVICE.lock().unwrap_or_else(PoisonError::into_inner) = Some((name.to_owned(), body));
     service_dispatcher::start(name, called_by_the_system).map_err(|error| {
-        let help = "the service manager runs this: `service install`, then `service start`; in a console use `serve`";
-        CommandError::new(Exit::Usage, format!("this is not a service: {}", reason(&error)), help)
+        let help = "only the service manager runs this command: use `service install`, then `service start`; \
+                    in a console use `serve`";
+        let message = format!("the service manager did not start this process: {}", reason(&error));
+        CommandError::new(Exit::Usage, message, help)
     })?;
     let outcome = OUTCOME.lock().unwrap_or_else(PoisonError::into_inner).take();
     outcome.unwrap_or(Ok(Exit::Failed))
@@ -57,12 +59,12 @@ fn service_main(_: Vec<OsString>) {
     let outcome = match service_control_handler::register(&name, control) {
         Ok(status) => {
             let _ = STATUS.set(status);
-            tell(ServiceState::StartPending, START, ServiceExitCode::NO_ERROR);
+            report(ServiceState::StartPending, START, ServiceExitCode::NO_ERROR);
             body()
         }
         Err(error) => Err(CommandError::new(
             Exit::Failed,
-            format!("the service manager gives no controls: {}", reason(&error)),
+            format!("the service manager refuses the control handler: {}", reason(&error)),
             "see the message",
         )),
     };
@@ -78,10 +80,10 @@ fn service_main(_: Vec<OsString>) {
         Exit::Done => ServiceExitCode::NO_ERROR,
         exit => ServiceExitCode::ServiceSpecific(exit as u32),
     };
-    tell(ServiceState::Stopped, Duration::ZERO, code);
+    report(ServiceState::Stopped, Duration::ZERO, code);
 }
 
-/// What went wrong, in the system's words.
+/// The system's text for an error.
 pub(crate) fn reason(error: &windows_service::Error) -> String {
     match error {
         windows_service::Error::Winapi(error) => error.to_string(),
@@ -89,17 +91,17 @@ pub(crate) fn reason(error: &windows_service::Error) -> String {
     }
 }
 
-/// The work has begun.
+/// Reports that the service runs.
 pub(crate) fn ready() {
-    tell(ServiceState::Running, Duration::ZERO, ServiceExitCode::NO_ERROR);
+    report(ServiceState::Running, Duration::ZERO, ServiceExitCode::NO_ERROR);
 }
 
-/// The work ends within a time.
+/// Reports that the service stops within a time.
 pub(crate) fn stopping(within: Duration) {
-    tell(ServiceState::StopPending, within, ServiceExitCode::NO_ERROR);
+    report(ServiceState::StopPending, within, ServiceExitCode::NO_ERROR);
 }
 
-fn tell(state: ServiceState, wait_hint: Duration, exit_code: ServiceExitCode) {
+fn report(state: ServiceState, wait_hint: Duration, exit_code: ServiceExitCode) {
     let Some(status) = STATUS.get() else { return };
     let pending = matches!(state, ServiceState::StartPending | ServiceState::StopPending);
     let controls_accepted = match state {
@@ -110,7 +112,7 @@ fn tell(state: ServiceState, wait_hint: Duration, exit_code: ServiceExitCode) {
         }
         _ => ServiceControlAccept::empty(),
     };
-    let told = status.set_service_status(ServiceStatus {
+    let reported = status.set_service_status(ServiceStatus {
         service_type: ServiceType::OWN_PROCESS,
         current_state: state,
         controls_accepted,
@@ -119,17 +121,20 @@ fn tell(state: ServiceState, wait_hint: Duration, exit_code: ServiceExitCode) {
         wait_hint,
         process_id: None,
     });
-    if let Err(error) = told {
-        tracing::warn!(error = reason(&error), "the service manager could not be told");
+    if let Err(error) = reported {
+        tracing::warn!(
+            error = reason(&error),
+            "the state of the service could not be reported to the service manager"
+        );
     }
 }
 
-/// Completes when the manager has asked to stop; never in a console.
+/// Completes when the manager asks the service to stop; never in a console.
 pub(crate) async fn stop_requested() {
     STOP.notified().await;
 }
 
-/// Completes when the manager has said that the parameters have changed; never in a console.
+/// Completes when the manager reports changed parameters; never in a console.
 pub(crate) async fn reload_requested() {
     RELOAD.notified().await;
 }

@@ -8,7 +8,7 @@ pub(crate) struct Stop {
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
-    /// The end of the terminal, for a process in one.
+    /// The end of the terminal, if the process runs in one.
     #[cfg(unix)]
     hang_up: Option<tokio::signal::unix::Signal>,
     #[cfg(windows)]
@@ -19,7 +19,7 @@ pub(crate) struct Stop {
     interrupt: tokio::signal::windows::CtrlC,
 }
 
-/// The requests to read the configuration again: SIGHUP, where it is not the end of a terminal, and on Windows the service
+/// The requests to read the log levels again: SIGHUP for a process without a terminal, and on Windows the service
 /// manager's `paramchange`.
 pub(crate) struct Reload {
     #[cfg(unix)]
@@ -27,7 +27,7 @@ pub(crate) struct Reload {
 }
 
 impl Reload {
-    /// Takes the signal over: from then on it does not end the process.
+    /// Handles the signal from now on, so that it does not end the process.
     pub(crate) fn listen() -> Result<Self, CommandError> {
         #[cfg(unix)]
         {
@@ -45,7 +45,7 @@ impl Reload {
             return;
         }
         #[cfg(windows)]
-        return crate::scm::reload_requested().await;
+        return crate::process::scm::reload_requested().await;
         #[cfg(not(windows))]
         std::future::pending().await
     }
@@ -60,7 +60,7 @@ fn unavailable(error: &std::io::Error) -> CommandError {
 }
 
 impl Stop {
-    /// Takes the signals over: from then on they do not end the process by themselves. In a terminal, the end of the
+    /// Handles the signals from now on, so that they do not end the process by themselves. In a terminal, the end of the
     /// terminal is a request too.
     pub(crate) fn listen(in_terminal: bool) -> Result<Self, CommandError> {
         Self::open(in_terminal).map_err(|error| unavailable(&error))
@@ -82,7 +82,7 @@ impl Stop {
         Ok(Self { close: ctrl_close()?, shutdown: ctrl_shutdown()?, interrupt: ctrl_c()? })
     }
 
-    /// Passes the first request on and completes at the second: a person who asks twice does not want to wait.
+    /// Cancels `stop` at the first request and completes at the second: a person who asks twice does not want to wait.
     pub(crate) async fn requested_twice(mut self, stop: &CancellationToken) {
         self.requested().await;
         stop.cancel();
@@ -111,7 +111,7 @@ impl Stop {
             _ = self.close.recv() => {}
             _ = self.shutdown.recv() => {}
             _ = self.interrupt.recv() => {}
-            () = crate::scm::stop_requested() => {}
+            () = crate::process::scm::stop_requested() => {}
         }
     }
 }

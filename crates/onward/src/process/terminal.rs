@@ -1,4 +1,4 @@
-//! What the command line writes: data on stdout, everything else on stderr.
+//! The output of the command line: data on stdout, everything else on stderr.
 
 use std::io::{self, Write as _};
 
@@ -10,13 +10,13 @@ pub(crate) fn data(line: &str) -> Result<(), CommandError> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::new(
             Exit::Failed,
             format!("cannot write to stdout: {error}"),
-            "check where it leads",
+            "check the file or program that reads it",
         )),
         _ => Ok(()),
     }
 }
 
-/// Writes a line for a person. Where stderr is closed nobody can read it.
+/// Writes a line for a person. It ignores errors, because nobody can read a closed stderr.
 pub(crate) fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! Definitions of services that are files: systemd's units, launchd's property lists.
+//! Service definitions in files: units for systemd, property lists for launchd.
 
 use std::fs;
 use std::path::Path;
@@ -8,8 +8,8 @@ use super::report;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
 
-/// Writes a definition and has the manager take it over, or shows it. What somebody has edited is not written over, a name
-/// that something else has is not taken, and what the manager refuses is not left behind.
+/// Writes a definition and enables it in the service manager, or only shows it. It does not overwrite an edited file and
+/// does not take the name of another service. If the manager refuses the definition, it removes the file.
 pub(super) fn install(
     name: &str,
     file: &Path,
@@ -25,16 +25,17 @@ pub(super) fn install(
     match fs::read_to_string(file) {
         Ok(there) if there == text => return report(name, "is installed already"),
         Ok(_) => {
-            let message = format!("{} exists and is not what this would write", file.display());
-            let help = "compare with `service install --print`; `service uninstall` removes it, `--instance` names another";
+            let message = format!("{} exists, and its text differs from this definition", file.display());
+            let help = "compare it with `service install --print`; remove it with `service uninstall`, \
+                        or choose another name with `--instance`";
             return Err(CommandError::new(Exit::Failed, message, help));
         }
         Err(_) if is_taken()? => {
-            let message = format!("there is a service {name} that is something else");
+            let message = format!("the name {name} belongs to another service");
             return Err(CommandError::new(
                 Exit::Failed,
                 message,
-                "give this one another name: `--name`, `--instance`",
+                "choose another name with `--name` or `--instance`",
             ));
         }
         Err(_) => write(file, text)?,
@@ -42,8 +43,8 @@ pub(super) fn install(
     let refused = match enable() {
         Ok((true, _)) => return report(name, &format!("is installed: {}", file.display())),
         Ok((false, said)) => {
-            let message = format!("the service manager does not take it: {said}");
-            CommandError::new(Exit::Failed, message, "see the message; nothing was installed")
+            let message = format!("the service manager refuses the definition of {name}: {said}");
+            CommandError::new(Exit::Failed, message, "correct what the message names; nothing was installed")
         }
         Err(failed) => failed,
     };
@@ -53,34 +54,35 @@ pub(super) fn install(
 
 fn write(file: &Path, text: &str) -> Result<(), CommandError> {
     let unwritable = |error: std::io::Error| {
-        let help = "run it with the rights to write there: `sudo … service install`, or `--user-level`";
+        let help =
+            "run the command with the right to write there: `sudo … service install`, or use `--user-level`";
         CommandError::new(Exit::Failed, format!("{} cannot be written: {error}", file.display()), help)
     };
-    // Beside its place first, so that nobody sees half of it.
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
+    // Writes a second file and renames it, so that no reader sees an incomplete definition.
+    let mut temporary = file.as_os_str().to_owned();
+    temporary.push(".new");
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder).map_err(unwritable)?;
     }
-    fs::write(&beside, text).and_then(|()| fs::rename(&beside, file)).map_err(|error| {
-        let _ = fs::remove_file(&beside);
+    fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, file)).map_err(|error| {
+        let _ = fs::remove_file(&temporary);
         unwritable(error)
     })
 }
 
 pub(super) fn remove(file: &Path) -> Result<(), CommandError> {
     fs::remove_file(file).map_err(|error| {
-        let help = "run it with the rights to remove it: `sudo … service uninstall`";
+        let help = "run the command with the right to remove it: `sudo … service uninstall`";
         CommandError::new(Exit::Failed, format!("{} cannot be removed: {error}", file.display()), help)
     })
 }
 
-/// Asks a manager's own command: whether it worked, and what it said.
+/// Runs a command of the service manager. Returns whether it succeeded, and its output.
 pub(super) fn ask(command: &mut Command) -> Result<(bool, String), CommandError> {
     let output = command.output().map_err(|error| {
         let program = command.get_program().to_string_lossy();
-        let help = "without it run `serve` under a supervisor of your own; `service install --print` shows what one has \
-                    to know";
+        let help = "without this program, run `serve` under a supervisor of your own; \
+                    `service install --print` shows the settings that it needs";
         CommandError::new(Exit::Failed, format!("{program} cannot be run: {error}"), help)
     })?;
     let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();

@@ -1,4 +1,4 @@
-//! A job of launchd, and the commands around it: a daemon of the system, or an agent of one user.
+//! A launchd job and its commands: a daemon of the system, or an agent of one user.
 //! launchd.plist(5) and launchctl(1) on macOS; <https://developer.apple.com/library/archive/documentation/MacOSX/Conceptual/BPSystemStartup/Chapters/CreatingLaunchdJobs.html>
 
 use std::fmt::Write as _;
@@ -19,9 +19,9 @@ pub(super) struct Service {
     of_user: bool,
     /// `system`, or `gui/501`.
     domain: String,
-    /// Where its property list is.
+    /// The folder of its property list.
     folder: PathBuf,
-    /// Where its log is.
+    /// The folder of its log.
     logs: PathBuf,
     launchctl: PathBuf,
 }
@@ -82,7 +82,7 @@ impl Service {
         report(&self.name, "stopped")
     }
 
-    /// Not `kickstart -k`, which does not wait for a drain.
+    /// Does not use `kickstart -k`, because that does not wait for a drain.
     pub(super) fn restart(&self) -> Result<Exit, CommandError> {
         self.is_installed()?;
         self.unload()?;
@@ -100,30 +100,30 @@ impl Service {
         super::is_installed(&self.name, &self.file())
     }
 
-    /// Loads the job, which begins it unless it waits to be report; then it is told.
+    /// Loads the job. Loading starts it, unless it waits for `service start`; then `kickstart` starts it.
     fn load(&self) -> Result<(), CommandError> {
         if !self.is_loaded()? {
             self.done(&["bootstrap", &self.domain, &self.file().to_string_lossy()])?;
         }
         let runs = || Ok::<_, CommandError>(self.state()?.as_deref() == Some("running"));
-        // It may have begun meanwhile, which launchd says is an error.
+        // launchd reports an error if the job has already started.
         if runs()? || self.launchctl(&["kickstart", &self.target()])?.0 || runs()? {
             return Ok(());
         }
         self.done(&["kickstart", &self.target()])
     }
 
-    /// A job that is to be kept alive stops only when it is unloaded. launchd answers while it still drains and has no
+    /// Unloads the job: a job with `KeepAlive` stops only in this way. launchd answers before the drain ends and has no
     /// event for its end.
     fn unload(&self) -> Result<(), CommandError> {
         let until = Instant::now() + Duration::from_secs(STOP_SECONDS + 10);
         if self.is_loaded()? {
-            // It fails with "operation now in progress" while the job drains.
+            // `bootout` fails with "operation now in progress" while the job drains.
             let (_, said) = self.launchctl(&["bootout", &self.target()])?;
             while self.is_loaded()? {
                 if Instant::now() > until {
                     let help = format!(
-                        "see `launchctl print {}`; without the rights, run it with sudo",
+                        "see `launchctl print {}`; if a right is missing, run the command with sudo",
                         self.target()
                     );
                     return Err(CommandError::new(
@@ -166,7 +166,9 @@ impl Service {
         if is_done {
             return Ok(());
         }
-        let help = format!("see `launchctl print {}`; without the rights, run it with sudo", self.target());
+        let target = self.target();
+        let help =
+            format!("see `launchctl print {target}`; if a right is missing, run the command with sudo");
         Err(CommandError::new(Exit::Failed, format!("launchctl {} failed: {said}", arguments[0]), help))
     }
 
@@ -177,7 +179,8 @@ impl Service {
         env_file: Option<&Path>,
     ) -> Result<String, CommandError> {
         if install.delayed {
-            let help = "launchd starts a job when it is loaded, or with `--manual` when it is told";
+            let help =
+                "leave it out: launchd starts a job when it loads it, or with `--manual` at `service start`";
             return Err(CommandError::new(Exit::Usage, "--delayed is for Windows", help));
         }
         let mut environment = vec![("APP_ENV", "production".to_owned())];
@@ -191,12 +194,16 @@ impl Service {
         list.strings("EnvironmentVariables", &environment);
         if !self.of_user {
             let user = install.user.as_deref().ok_or_else(|| {
-                let help = "name one with `--user`, that has no other rights, or use `--user-level`";
-                CommandError::new(Exit::Usage, "launchd would run it as root: it needs a user", help)
+                let help = "name a user without other rights with `--user`, or use `--user-level`";
+                CommandError::new(
+                    Exit::Usage,
+                    "launchd would run the service as root: `--user` is missing",
+                    help,
+                )
             })?;
             list.string("UserName", safe("the user", user)?);
         }
-        // Without this it is started only when it is told to; a crash is mended all the same.
+        // A manual job starts only with `service start`; launchd still restarts it after a crash.
         if install.manual {
             list.raw("KeepAlive", "<dict><key>Crashed</key><true/></dict>");
         } else {
@@ -269,10 +276,10 @@ mod tests {
     use super::*;
     use crate::cli::{self, Cli, Command};
 
-    /// A launchctl that keeps the jobs as files and writes down what it was told.
+    /// A fake launchctl that keeps each job as a file and writes its arguments to the file `calls`.
     const LAUNCHCTL: &str = r#"#!/bin/sh
 cd "$(dirname "$0")" || exit 1
-echo "$*" >> told
+echo "$*" >> calls
 name=$(basename "$2")
 case $1 in
 print)
@@ -298,7 +305,7 @@ esac
             let folder = tempfile::tempdir().expect("is made");
             let launchctl = folder.path().join("launchctl");
             fs::write(&launchctl, LAUNCHCTL).expect("is written");
-            fs::set_permissions(&launchctl, fs::Permissions::from_mode(0o755)).expect("is ours");
+            fs::set_permissions(&launchctl, fs::Permissions::from_mode(0o755)).expect("is executable");
             fs::create_dir(folder.path().join("loaded")).expect("is made");
             Self(folder)
         }
@@ -315,8 +322,8 @@ esac
             }
         }
 
-        fn report(&self) -> String {
-            fs::read_to_string(self.0.path().join("told")).unwrap_or_default()
+        fn calls(&self) -> String {
+            fs::read_to_string(self.0.path().join("calls")).unwrap_or_default()
         }
     }
 
@@ -332,31 +339,31 @@ esac
     }
 
     #[test]
-    fn a_job_is_installed_begun_stopped_and_removed() {
+    fn a_job_is_installed_started_stopped_and_removed() {
         let mac = Mac::new();
         let service = mac.service(false);
-        assert_eq!(service.status().expect("is told"), Exit::Failed);
+        assert_eq!(service.status().expect("is shown"), Exit::Failed);
         for action in [Service::start, Service::stop, Service::restart] {
             let absent = action(&service).expect_err("is not installed");
-            assert!(absent.message.contains("`service install` installs it"), "{absent:?}");
+            assert!(absent.help.contains("`service install` installs it"), "{absent:?}");
         }
         assert_eq!(install(&service, &["--user", "_app"]).expect("is installed"), Exit::Done);
         assert_eq!(install(&service, &["--user", "_app"]).expect("is there already"), Exit::Done);
-        let edited = install(&service, &["--user", "_other"]).expect_err("is another one's");
-        assert!(edited.message.contains("is not what this would write"), "{edited:?}");
+        let edited = install(&service, &["--user", "_other"]).expect_err("is another definition");
+        assert!(edited.message.contains("its text differs from this definition"), "{edited:?}");
 
         for action in [Service::start, Service::start, Service::restart] {
             assert_eq!(action(&service).expect("works"), Exit::Done);
-            assert_eq!(service.status().expect("is told"), Exit::Done);
+            assert_eq!(service.status().expect("is shown"), Exit::Done);
         }
         for _ in 0..2 {
             assert_eq!(service.stop().expect("works"), Exit::Done);
-            assert_eq!(service.status().expect("is told"), Exit::Failed);
+            assert_eq!(service.status().expect("is shown"), Exit::Failed);
         }
-        let calls = mac.report();
+        let calls = mac.calls();
         assert_eq!(calls.matches("bootstrap system ").count(), 2, "{calls}");
         assert_eq!(calls.matches("bootout system/app").count(), 2, "{calls}");
-        assert!(!calls.contains("kickstart"), "it is begun by being loaded: {calls}");
+        assert!(!calls.contains("kickstart"), "loading starts the job: {calls}");
         for _ in 0..2 {
             assert_eq!(service.uninstall().expect("works"), Exit::Done);
         }
@@ -364,17 +371,17 @@ esac
     }
 
     #[test]
-    fn a_manual_job_begins_when_it_is_told_to() {
+    fn a_manual_job_starts_only_with_service_start() {
         let mac = Mac::new();
         let service = mac.service(true);
         install(&service, &["--user-level", "--manual"]).expect("is installed");
         service.start().expect("works");
-        assert!(mac.report().contains("kickstart gui/501/app"), "{}", mac.report());
-        assert_eq!(service.status().expect("is told"), Exit::Done);
+        assert!(mac.calls().contains("kickstart gui/501/app"), "{}", mac.calls());
+        assert_eq!(service.status().expect("is shown"), Exit::Done);
     }
 
     #[test]
-    fn what_is_refused_leaves_nothing() {
+    fn a_refused_install_leaves_nothing() {
         let mac = Mac::new();
         let service = mac.service(false);
         let root = install(&service, &[]).expect_err("would be root");
@@ -389,11 +396,11 @@ esac
         assert!(!service.file().exists());
         fs::write(mac.0.path().join("loaded/app"), "running\n").expect("is written");
         let taken = install(&service, &["--user", "a"]).expect_err("the name is taken");
-        assert!(taken.message.contains("that is something else"), "{taken:?}");
+        assert!(taken.message.contains("belongs to another service"), "{taken:?}");
     }
 
     #[test]
-    fn the_property_list_is_what_launchd_reads() {
+    fn the_property_list_has_the_keys_of_launchd() {
         let mac = Mac::new();
         let service = mac.service(false);
         install(&service, &["--user", "_app", "--restart-delay", "5s"]).expect("is installed");

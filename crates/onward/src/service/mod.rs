@@ -1,4 +1,4 @@
-//! The app as a service of its system: of systemd, of launchd, or of Windows' service control manager.
+//! The app as a systemd, launchd or Windows service.
 
 #[cfg(unix)]
 mod file;
@@ -25,7 +25,7 @@ use crate::config::settings::Settings;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
 
-/// Above the longest drain: the grace, the open poll, and the last deletes.
+/// How long the service manager waits for a stop: longer than the grace, the open poll and the last deletes together.
 const STOP_SECONDS: u64 = 90;
 
 pub(crate) fn run(settings: &Settings, identity: &Identity, command: &Service) -> Result<Exit, CommandError> {
@@ -40,18 +40,18 @@ pub(crate) fn run(settings: &Settings, identity: &Identity, command: &Service) -
         Service::Restart(named) => of(named)?.restart(),
         Service::Status(named) => of(named)?.status(),
         #[cfg(windows)]
-        Service::Run(_) => unreachable!("it has been run instead of a command"),
+        Service::Run(_) => unreachable!("the app has run it as a service, not as a command"),
     }
 }
 
-/// What the service is called.
+/// The name of the service.
 pub(crate) fn name(identity: &Identity, named: &Named) -> Result<String, CommandError> {
     let name = named.name.as_ref().unwrap_or(&identity.name);
     let name = match &named.instance {
         Some(instance) => format!("{name}-{instance}"),
         None => name.clone(),
     };
-    // A name is a file's name, too.
+    // The name is also the name of a file.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.starts_with(['.', '-']) || !name.chars().all(is_plain) {
         let help = "use letters, digits, `-`, `_` and `.`, and begin with a letter or digit";
@@ -60,42 +60,42 @@ pub(crate) fn name(identity: &Identity, named: &Named) -> Result<String, Command
     Ok(name)
 }
 
-/// A value for a definition: it must not begin another line of it, nor be taken for something else.
+/// Checks a value for a definition: it must not begin a new line or contain a character with a special meaning.
 fn safe<'a>(what: &str, value: &'a str) -> Result<&'a str, CommandError> {
     if value.is_empty() || value.contains(['\n', '\r', '%', '"', '\0']) {
         let help = "use letters, digits, `-`, `_`, `.` and `/`";
         return Err(CommandError::new(
             Exit::Usage,
-            format!("{what} `{value}` cannot stand in a service's definition"),
+            format!("{what} `{value}` cannot be a part of a service's definition"),
             help,
         ));
     }
     Ok(value)
 }
 
-/// The program that is installed: this one.
+/// The path of this program, which the service runs.
 fn program() -> Result<String, CommandError> {
     let program = std::env::current_exe().map_err(|error| {
-        let help = "name it by its full path";
+        let help = "start the program by its full path";
         CommandError::new(Exit::Failed, format!("the program's own path is unknown: {error}"), help)
     })?;
     Ok(safe("the path", &program.to_string_lossy())?.to_owned())
 }
 
-/// The environment file, which has been read, by its full path.
+/// The full path of the environment file.
 fn full_path(env_file: &Path) -> Result<String, CommandError> {
     let file = std::path::absolute(env_file).unwrap_or_else(|_| env_file.to_owned());
     Ok(safe("the environment file", &file.to_string_lossy())?.to_owned())
 }
 
-/// The moment after which a manager that has no event for it is asked again.
+/// Waits a moment before the next question to a service manager that has no event for the answer.
 #[cfg(any(target_os = "macos", windows, test))]
 #[expect(clippy::disallowed_methods, reason = "there is no event to wait for")]
 fn moment() {
     std::thread::sleep(std::time::Duration::from_millis(100));
 }
 
-/// What is not there can be neither started nor stopped.
+/// Fails if the service is not installed.
 #[cfg(unix)]
 fn is_installed(name: &str, file: &Path) -> Result<(), CommandError> {
     if file.exists() {
@@ -108,7 +108,7 @@ fn is_installed(name: &str, file: &Path) -> Result<(), CommandError> {
     ))
 }
 
-/// Prints what has become of the service.
+/// Prints the new state of the service.
 fn report(name: &str, what: &str) -> Result<Exit, CommandError> {
     data(&format!("{name} {what}"))?;
     Ok(Exit::Done)

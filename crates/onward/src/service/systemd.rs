@@ -1,4 +1,4 @@
-//! A unit of systemd, and the commands around it.
+//! A systemd unit and its commands.
 //! <https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html>
 
 use std::fmt::Write as _;
@@ -106,8 +106,8 @@ impl Service {
         ask(self.command().args([action, &self.unit_name()]))
     }
 
-    /// Has the manager read its units again. Where systemd does not run, as while an image is built, it reads them at its
-    /// start.
+    /// Makes systemd read its units again. If systemd does not run, for example in the build of an image, it reads them when
+    /// it starts.
     fn reload(&self) -> Result<(), CommandError> {
         ask(self.command().arg("daemon-reload")).map(|_| ())
     }
@@ -115,8 +115,11 @@ impl Service {
     fn done(&self, action: &[&str], done: &str) -> Result<Exit, CommandError> {
         let (is_done, said) = ask(self.command().args(action).arg(self.unit_name()))?;
         if !is_done {
-            let (user, sudo) =
-                if self.of_user { (" --user", "") } else { ("", "; without the rights, run it with sudo") };
+            let (user, sudo) = if self.of_user {
+                (" --user", "")
+            } else {
+                ("", "; if a right is missing, run the command with sudo")
+            };
             let help = format!("see `systemctl{user} status {}`{sudo}", self.unit_name());
             let action = action.join(" ");
             return Err(CommandError::new(Exit::Failed, format!("systemctl {action} failed: {said}"), help));
@@ -131,7 +134,7 @@ impl Service {
         env_file: Option<&Path>,
     ) -> Result<String, CommandError> {
         if install.delayed {
-            let help = "systemd orders units by what they need: add `After=` with `systemctl edit`";
+            let help = "leave it out; to start after other units, add `After=` with `systemctl edit`";
             return Err(CommandError::new(Exit::Usage, "--delayed is for Windows", help));
         }
         let program = program()?;
@@ -153,9 +156,9 @@ impl Service {
         }
         line("Restart=always");
         line(&format!("RestartSec={}", install.restart_delay.as_secs_f64()));
-        // A wrong command line or configuration is not mended by another try.
+        // Another start does not correct a wrong command line or configuration.
         line("RestartPreventExitStatus=2 3");
-        // The log levels, from the file that RUST_LOG_FILE names.
+        // Reads the log levels again, from the file that RUST_LOG_FILE names.
         line("ExecReload=/bin/kill -HUP $MAINPID");
         line("WatchdogSec=60");
         line(&format!("TimeoutStopSec={STOP_SECONDS}"));
@@ -169,7 +172,7 @@ impl Service {
     }
 }
 
-/// What the worker never needs: devices, other users' files, new rights, other kinds of sockets.
+/// Forbids what the worker never needs: devices, other users' files, new rights, other kinds of sockets.
 /// <https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html>
 const HARDENING_OF_ALL: &str = "\
 NoNewPrivileges=yes
@@ -181,7 +184,7 @@ SystemCallArchitectures=native
 UMask=0077
 ";
 
-/// What a user's own manager has no rights to arrange.
+/// The settings that only the system's manager has the right to apply.
 const HARDENING_OF_SYSTEM: &str = "\
 ProtectSystem=strict
 ProtectHome=read-only

@@ -1,4 +1,4 @@
-//! A service of Windows' service control manager.
+//! A service under the Windows service control manager.
 //! <https://learn.microsoft.com/en-us/windows/win32/services/service-control-manager>
 
 use std::ffi::{OsStr, OsString};
@@ -36,8 +36,8 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn of(name: String, of_user: bool) -> Result<Self, CommandError> {
         if of_user {
-            let help = "leave `--user-level` out; the service runs as an account of its own";
-            return Err(CommandError::new(Exit::Usage, "Windows has no services of a user", help));
+            let help = "leave `--user-level` out; the service runs as a virtual account of its own";
+            return Err(CommandError::new(Exit::Usage, "Windows has no user-level services", help));
         }
         Ok(Self { name })
     }
@@ -72,13 +72,13 @@ impl Service {
                 {
                     return report(&self.name, "is installed already");
                 }
-                let message = format!("there is a service {}, and it is not what this would make", self.name);
-                let help = "compare with `service install --print`; `service uninstall` removes it, `--instance` names \
-                            another";
+                let message = format!("the service {} exists, and differs from this definition", self.name);
+                let help = "compare it with `service install --print`; remove it with `service uninstall`, \
+                            or choose another name with `--instance`";
                 return Err(CommandError::new(Exit::Failed, message, help));
             }
             Err(error) if code(&error) == Some(DOES_NOT_EXIST) => {}
-            Err(error) => return Err(self.failed("looked for", &error)),
+            Err(error) => return Err(self.failed("found", &error)),
         }
         let manager = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
         let access = ServiceAccess::CHANGE_CONFIG | ServiceAccess::START | ServiceAccess::DELETE;
@@ -88,12 +88,12 @@ impl Service {
         let completed = service
             .set_description(format!("{} {}: works its queue", identity.name, identity.version))
             .and_then(|()| service.update_failure_actions(failure))
-            // Who ends by itself with an error is started again, too, not only who crashes.
+            // Windows starts the service again after an exit with an error too, not only after a crash.
             .and_then(|()| service.set_failure_actions_on_non_crash_failures(true))
             .and_then(|()| service.set_preshutdown_timeout(Duration::from_secs(STOP_SECONDS)))
             .and_then(|()| if install.delayed { service.set_delayed_auto_start(true) } else { Ok(()) });
         if let Err(error) = completed {
-            // Nothing is left half installed.
+            // Removes the incomplete service.
             let _ = service.delete();
             return Err(self.failed("installed", &error));
         }
@@ -133,7 +133,7 @@ impl Service {
 
     pub(super) fn status(&self) -> Result<Exit, CommandError> {
         let service = self.opened(ServiceAccess::QUERY_STATUS)?;
-        let status = service.query_status().map_err(|error| self.failed("asked", &error))?;
+        let status = service.query_status().map_err(|error| self.failed("queried", &error))?;
         data(&format!("{}  {:?}, last exit {:?}", self.name, status.current_state, status.exit_code))?;
         Ok(if status.current_state == ServiceState::Running { Exit::Done } else { Exit::Failed })
     }
@@ -148,8 +148,8 @@ impl Service {
             state => {
                 let message = format!("{} did not start: it is {state:?}", self.name);
                 let help = format!(
-                    "see its log in {}; what is wrong before there is a log is told by `service run --name {}` in a \
-                     console",
+                    "see its log in {}; if there is no log yet, `service run --name {}` in a console shows \
+                     the error",
                     log_folder(&self.name).display(),
                     self.name
                 );
@@ -158,7 +158,7 @@ impl Service {
         }
     }
 
-    /// Stops it, and waits for the end of its drain. Says whether it ran.
+    /// Stops the service and waits for the end of its drain. Returns whether it ran.
     fn end(&self, service: &windows_service::service::Service) -> Result<bool, CommandError> {
         match service.stop() {
             Err(error) if code(&error) == Some(NOT_ACTIVE) => return Ok(false),
@@ -175,7 +175,7 @@ impl Service {
         }
     }
 
-    /// The state after those that pass. The manager has no event for it that a program could await.
+    /// Waits until the service has left the `passing` states, and returns its state. Windows has no event for that.
     /// <https://learn.microsoft.com/en-us/windows/win32/services/stopping-a-service>
     fn settled(
         &self,
@@ -184,7 +184,7 @@ impl Service {
     ) -> Result<ServiceState, CommandError> {
         let until = Instant::now() + Duration::from_secs(STOP_SECONDS + 10);
         loop {
-            let status = service.query_status().map_err(|error| self.failed("asked", &error))?;
+            let status = service.query_status().map_err(|error| self.failed("queried", &error))?;
             if !passing.contains(&status.current_state) || Instant::now() > until {
                 return Ok(status.current_state);
             }
@@ -206,11 +206,11 @@ impl Service {
             Some(ACCESS_DENIED) => "run it in a terminal that was opened with \"Run as administrator\"",
             Some(DOES_NOT_EXIST) => "`service install` installs it",
             Some(INVALID_ACCOUNT) => {
-                "name an account without a password, such as a group-managed one; one with a password is set in \
-                 services.msc"
+                "name an account without a password, such as a group-managed one; set an account with a \
+                 password in services.msc"
             }
             Some(MARKED_FOR_DELETE) => {
-                "it is being removed: close services.msc and whatever else has it open, then try again"
+                "Windows still removes it: close services.msc and all programs that show it, then try again"
             }
             _ => "see the message",
         };
@@ -242,7 +242,7 @@ impl Service {
         };
         let account = match &install.user {
             Some(user) => safe("the user", user)?.to_owned(),
-            // An account of its own, without a password and without rights.
+            // A virtual account of its own, without a password and without rights.
             // <https://learn.microsoft.com/en-us/windows-server/identity/ad-ds/manage/understand-service-accounts>
             None => format!(r"NT SERVICE\{}", self.name),
         };
@@ -268,7 +268,7 @@ fn code(error: &Error) -> Option<i32> {
     }
 }
 
-/// The command line as the manager keeps it. No part of it holds a quote.
+/// The command line as the manager stores it. No part of it contains a quote.
 fn command_line(info: &ServiceInfo) -> String {
     let parts = std::iter::once(info.executable_path.as_os_str())
         .chain(info.launch_arguments.iter().map(OsString::as_os_str));
@@ -284,7 +284,7 @@ fn shown(info: &ServiceInfo, install: &Install) -> Result<Exit, CommandError> {
         if install.delayed { "AutoStart, delayed".to_owned() } else { format!("{:?}", info.start_type) };
     data(&format!(
         "name       {}\ncommand    {}\naccount    {}\nstart      {start}\n\
-         a failure  is followed by a start after {:?}; the count of failures begins again after {:?}\n\
+         a failure  leads to a new start after {:?}; {:?} without a failure resets the count of failures\n\
          shutdown   waits for {STOP_SECONDS} s",
         info.name.to_string_lossy(),
         command_line(info),
