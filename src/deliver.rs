@@ -37,6 +37,11 @@ pub(crate) async fn setup(
     Ok(Outbound { pool, http: Http::new()? })
 }
 
+/// The destination that a message names, if it is well-formed.
+pub(crate) fn destination(message: &Message) -> Option<String> {
+    serde_json::from_str::<DeliveryRequest>(&message.body).ok().map(|request| request.destination)
+}
+
 /// Delivers one message, and records what became of it.
 pub(crate) async fn deliver(
     State(outbound): State<Outbound>,
@@ -68,11 +73,14 @@ impl Outbound {
                       attempts = excluded.attempts, updated_at = now()";
         let reason = sent.outcome.as_ref().err().map(|failure| failure.reason.as_str());
         let http_status = sent.status.map(|status| i64::from(status.as_u16()));
-        let attempts = i64::from(message.receive_count);
+        let attempts = i64::from(message.attempt);
         self.pool
             .get()
             .await?
-            .execute(upsert, &[&message.id, &destination, &sent.word(), &http_status, &reason, &attempts])
+            .execute(
+                upsert,
+                &[&message.identity(), &destination, &sent.word(), &http_status, &reason, &attempts],
+            )
             .await?;
         Ok(())
     }

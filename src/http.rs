@@ -1,8 +1,8 @@
 //! The HTTP half of the job: one request to a destination, and what its answer means for the message.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use onward::{Failure, Message};
+use onward::{Failure, Message, causes};
 use reqwest::{Client, Response, StatusCode, header};
 
 /// Sends requests to destinations.
@@ -29,7 +29,7 @@ impl Http {
             .0
             .post(url)
             .timeout(timeout)
-            .header("Idempotency-Key", &message.id)
+            .header("Idempotency-Key", message.identity())
             .header(header::CONTENT_TYPE, "application/json")
             .body(body);
         if let Some(traceparent) = message.traceparent() {
@@ -39,7 +39,7 @@ impl Http {
             Ok(response) => Sent { status: Some(response.status()), outcome: judge(&response) },
             // The URL may hold a token, so it is not part of the reason.
             Err(error) => {
-                let reason = format!("no answer: {}", error.without_url());
+                let reason = format!("no answer: {}", causes(&error.without_url()));
                 Sent { status: None, outcome: Err(Failure::retry(reason)) }
             }
         }
@@ -70,9 +70,10 @@ fn judge(response: &Response) -> Result<(), Failure> {
     }
 }
 
-/// The delay that the destination asks for, in its form as seconds.
+/// The delay that the destination asks for, in seconds or as a date.
 /// <https://www.rfc-editor.org/rfc/rfc9110#field.retry-after>
 fn retry_after(response: &Response) -> Option<Duration> {
-    let value = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().map(Duration::from_secs).ok()
+    let value = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let until = |date: SystemTime| date.duration_since(SystemTime::now()).unwrap_or_default();
+    value.parse().map(Duration::from_secs).ok().or_else(|| httpdate::parse_http_date(value).ok().map(until))
 }

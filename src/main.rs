@@ -3,11 +3,19 @@
 mod deliver;
 mod http;
 
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 
+use onward::{App, BreakerByKey, LimitByKey};
+
+/// How many requests one destination gets at once, so that a slow one leaves handlers for the others.
+const AT_ONCE: NonZeroU32 = NonZeroU32::new(4).expect("is not 0");
+
 fn main() -> ExitCode {
-    onward::App::new(onward::scripts!(), deliver::setup)
+    App::new(onward::scripts!(), deliver::setup)
         .handler("deliveries", deliver::deliver)
+        .layer(LimitByKey::new(deliver::destination).at_once(AT_ONCE))
+        .layer(BreakerByKey::new(deliver::destination))
         .example(r#"{"destination": "echo", "body": {"hello": "world"}}"#)
         .run()
 }

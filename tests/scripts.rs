@@ -1,4 +1,4 @@
-//! What an app's own tests say of its scripts.
+//! The scripts of the app, in the app's own tests.
 
 #[test]
 fn the_scripts_are_sound() {

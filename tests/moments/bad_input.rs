@@ -1,10 +1,10 @@
-//! Whatever is wrong from outside ends in a message that names it, the remedy and the exit code.
+//! Every wrong input ends in a message with its cause and remedy, and in the right exit code.
 
 use std::net::TcpListener;
 
 use crate::support::{Database, Queue, Running, Said, app, arguments, development, production, project, run};
 
-/// Nothing that was configured as a secret is ever shown.
+/// The app never shows a configured secret.
 const SECRET: &str = "hush-hush";
 
 fn refused(said: Said, code: i32, why: &str) {
@@ -72,8 +72,8 @@ fn a_message_that_cannot_be_delivered_goes_to_the_dead_letters_and_stops_nothing
 }
 
 #[test]
-fn a_busy_port_gives_way_to_the_next_one() {
-    // Whoever has the port, this test or another one's app: it is taken.
+fn if_a_port_is_busy_the_next_one_is_used() {
+    // The port is in use: by this test, or by the app of another test.
     let _taken = TcpListener::bind("127.0.0.1:9324");
     let project = project();
     let mut app = Running::start(&mut development(project.path()));
@@ -107,7 +107,7 @@ fn a_wrong_environment_and_a_wrong_command_line() {
 }
 
 #[test]
-fn help_says_no_secret() {
+fn help_shows_no_secret() {
     let help = run(app().env("DATABASE_URL", format!("postgres://app:{SECRET}@localhost/x")).arg("--help"));
     assert_eq!(help.code, Some(0));
     assert!(!help.stdout.contains(SECRET), "{}", help.stdout);

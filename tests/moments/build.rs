@@ -55,7 +55,7 @@ impl Fixture {
         run(&mut cargo)
     }
 
-    /// What cargo says of the folder: its own progress, paths and prefixes left out.
+    /// The output of cargo about the folder, without its progress, paths and prefixes.
     fn findings(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let said = self.cargo(arguments);
         let lines = said.stderr.lines().filter_map(|line| {
@@ -139,7 +139,7 @@ fn an_unchanged_folder_does_not_run_the_build_script_again() {
 }
 
 #[test]
-fn an_edited_sealed_script_is_told_the_commit_to_restore() {
+fn the_error_for_an_edited_sealed_script_names_the_commit_to_restore() {
     let fixture = Fixture::with_rule("draft");
     let git = |arguments: &[&str]| {
         let mut git = Command::new("git");

@@ -1,5 +1,5 @@
-//! What a deployment is written down as: manifests that are well formed and agree with the app, and permissions that are
-//! neither too few nor too many.
+//! The files of a deployment: manifests are well formed and agree with the app, and the policies allow neither too little
+//! nor too much.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -19,7 +19,7 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What a deployment waits for after SIGTERM covers the grace, the open poll and the last deletes.
+/// Whether the wait after SIGTERM covers the grace, the open poll and the last deletes.
 fn outlasts_the_stop(seconds: u64) -> bool {
     Duration::from_secs(seconds) >= Options::default().grace + Duration::from_secs(30)
 }
@@ -116,7 +116,7 @@ impl Recorder {
                 let (ear, back) = (ear.clone(), [server.try_clone(), client.try_clone()]);
                 let [mut from, mut to] = back.map(|stream| stream.expect("is open"));
                 thread::spawn(move || {
-                    // A connection that ends is no fault.
+                    // The end of a connection is not an error.
                     let _ = std::io::copy(&mut from, &mut to);
                     let _ = to.shutdown(Shutdown::Write);
                 });
@@ -126,7 +126,7 @@ impl Recorder {
         Self { url: format!("http://{address}/{path}"), heard }
     }
 
-    /// Which queue was asked to do what: the actions of IAM, which has none for batches.
+    /// The calls for each queue, as actions of IAM, which has none for batches.
     fn actions(&self) -> BTreeSet<(String, String)> {
         let heard = self.heard.lock().expect("nobody panics");
         let text = String::from_utf8_lossy(&heard).into_owned();
@@ -152,7 +152,7 @@ fn listen(mut client: TcpStream, mut server: TcpStream, ear: &Mutex<Vec<u8>>) {
     }
 }
 
-/// What a policy allows.
+/// The actions that a policy allows.
 fn allowed(name: &str) -> BTreeSet<(String, String)> {
     let policy: Value = serde_json::from_str(&read(&format!("iam/{name}.json"))).expect("is JSON");
     assert_eq!(policy["Version"], "2012-10-17");
@@ -176,7 +176,7 @@ fn the_policies_allow_what_is_called_and_nothing_else() {
     };
     let sending = Recorder::before(&queue);
     app(&sending, &["migrate"]);
-    // Nobody listens there, so it is tried again.
+    // Nobody listens there, so the app tries the message again.
     database.query("INSERT INTO destinations (name, url) VALUES ('away', 'http://127.0.0.1:9/')");
     app(&sending, &["queue", "send", r#"{"destination": "away", "body": 1}"#]);
     app(&sending, &["queue", "send", r#"{"destination": "nowhere", "body": 1}"#]);

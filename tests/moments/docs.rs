@@ -1,4 +1,4 @@
-//! The book says what there is: every command, option, metric and rule, and its links lead somewhere.
+//! The book is complete: it has every command, option, metric and rule, and all of its links work.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ fn page(name: &str) -> String {
     read(&root().join("docs").join(name))
 }
 
-/// Compares a page with what the app says now; `UPDATE_DOCS=1` writes it.
+/// Compares a page with the app's present text; `UPDATE_DOCS=1` writes the page.
 fn is_current(name: &str, text: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(root().join("docs").join(name), text).expect("is writable");
@@ -54,7 +54,7 @@ fn describe(command: &mut Vec<String>, text: &mut String) {
     text.push_str(&format!("\n{heading} `{title}`\n\n```text\n{}\n```\n", help.trim()));
     let commands = help.split("\nCommands:\n").nth(1).unwrap_or_default();
     for line in commands.lines().take_while(|line| line.starts_with("  ")) {
-        // A long description goes on in a line that is indented further.
+        // A long description continues in a line with more indentation.
         if let Some(name) = line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')) {
             command.push(name.split(' ').next().unwrap_or_default().to_owned());
             describe(command, text);
@@ -63,7 +63,7 @@ fn describe(command: &mut Vec<String>, text: &mut String) {
     }
 }
 
-/// The public fields of a struct, by its source.
+/// The public fields of a struct, from its source.
 fn fields(source: &str, of: &str) -> Vec<String> {
     let text = read(&root().join(source));
     let body = text.split(&format!("pub struct {of} {{")).nth(1).expect("the struct is there");
@@ -139,7 +139,7 @@ fn anchors(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_works() {
     let mut checked = 0;
     for page in pages() {
         let text = read(&page);

@@ -1,4 +1,4 @@
-//! Who imports whom inside a crate: read from the paths that begin with `crate`, `super` and `self`.
+//! The imports between the files of a crate, from the paths that begin with `crate`, `super` and `self`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,7 +26,7 @@ fn relative(path: &Path, folder: &Path) -> String {
     path.strip_prefix(folder).expect("is inside").to_string_lossy().replace('\\', "/")
 }
 
-/// Every path of the code that begins inside the crate; of `a::{b, c::d}` each branch.
+/// Every path in the code that begins inside the crate; for `a::{b, c::d}` each branch.
 fn paths(text: &str) -> Vec<String> {
     let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let code = code.join("\n");
@@ -48,7 +48,7 @@ fn branches<'a>(text: &'a str, before: &str, found: &mut Vec<String>) -> &'a str
     let (head, rest) = text.split_at(end);
     let path = format!("{before}{head}");
     let Some(mut inside) = rest.strip_prefix('{') else {
-        // `super::*` stands in a module of tests, where it names the file itself.
+        // `super::*` is in a module of tests, where it names the file itself.
         if path != "super::" {
             found.push(path);
         }
@@ -95,7 +95,7 @@ fn file_of(path: &[String], texts: &BTreeMap<String, String>) -> Option<String> 
     })
 }
 
-/// Groups of files that import each other, whatever the number of files in between.
+/// Groups of files that import each other, directly or through other files.
 pub(crate) fn circles(imports: &Imports) -> BTreeSet<Vec<String>> {
     let reachable = |from: &String| {
         let mut seen = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Moment 2: a launch in development needs nothing set up.
+//! Moment 2: a launch in development needs no preparation.
 
 use crate::support::{Running, arguments, development, project, query, run};
 
@@ -42,7 +42,7 @@ fn a_script_that_was_added_while_the_app_was_stopped_is_applied_at_the_next_laun
     let mut again = Running::start(&mut development(project.path()));
     again.wait_for("schema    1, current");
     again.wait_for("serving");
-    // As when the terminal is closed.
+    // The signal of a closed terminal.
     again.signal("-HUP");
     assert_eq!(again.end().0.code(), Some(0));
     assert!(!data_file(project.path(), "postmaster.pid"), "the server has ended");
@@ -86,7 +86,7 @@ fn two_launches_share_the_server_and_the_first_to_end_does_not_stop_it() {
 }
 
 #[test]
-fn a_draft_that_changed_is_told_with_the_command_that_helps() {
+fn a_changed_draft_is_reported_with_the_command_that_helps() {
     let project = project();
     let migrated = run(&mut arguments(development(project.path()), ["migrate"]));
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);

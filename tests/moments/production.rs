@@ -111,9 +111,9 @@ fn serve_needs_no_right_to_change_the_schema() {
     database.query(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
-/// The floor has risen above this binary: a newer one has taken away what it uses.
+/// The floor has risen above this binary: a newer one has removed what it uses.
 #[test]
-fn a_worker_that_the_schema_has_left_behind_drains_and_exits_with_4() {
+fn a_worker_that_is_too_old_for_the_schema_drains_and_exits_with_4() {
     let (database, queue) = (Database::create(), Queue::create());
     assert_eq!(app(&database, &queue, &["migrate"]).code, Some(0));
     let mut serving = Running::start(&mut arguments(production(&database.url, &queue.url), ["serve"]));
@@ -122,7 +122,7 @@ fn a_worker_that_the_schema_has_left_behind_drains_and_exits_with_4() {
         "INSERT INTO schema_journal SELECT 2, 'Script_0002', applied_on, checksum, sha256, state, 2, duration_ms, \
          applied_by, host, app_version FROM schema_journal WHERE version = 1",
     );
-    serving.wait_for("the schema has moved on: draining");
+    serving.wait_for("the schema needs a newer binary: draining");
     let (status, output) = serving.end();
     assert_eq!(status.code(), Some(4), "{output}");
     assert!(output.contains("needs a binary that knows 0002"), "{output}");
@@ -143,7 +143,7 @@ fn serve_refuses_a_stale_schema_and_says_what_is_pending() {
 }
 
 #[test]
-fn serve_refuses_what_nobody_knows_and_what_contradicts() {
+fn serve_refuses_an_unversioned_and_a_diverged_schema() {
     let (database, queue) = (Database::create(), Queue::create());
     database.query("CREATE TABLE somebody_elses (id bigint)");
     for command in ["serve", "migrate"] {
@@ -182,9 +182,9 @@ fn an_older_binary_serves_until_the_floor_rises_above_it() {
 }
 
 #[test]
-fn a_migration_that_is_told_to_stop_leaves_nothing_on_the_server() {
+fn a_migration_that_is_stopped_leaves_nothing_on_the_server() {
     let (database, queue) = (Database::create(), Queue::create());
-    // Somebody else makes the table of the baseline and does not commit, so the migration waits for the outcome.
+    // Another session makes the table of the baseline and does not commit, so the migration waits for the outcome.
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let _other = runtime.block_on(async {
         let (client, connection) =
@@ -207,7 +207,7 @@ fn a_migration_that_is_told_to_stop_leaves_nothing_on_the_server() {
     }
 }
 
-/// An HTTP service that answers one request with 200 and passes on what it was sent.
+/// An HTTP service that answers one request with 200 and passes the request to the test.
 fn destination() -> (String, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let url = format!("http://{}/", listener.local_addr().expect("is bound"));

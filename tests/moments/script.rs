@@ -76,7 +76,7 @@ fn new_writes_the_next_script_and_seal_closes_it() {
 }
 
 #[test]
-fn new_refuses_what_would_make_it_worse() {
+fn new_refuses_wrong_numbers_and_titles() {
     let project = Project::sealed();
     project.write("Script-0002.sql", "SELECT 1;\n");
     let gap = project.script(&["new", "After the gap"]);
@@ -146,14 +146,14 @@ fn parse(said: &Said) -> Value {
 }
 
 #[test]
-fn base_finds_what_was_sealed_anew_since_a_revision() {
+fn base_finds_what_was_sealed_again_since_a_revision() {
     let project = Project::sealed();
     project.write("Script-0001.sql", "ALTER TABLE orders ADD COLUMN currency text;\n");
     project.script(&["seal"]);
     project.commit();
     assert_eq!(project.script(&["check", "--base", "HEAD"]).code, Some(0));
 
-    // The whole seal is written anew over an edited script: without a base nothing could tell.
+    // The whole lock is written again for an edited script, so only a base can show the change.
     project.write("Script-0001.sql", "ALTER TABLE orders ADD COLUMN currency varchar(3);\n");
     fs::remove_file(project.0.path().join("sql/scripts.lock")).expect("is there");
     let refused = project.script(&["seal"]);

@@ -1,4 +1,4 @@
-//! The app under a service manager: its unit, and what it tells.
+//! The app under a service manager: its unit, and the messages that it sends.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -12,7 +12,7 @@ fn printed(given: &[&str]) -> String {
 }
 
 #[test]
-fn the_unit_says_what_was_asked_for() {
+fn the_unit_has_the_requested_settings() {
     let unit = printed(&["--user", "worker", "--restart-delay", "5s", "--instance", "blue"]);
     for line in [
         "Type=notify",
@@ -39,7 +39,7 @@ fn the_unit_says_what_was_asked_for() {
 fn what_cannot_be_a_service_is_refused() {
     for (given, code, reason) in [
         (&["--env-file", "/nowhere"][..], 3, "/nowhere cannot be read"),
-        (&["--user", "x\nExecStart=/bin/sh"], 2, "cannot stand in a service's definition"),
+        (&["--user", "x\nExecStart=/bin/sh"], 2, "cannot be a part of a service's definition"),
         (&["--name", "../../etc/x"], 2, "cannot be called"),
         (&["--instance", "a b"], 2, "cannot be called"),
         (&["--name", ""], 2, "cannot be called"),
@@ -89,13 +89,13 @@ fn a_file_adds_to_the_environment() {
 }
 
 #[test]
-fn the_manager_is_told_ready_alive_and_stopping() {
+fn the_manager_gets_ready_alive_and_stopping() {
     let (database, queue, folder) = (Database::create(), Queue::create(), project());
     let migrated = run(&mut arguments(production(&database.url, &queue.url), ["migrate"]));
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).expect("is writable");
-    // A manager reads whatever comes; a socket that nobody reads would hold up who writes to it.
+    // A manager reads every message; a socket that nobody reads would block the sender.
     let (sender, messages) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let mut buffer = [0; 1024];
@@ -105,7 +105,7 @@ fn the_manager_is_told_ready_alive_and_stopping() {
             }
         }
     });
-    let told = |what: &str| loop {
+    let wait_for = |what: &str| loop {
         let text = messages.recv_timeout(Duration::from_secs(60));
         let text = text.unwrap_or_else(|error| panic!("no {what}: {error}"));
         if text.lines().any(|line| line.starts_with(what)) {
@@ -115,15 +115,15 @@ fn the_manager_is_told_ready_alive_and_stopping() {
     let mut command = arguments(production(&database.url, &queue.url), ["serve"]);
     command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "300000").env("HTTP_ADDR", "127.0.0.1:0");
     let serving = Running::start(&mut command);
-    told("READY=1");
-    told("WATCHDOG=1");
+    wait_for("READY=1");
+    wait_for("WATCHDOG=1");
     serving.signal("-TERM");
-    assert!(told("STOPPING=1").contains("EXTEND_TIMEOUT_USEC="));
+    assert!(wait_for("STOPPING=1").contains("EXTEND_TIMEOUT_USEC="));
     assert_eq!(serving.end().0.code(), Some(0));
 }
 
 #[test]
-fn a_hang_up_reads_the_log_levels_again() {
+fn sighup_reads_the_log_levels_again() {
     let (database, queue) = (Database::create(), Queue::create());
     let migrated = run(&mut arguments(production(&database.url, &queue.url), ["migrate"]));
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);

@@ -1,4 +1,4 @@
-//! Processes, databases and queues for the tests; whatever a test starts ends with it.
+//! Processes, databases and queues for the tests; everything that a test starts ends with it.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
@@ -25,7 +25,7 @@ pub(crate) fn app() -> Command {
     command
 }
 
-/// What a finished command said.
+/// The output and exit code of a finished command.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub code: Option<i32>,
@@ -48,7 +48,7 @@ pub(crate) fn send(signal: &str, pid: &str) {
     assert!(sent.expect("kill runs").success());
 }
 
-/// A command that runs on; it is killed with the test.
+/// A command that keeps running; the end of the test kills it.
 pub(crate) struct Running {
     pub child: Child,
     lines: Receiver<String>,
@@ -90,7 +90,7 @@ impl Running {
         send(name, &self.child.id().to_string());
     }
 
-    /// Waits for the end and returns everything that was said.
+    /// Waits for the end and returns the whole output.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -111,7 +111,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // After `end` there is nothing left to kill, which is what is wanted.
+        // After `end` there is no process left to kill, and the error does not matter.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! What ARCHITECTURE.md says always holds, as far as a machine can see it.
+//! The invariants of ARCHITECTURE.md, as far as a machine can check them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What a worker shows while it works, and what a person does with its queue.
+//! The output of a worker while it works, and the commands for its queue.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -132,7 +132,7 @@ fn dead_letters_say_why_and_are_brought_back() {
         serving.wait_for("message rejected");
     }
     serving.signal("-TERM");
-    assert_eq!(serving.end().0.code(), Some(0), "every delete was told");
+    assert_eq!(serving.end().0.code(), Some(0), "every delete was sent");
 
     let stats = world.json(&["queue", "stats", "--json"]);
     assert_eq!(stats["queues"][0]["waiting"], 0, "{stats}");

@@ -13,7 +13,7 @@ use crate::world::{Kind, World};
 /// Every case for one kind of server.
 pub(crate) fn all(kind: Kind) -> Vec<Trial> {
     vec![
-        trial(kind, "everything_is_done_once_and_by_tens", false, everything_is_done_once_and_by_tens),
+        trial(kind, "everything_is_done_once_and_in_batches", false, everything_is_done_once_and_in_batches),
         trial(kind, "nothing_is_lost_to_faults", false, nothing_is_lost_to_faults),
         trial(
             kind,
@@ -36,13 +36,13 @@ fn trial<F: Future<Output = ()> + 'static>(
         let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
         runtime.block_on(async {
             let case = case(World::create(kind, is_fifo).await);
-            tokio::time::timeout(Duration::from_secs(120), case).await.expect("does not take for ever");
+            tokio::time::timeout(Duration::from_secs(120), case).await.expect("ends in time");
         });
         Ok(())
     })
 }
 
-/// What handlers have seen, and when all of it was there.
+/// The bodies that handlers have seen, and a notification for each.
 #[derive(Clone, Default)]
 struct Seen(Arc<(Mutex<HashMap<String, u32>>, Notify)>);
 
@@ -76,7 +76,7 @@ fn options(concurrency: usize) -> Options {
     }
 }
 
-async fn everything_is_done_once_and_by_tens(world: World) {
+async fn everything_is_done_once_and_in_batches(world: World) {
     for (handlers, most_calls) in [(1, 0.25), (8, 0.25), (64, 0.25)] {
         world.send(&bodies(1_000), None).await;
         let seen = Seen::default();
@@ -107,14 +107,14 @@ async fn nothing_is_lost_to_faults(world: World) {
     let handler = move |message: Message| {
         let log = log.clone();
         async move {
-            if message.receive_count == 1 && message.body.ends_with('3') {
+            if message.attempt == 1 && message.body.ends_with('3') {
                 return Err(Failure::retry_after(Duration::from_secs(1), "once"));
             }
             log.add(message.body);
             Ok(())
         }
     };
-    // The first poll is the configuration's test, and ends the worker if it fails; a service manager starts it again.
+    // The first poll tests the configuration, and ends the worker if it fails; a service manager starts the worker again.
     let mut total = Ledger::default();
     while seen.bodies().len() < 500 {
         match run(sqs.clone(), handler.clone(), options(16), seen.until(500)).await {
@@ -124,7 +124,7 @@ async fn nothing_is_lost_to_faults(world: World) {
     }
     assert!(proxy.faults() > 5, "{} faults", proxy.faults());
     assert_eq!(seen.bodies().len(), 500, "{total:?}");
-    // What was done and could not be deleted in time is still there; a worker without faults takes it.
+    // Messages that were done but could not be deleted in time are still there; a worker without faults takes them.
     let sqs = Sqs::new(world.client.clone(), &world.url);
     let (client, url) = (&world, ());
     let empty = async {
@@ -172,7 +172,7 @@ async fn groups_stay_in_order_under_failures(world: World) {
         let (log, count) = (log.clone(), count.clone());
         async move {
             let group = message.group_id.clone().unwrap_or_default();
-            if message.receive_count == 1 && message.body.ends_with('7') {
+            if message.attempt == 1 && message.body.ends_with('7') {
                 return Err(Failure::retry_after(Duration::ZERO, "once"));
             }
             log.lock().expect("nobody panics").entry(group.clone()).or_default().push(message.body.clone());

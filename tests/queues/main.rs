@@ -1,5 +1,5 @@
-//! The worker on real servers: the embedded one, and LocalStack where `LOCALSTACK_VENV` names a virtual environment that
-//! holds it (the test starts and ends it). `REQUIRE_ENGINES=localstack` makes its absence a failure.
+//! The worker on real servers: the embedded one, and LocalStack if `LOCALSTACK_VENV` names a virtual environment with it
+//! (the test starts and ends it). `REQUIRE_ENGINES=localstack` makes its absence a failure.
 
 mod cases;
 mod proxy;

@@ -1,6 +1,6 @@
-//! Faults between worker and queue, by a seed: connections that are cut before and after the server has answered,
-//! delayed, left hanging; answers of 500, 503 and of a clock that is wrong; batches of which a part is refused, receipts
-//! that have ended, and messages that come twice.
+//! Faults between worker and queue, from a seed. Connections are closed before or after the server has answered, delayed,
+//! or left open. Answers are 500, 503, or the error of a wrong clock. Batches are refused in part, receipts have expired,
+//! and messages come twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// Of a hundred requests, `percent` go wrong.
+    /// Starts a proxy in which `percent` of a hundred requests fail.
     pub(crate) async fn start(upstream: &str, percent: u64, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let endpoint = format!("http://{}", listener.local_addr().expect("is bound"));
@@ -34,7 +34,7 @@ impl Proxy {
             let mut random = fastrand::Rng::with_seed(seed);
             while let Ok((stream, _)) = listener.accept().await {
                 let (upstream, counted, random) = (upstream.clone(), counted.clone(), random.fork());
-                // A connection that ends is what the proxy is for.
+                // The end of a connection is one of the proxy's faults.
                 tokio::spawn(
                     async move { drop(forward(stream, &upstream, percent, random, &counted).await) },
                 );
@@ -67,9 +67,9 @@ async fn forward(
         }
         faults.fetch_add(1, Ordering::Relaxed);
         match random.u8(..9) {
-            // The server never hears of it.
+            // The request never reaches the server.
             0 => return Ok(()),
-            // The server has done it, and nobody is told.
+            // The server has done it, but the answer is lost.
             1 => {
                 server.write_all(&request).await?;
                 read_message(&mut server).await?;
@@ -77,7 +77,7 @@ async fn forward(
             }
             2 => client.write_all(&error(503, "ThrottlingException")).await?,
             3 => client.write_all(&error(500, "InternalError")).await?,
-            // Late, but in time.
+            // The answer is late, but in time.
             4 => {
                 tokio::time::sleep(Duration::from_millis(300)).await;
                 server.write_all(&request).await?;
@@ -89,7 +89,7 @@ async fn forward(
                 let Some(answer) = partly(&request, &mut server, &mut random).await? else { return Ok(()) };
                 client.write_all(&answer).await?;
             }
-            // Half open: nothing comes until the client gives up.
+            // The connection stays open without an answer, until the client gives up.
             _ => {
                 server.write_all(&request).await?;
                 read_message(&mut server).await?;
@@ -101,7 +101,7 @@ async fn forward(
     }
 }
 
-/// A batch of which the first entry is refused, and a receive whose first message comes twice; all else as it is.
+/// Refuses the first entry of a batch, and sends the first message of a receive twice. Does not change other answers.
 async fn partly(
     request: &[u8],
     server: &mut TcpStream,
@@ -136,7 +136,7 @@ fn parsed(message: &[u8]) -> (String, Value) {
     (head, serde_json::from_slice(message.get(end + 4..).unwrap_or_default()).unwrap_or_default())
 }
 
-/// The same head, but for the length of the new body.
+/// The same head, with the length of the new body.
 fn with_body(head: &str, body: &Value) -> Vec<u8> {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let is_kept = |line: &&str| {
@@ -156,7 +156,7 @@ fn error(status: u16, code: &str) -> Vec<u8> {
     [head.into_bytes(), body.into_bytes()].concat()
 }
 
-/// One HTTP message with its body, by its content length or in chunks; none at the end of the connection.
+/// One HTTP message with its body, by its content length or in chunks; `None` at the end of the connection.
 async fn read_message(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 16 * 1024];

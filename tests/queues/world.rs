@@ -28,10 +28,10 @@ impl Kind {
     }
 }
 
-/// Where LocalStack answers, once it is started.
+/// The address of LocalStack, after its start.
 static ENDPOINT: OnceLock<String> = OnceLock::new();
 
-/// LocalStack with SQS alone; it ends with the test.
+/// LocalStack with only SQS; it ends with the test.
 pub(crate) struct LocalStack(Child);
 
 impl LocalStack {
@@ -53,9 +53,9 @@ impl LocalStack {
             .stderr(Stdio::null());
         let child = command.spawn().expect("LOCALSTACK_VENV holds a python");
         let server = Self(child);
-        let begun = Instant::now();
+        let started = Instant::now();
         while std::net::TcpStream::connect(&address).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "LocalStack does not answer");
+            assert!(started.elapsed() < Duration::from_secs(60), "LocalStack does not answer");
             std::thread::yield_now();
         }
         let endpoint = format!("http://{address}");
@@ -64,7 +64,7 @@ impl LocalStack {
         let client = client(&endpoint);
         runtime.block_on(async {
             while client.list_queues().send().await.is_err() {
-                assert!(begun.elapsed() < Duration::from_secs(60), "LocalStack has no SQS");
+                assert!(started.elapsed() < Duration::from_secs(60), "LocalStack has no SQS");
             }
         });
         ENDPOINT.set(endpoint).expect("is started once");
@@ -74,7 +74,7 @@ impl LocalStack {
 
 impl Drop for LocalStack {
     fn drop(&mut self) {
-        // A server that has ended by itself has failed the tests already.
+        // A server that has ended by itself has already failed the tests.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -148,7 +148,7 @@ fn client(endpoint: &str) -> Client {
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .http_client(Builder::new().build_http())
         .timeout_config(timeouts)
-        // The worker's own faults are under test, not the SDK's.
+        // The test is about the worker's own retries, not those of the SDK.
         .retry_config(RetryConfig::disabled())
         .endpoint_url(endpoint)
         .build();

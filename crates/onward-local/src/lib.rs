@@ -3,12 +3,11 @@
 
 mod echo;
 mod error;
-mod faithful;
 mod loopback;
 mod postgres;
-mod queue;
+mod sqs;
 
 pub use echo::Echo;
 pub use error::Error;
 pub use postgres::{PrivatePostgres, find_binaries};
-pub use queue::{LocalQueue, QUEUE_PORT};
+pub use sqs::{LocalQueue, QUEUE_PORT};

@@ -428,10 +428,11 @@ fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// 128 bits of the standard library's hash keys, which come from the system's random source.
+/// 128 bits from the system's random source, in hexadecimal.
 fn random_password() -> io::Result<String> {
-    use std::hash::{BuildHasher as _, RandomState};
-    Ok(format!("{:016x}{:016x}", RandomState::new().hash_one(1), RandomState::new().hash_one(2)))
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn write_private(path: &Path, content: &str) -> Result<(), Error> {

@@ -1,5 +1,4 @@
-//! The embedded server through the AWS SDK: where it does what Amazon SQS documents, and where it deviates. Each
-//! known deviation is a test too, so that a better server makes that test fail.
+//! The embedded server through the AWS SDK: it does what Amazon SQS documents.
 
 use std::time::{Duration, Instant};
 
@@ -22,14 +21,19 @@ struct Queue {
 async fn queue(name: &str) -> Queue {
     let server = LocalQueue::start(0).await.expect("a port is free");
     let url = server.create(name).await.expect("the name is allowed");
+    let client = client(server.endpoint());
+    Queue { _server: server, client, url }
+}
+
+fn client(endpoint: &str) -> Client {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("x", "x", None, None, "test"))
         .http_client(Builder::new().build_http())
-        .endpoint_url(server.endpoint())
+        .endpoint_url(endpoint)
         .build();
-    Queue { _server: server, client: Client::from_conf(config), url }
+    Client::from_conf(config)
 }
 
 impl Queue {
@@ -220,15 +224,21 @@ fn bodies(messages: &[Message]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_message_group_is_in_order_and_waits_for_its_first_message() {
+async fn a_receive_may_bring_a_whole_group_which_is_closed_until_all_of_it_is_deleted() {
     let queue = fifo().await;
     let first = queue.receive(0, 600).await;
-    let held = queue.receive(0, 600).await;
-    assert!(!bodies(&held).contains(&"a2"), "a1 is not deleted yet: {held:?}");
-    let a1 = first.iter().find(|message| message.body() == Some("a1")).expect("is the first of its group");
-    let delete = queue.client.delete_message().queue_url(&queue.url).receipt_handle(receipt(a1));
-    delete.send().await.expect("is deleted");
-    assert!(bodies(&queue.receive(5, 600).await).contains(&"a2"));
+    assert_eq!(bodies(&first), ["a1", "a2", "b1"], "as many of a group as possible, in order");
+    let send = queue.client.send_message().queue_url(&queue.url).message_body("a3");
+    send.message_group_id("a").message_deduplication_id("a3").send().await.expect("is sent");
+    for message in &first {
+        assert!(queue.receive(0, 600).await.is_empty(), "the group is closed");
+        let delete = queue.client.delete_message().queue_url(&queue.url).receipt_handle(receipt(message));
+        delete.send().await.expect("is deleted");
+        if message.body() == Some("a2") {
+            break;
+        }
+    }
+    assert_eq!(bodies(&queue.receive(5, 600).await), ["a3"]);
 }
 
 #[tokio::test]
@@ -247,26 +257,101 @@ async fn a_second_message_with_the_same_deduplication_id_is_dropped() {
     assert!(!seen.contains(&"again".to_owned()), "{seen:?}");
 }
 
-/// Amazon SQS: "you may receive as many messages with the same group as possible".
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html>
 #[tokio::test]
-async fn known_deviation_a_receive_returns_one_message_of_a_group() {
-    let queue = fifo().await;
-    let first = queue.receive(0, 600).await;
-    assert_eq!(bodies(&first).iter().filter(|body| body.starts_with('a')).count(), 1, "{first:?}");
+async fn a_handle_that_is_not_the_latest_deletes_nothing_and_nobody_is_told() {
+    let queue = queue("orders").await;
+    queue.send("a").await;
+    let first = queue.receive_one(0, 1).await;
+    let again = queue.receive_one(5, 600).await;
+    let delete = |message: &Message| {
+        queue.client.delete_message().queue_url(&queue.url).receipt_handle(receipt(message)).send()
+    };
+    delete(&first).await.expect("is answered");
+    let left = queue.attribute(&queue.url, Attribute::ApproximateNumberOfMessagesNotVisible).await;
+    assert_eq!(left.as_deref(), Some("1"));
+    delete(&again).await.expect("is answered");
+    let left = queue.attribute(&queue.url, Attribute::ApproximateNumberOfMessagesNotVisible).await;
+    assert_eq!(left.as_deref(), Some("0"));
 }
 
-/// Amazon SQS takes 1 MiB.
 #[tokio::test]
-async fn known_deviation_bodies_are_limited_to_256_kib() {
+async fn twelve_hours_after_its_receive_no_message_stays_hidden() {
     let queue = queue("orders").await;
-    queue.send(&"x".repeat(256 * 1024)).await;
-    let send = queue.client.send_message().queue_url(&queue.url).message_body("x".repeat(256 * 1024 + 1));
-    send.send().await.expect_err("is too long for this server");
+    queue.send("a").await;
+    let message = queue.receive_one(0, 2).await;
+    let change = |seconds| {
+        let change = queue.client.change_message_visibility().queue_url(&queue.url);
+        change.receipt_handle(receipt(&message)).visibility_timeout(seconds).send()
+    };
+    let error = change(43_200).await.expect_err("is beyond the limit");
+    assert_eq!(code(&error), "InvalidParameterValue", "{error:?}");
+    change(43_190).await.expect("is within the limit");
 }
 
 #[tokio::test]
-async fn known_deviation_there_are_no_message_move_tasks() {
+async fn what_sqs_does_not_take_is_refused() {
     let queue = queue("orders").await;
-    let arn = queue.attribute(&queue.url, Attribute::QueueArn).await.expect("has one");
-    queue.client.start_message_move_task().source_arn(arn).send().await.expect_err("is not served");
+    let send = |body: &str| queue.client.send_message().queue_url(&queue.url).message_body(body);
+    for (request, expected) in [
+        (send("a\u{0}b"), "InvalidMessageContents"),
+        (send("a\u{FFFE}b"), "InvalidMessageContents"),
+        (send(""), "MissingParameter"),
+        (send(&"x".repeat(1_048_577)), "InvalidParameterValue"),
+        (send("x").message_deduplication_id("only for FIFO"), "InvalidParameterValue"),
+        (send("x").message_group_id("with a space"), "InvalidParameterValue"),
+    ] {
+        assert_eq!(code(&request.send().await.expect_err("is refused")), expected);
+    }
+    send("x").message_group_id("fair").send().await.expect("a standard queue may be fair");
+    send(&"x".repeat(1_048_576)).send().await.expect("is 1 MiB");
+    let entries = (0..6).map(|index| {
+        let entry = SendMessageBatchRequestEntry::builder().id(index.to_string());
+        entry.message_body("x".repeat(200_000)).build().expect("is whole")
+    });
+    let batch = queue.client.send_message_batch().queue_url(&queue.url).set_entries(Some(entries.collect()));
+    let code = code(&batch.send().await.expect_err("is too long"));
+    assert!(code.ends_with("BatchRequestTooLong"), "{code}");
+}
+
+#[tokio::test]
+async fn a_move_task_brings_dead_letters_back() {
+    let queue = queue("orders").await;
+    let dead = queue.url.replace("orders", "orders-dead");
+    for body in ["a", "b"] {
+        queue.send(body).await;
+    }
+    for _ in 0..6 {
+        for message in queue.receive(0, 600).await {
+            let change = queue.client.change_message_visibility().queue_url(&queue.url).visibility_timeout(0);
+            change.receipt_handle(receipt(&message)).send().await.expect("is changed");
+        }
+    }
+    let visible = Attribute::ApproximateNumberOfMessages;
+    assert_eq!(queue.attribute(&dead, visible.clone()).await.as_deref(), Some("2"));
+    let arn = queue.attribute(&dead, Attribute::QueueArn).await.expect("has one");
+    queue.client.start_message_move_task().source_arn(&arn).send().await.expect("starts");
+    let back = queue.receive_one(5, 600).await;
+    assert!(["a", "b"].contains(&back.body().unwrap_or_default()));
+    let own = queue.attribute(&queue.url, Attribute::QueueArn).await.expect("has one");
+    let wrong = queue.client.start_message_move_task().source_arn(own).send().await;
+    assert_eq!(code(&wrong.expect_err("is not a dead-letter queue")), "InvalidParameterValue");
+}
+
+#[tokio::test]
+async fn messages_and_dead_letters_outlive_the_server() {
+    let folder = tempfile::tempdir().expect("is made");
+    let start = || LocalQueue::start_in(0, folder.path());
+    let server = start().await.expect("starts");
+    server.create("orders").await.expect("is allowed");
+    let url = server.create("orders").await.expect("is there");
+    let client = client(server.endpoint());
+    client.send_message().queue_url(&url).message_body("kept").send().await.expect("is sent");
+    drop(server);
+
+    let server = start().await.expect("starts again");
+    let client = self::client(server.endpoint());
+    let url = server.create("orders").await.expect("is there");
+    let received = client.receive_message().queue_url(&url).send().await.expect("is received");
+    assert_eq!(bodies(received.messages()), ["kept"]);
 }

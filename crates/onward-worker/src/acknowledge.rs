@@ -6,10 +6,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::backoff::Backoff;
-use crate::error::QueueError;
+use crate::error::{QueueError, QueueErrorKind};
 use crate::ledger::count;
+use crate::message::Receipt;
 use crate::outcome::{Lanes, Outcome};
-use crate::queue::{BATCH, Queue, Receipt, Refused};
+use crate::queue::{BATCH, Queue, Refused};
 use crate::shared::Core;
 
 /// How long a batch waits to be filled: long enough for ten entries under load, too short to be noticed.
@@ -43,10 +44,17 @@ async fn lane<Q: Queue>(core: Arc<Core<Q>>, mut outcomes: UnboundedReceiver<Outc
     sending.join_all().await;
 }
 
-/// Makes the call until each entry is done, refused for good, or held by another worker.
-async fn send<Q: Queue>(core: &Core<Q>, mut batch: Vec<Outcome>) {
+/// After so many calls that failed the worker gives an outcome up: the message comes back by itself.
+const MAX_CALLS: u32 = 20;
+
+/// Makes the call until each entry is done, refused for good, given up, or held by another worker.
+async fn send<Q: Queue>(core: &Core<Q>, batch: Vec<Outcome>) {
+    for outcome in batch.iter().filter(|outcome| matches!(outcome, Outcome::Return { .. })) {
+        outcome.lease().let_expire();
+    }
+    let mut parts = vec![batch];
     let mut failures = 0;
-    loop {
+    while let Some(mut batch) = parts.pop() {
         batch.retain(|outcome| {
             let is_held = outcome.lease().is_held();
             if !is_held {
@@ -55,20 +63,33 @@ async fn send<Q: Queue>(core: &Core<Q>, mut batch: Vec<Outcome>) {
             is_held
         });
         if batch.is_empty() {
-            return;
+            continue;
         }
-        batch = match call(core, &batch).await {
-            Ok(refused) => still_open(core, batch, &refused),
+        match call(core, &batch).await {
+            Ok(refused) => {
+                let open = still_open(core, batch, &refused);
+                if open.is_empty() {
+                    continue;
+                }
+                parts.push(open);
+            }
             Err(error) => {
                 count(&core.monitor.counters().failed_calls, 1);
                 tracing::warn!(%error, messages = batch.len(), "acknowledging failed; the call is made again");
-                batch
+                // One entry that the queue cannot read must not hold up its neighbours.
+                if error.kind == QueueErrorKind::Service && batch.len() > 1 {
+                    parts.push(batch.split_off(batch.len() / 2));
+                }
+                parts.push(batch);
             }
-        };
-        if !batch.is_empty() {
-            failures += 1;
-            tokio::time::sleep(Backoff::CALLS.delay(failures)).await;
         }
+        failures += 1;
+        if failures >= MAX_CALLS {
+            for outcome in parts.drain(..).flatten() {
+                give_up(core, &outcome, "the queue does not accept it");
+            }
+        }
+        tokio::time::sleep(Backoff::CALLS.delay(failures)).await;
     }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -6,9 +6,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::options::Options;
 
-/// Stops the polls when every message fails, because what handlers call is down: each receive of a message that cannot be
-/// handled brings it nearer to the dead-letter queue. After a pause the worker tries one message at a time. The first that
-/// succeeds closes the breaker again, each that fails doubles the pause.
+/// Stops the polls when every message fails and no more can wait here: each receive of a message that cannot be handled
+/// brings it nearer to the dead-letter queue. After a pause the worker tries one message at a time. The first that succeeds
+/// closes the breaker again, each that fails doubles the pause.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     after: u32,
@@ -28,24 +28,45 @@ enum State {
     Probing { pause: Duration, is_out: bool },
 }
 
+/// How a handler has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended {
+    pub is_done: bool,
+    /// Whether it is the message that the breaker waits for.
+    pub is_probe: bool,
+    /// Whether no more messages can wait here.
+    pub is_full: bool,
+}
+
 /// What may be received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Admission {
     /// As much as there is room for.
     All,
     /// One message, to see whether it works again.
-    Probe,
+    Probe(Probe),
+}
+
+/// The message that the breaker waits for. A probe that ends without a success or a failure lets the next one go: it found no
+/// message, or one that is done already.
+#[derive(Debug)]
+pub(crate) struct Probe(Arc<Breaker>);
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.0.probe_came_back();
+    }
 }
 
 impl Breaker {
-    pub(crate) fn new(options: &Options) -> Self {
-        Self {
+    pub(crate) fn new(options: &Options) -> Arc<Self> {
+        Arc::new(Self {
             after: options.breaker_after,
             first: options.breaker_pause,
             longest: options.breaker_longest.max(options.breaker_pause),
             state: Mutex::new(State::Closed { failures: 0 }),
             changed: Notify::new(),
-        }
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -53,7 +74,7 @@ impl Breaker {
     }
 
     /// Waits until something may be received.
-    pub(crate) async fn admit(&self) -> Admission {
+    pub(crate) async fn admit(self: &Arc<Self>) -> Admission {
         loop {
             let changed = self.changed.notified();
             let current = *self.state();
@@ -61,7 +82,7 @@ impl Breaker {
                 State::Closed { .. } => return Admission::All,
                 State::Probing { is_out: false, pause } => {
                     *self.state() = State::Probing { pause, is_out: true };
-                    return Admission::Probe;
+                    return Admission::Probe(Probe(self.clone()));
                 }
                 State::Probing { .. } => changed.await,
                 State::Open { until, pause } => {
@@ -74,8 +95,12 @@ impl Breaker {
         }
     }
 
-    /// A probe found no message, or the poll failed: the next one may try.
-    pub(crate) fn probe_came_back(&self) {
+    /// Whether the last handler that has ended has failed.
+    pub(crate) fn is_sick(&self) -> bool {
+        !matches!(*self.state(), State::Closed { failures: 0 })
+    }
+
+    fn probe_came_back(&self) {
         let mut state = self.state();
         if let State::Probing { is_out, .. } = &mut *state {
             *is_out = false;
@@ -84,8 +109,10 @@ impl Breaker {
         self.changed.notify_waiters();
     }
 
-    /// A handler has ended; returns for how long the polls stop now, if they do.
-    pub(crate) fn record(&self, is_done: bool, wished: Option<Duration>) -> Option<Duration> {
+    /// A handler has ended. Returns for how long the polls stop now, if they do; they stop only where no more messages can wait
+    /// here.
+    pub(crate) fn record(&self, ended: Ended) -> Option<Duration> {
+        let Ended { is_done, is_probe, is_full } = ended;
         let mut state = self.state();
         let paused = match (*state, is_done) {
             (State::Closed { .. }, true) => {
@@ -97,17 +124,20 @@ impl Breaker {
                 *state = State::Closed { failures: 0 };
                 None
             }
-            (State::Closed { failures }, false) if self.after == 0 || failures + 1 < self.after => {
+            (State::Closed { failures }, false)
+                if self.after == 0 || !is_full || failures + 1 < self.after =>
+            {
                 *state = State::Closed { failures: failures.saturating_add(1) };
                 return None;
             }
             (State::Closed { .. }, false) => Some(self.first),
-            // A message that was under way when the polls stopped tells nothing new.
+            // A message that was here when the polls stopped tells nothing new.
             (State::Open { .. }, false) => return None,
+            (State::Probing { .. }, false) if !is_probe => return None,
             (State::Probing { pause, .. }, false) => Some((pause * 2).min(self.longest)),
         };
         let paused = paused.map(|pause| {
-            let wait = pause.max(wished.unwrap_or_default()).min(self.longest);
+            let wait = pause.min(self.longest);
             *state = State::Open { until: Instant::now() + wait, pause };
             wait
         });

@@ -1,9 +1,9 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::queue::BATCH;
 
@@ -25,6 +25,57 @@ pub(crate) struct Capacity {
     began: Instant,
     /// When a handler last began or ended, in milliseconds after `began`.
     moved_ms: AtomicU64,
+    start: SlowStart,
+}
+
+/// How many messages may be here at once after the start and after a suspicious message: one at first, doubled by each
+/// success, and by each second in which a handler runs and the process survives. A message that kills the process drags few
+/// neighbours along.
+#[derive(Debug)]
+struct SlowStart {
+    /// From this many on there is no limit any more.
+    enough: usize,
+    limit: AtomicUsize,
+    grows: Mutex<Instant>,
+}
+
+const GROWTH_INTERVAL: Duration = Duration::from_secs(1);
+
+impl SlowStart {
+    fn new(enough: usize) -> Self {
+        Self { enough, limit: AtomicUsize::new(1), grows: Mutex::new(Instant::now() + GROWTH_INTERVAL) }
+    }
+
+    fn grows(&self) -> MutexGuard<'_, Instant> {
+        self.grows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The limit now and, while something runs, when it grows by itself.
+    fn limit(&self, is_running: bool) -> (usize, Option<Instant>) {
+        if self.limit.load(Ordering::Relaxed) >= self.enough {
+            return (usize::MAX, None);
+        }
+        let (mut grows, now) = (self.grows(), Instant::now());
+        if !is_running {
+            *grows = now + GROWTH_INTERVAL;
+        } else if *grows <= now {
+            self.double();
+            *grows = now + GROWTH_INTERVAL;
+        }
+        (self.limit.load(Ordering::Relaxed), is_running.then_some(*grows))
+    }
+
+    fn double(&self) {
+        let limit = self.limit.load(Ordering::Relaxed);
+        if limit < self.enough {
+            self.limit.store(limit * 2, Ordering::Relaxed);
+        }
+    }
+
+    fn begin_again(&self) {
+        *self.grows() = Instant::now() + GROWTH_INTERVAL;
+        self.limit.store(1, Ordering::Relaxed);
+    }
 }
 
 /// Larger than any mean, so that no handler counts as quick before one has ended.
@@ -44,6 +95,7 @@ impl Capacity {
             mean_us: AtomicU64::new(UNKNOWN),
             began: Instant::now(),
             moved_ms: AtomicU64::new(0),
+            start: SlowStart::new(2 * concurrency + 2 * BATCH),
         })
     }
 
@@ -53,13 +105,34 @@ impl Capacity {
         loop {
             let freed = self.freed.notified();
             let ahead = self.ahead();
-            let free = (self.concurrency + ahead).saturating_sub(self.reserved.load(Ordering::Relaxed));
-            let least = if ahead > 0 { BATCH.min(self.concurrency + ahead) } else { 1 };
+            let reserved = self.reserved.load(Ordering::Relaxed);
+            let (limit, grows) = self.start.limit(reserved > 0);
+            let most = (self.concurrency + ahead).min(limit);
+            let free = most.saturating_sub(reserved);
+            let least = if ahead > 0 { BATCH.min(most) } else { 1 };
             if free >= least {
                 return (0..free.min(BATCH)).map(|_| Reservation::new(self)).collect();
             }
-            freed.await;
+            tokio::select! {
+                () = freed => {}
+                () = sleep_until(grows.unwrap_or_else(Instant::now)), if grows.is_some() => {}
+            }
         }
+    }
+
+    /// Room for a message that is here already and is to be tried again, also beyond the limit.
+    pub(crate) fn reserve_again(self: &Arc<Self>) -> Reservation {
+        Reservation::new(self)
+    }
+
+    /// A message has succeeded, so more may be here at once.
+    pub(crate) fn succeeded(&self) {
+        self.start.double();
+    }
+
+    /// A message has come that may kill the process, so few others may be here at once for a while.
+    pub(crate) fn be_careful(&self) {
+        self.start.begin_again();
     }
 
     /// How many messages beyond the free handlers would start within half of [`MAX_HANDLER_WAIT`].
@@ -95,6 +168,13 @@ impl Capacity {
         };
         self.moved();
         Some(permit)
+    }
+
+    /// Waits for a free handler as long as it takes, for a message that must not go back.
+    pub(crate) async fn patient_handler(&self) -> OwnedSemaphorePermit {
+        let permit = self.handlers.clone().acquire_owned().await.expect("the handlers are never closed");
+        self.moved();
+        permit
     }
 
     /// A handler has ended. One slow message ends all receiving ahead until quick ones have outweighed it.

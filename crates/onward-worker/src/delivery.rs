@@ -1,164 +1,248 @@
-use std::panic::AssertUnwindSafe;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use futures_util::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use crate::attempt::{Attempted, attempt};
+use crate::breaker::Ended;
+use crate::claim::Claim;
 use crate::handler::{Failure, FailureKind, MessageHandler};
 use crate::ledger::count;
-use crate::outcome::Outcome;
-use crate::queue::{Message, Queue};
-use crate::shared::{Claim, Shared};
+use crate::parking::Spot;
+use crate::queue::{Death, Queue};
+use crate::retry::{Next, least_return, next};
+use crate::shared::Shared;
 
-/// Takes messages one after the other to their outcomes. In a group none starts before the one in front of it is
-/// done: behind a failure the worker releases the tail, because SQS keeps it hidden until the failed one has come again.
+/// What became of one message of a group.
+enum Delivered {
+    /// It is done or a dead letter, so the next one of its group may start.
+    Done,
+    /// It went back to the queue and comes back after this delay; those behind it must not come before it.
+    Returned(Duration),
+    /// The queue has given it to another worker.
+    Lost,
+}
+
+/// Takes messages one after the other to their outcomes. In a group none starts before the one in front of it is done: the
+/// tail waits here while its head waits for another attempt, and goes back behind a head that goes back.
 pub(crate) async fn deliver_in_order<Q: Queue, H: MessageHandler>(
     shared: Arc<Shared<Q, H>>,
-    claims: Vec<Claim>,
+    mut group: VecDeque<Claim>,
 ) {
-    let mut in_order = true;
-    for claim in claims {
-        if shared.core.finished.contains(&claim.message.id) {
-            tracing::info!(id = %claim.message.id, "a message that is done came back; the worker deletes it");
-            shared.done(claim);
-            continue;
+    while let Some(claim) = group.pop_front() {
+        match deliver(&shared, claim, group.make_contiguous()).await {
+            Delivered::Done => {}
+            Delivered::Returned(delay) => return give_back_tail(&shared, group, delay).await,
+            Delivered::Lost => return give_back_tail(&shared, group, Duration::ZERO).await,
         }
-        let handler =
-            if in_order && !shared.stop.is_cancelled() { free_handler(&shared).await } else { None };
-        in_order = match handler {
-            Some(handler) => deliver(&shared, claim, handler).await,
-            None => {
-                shared.release(claim);
-                false
-            }
-        };
     }
 }
 
-/// A free handler, unless none becomes free in time or the worker stops first.
-async fn free_handler<Q: Queue, H: MessageHandler>(shared: &Shared<Q, H>) -> Option<OwnedSemaphorePermit> {
+/// The tail comes back a second later than its head, so that a server whose groups open with any visible message keeps the
+/// order, too. SQS keeps the tail hidden until the head has come back.
+async fn give_back_tail<Q: Queue, H>(shared: &Shared<Q, H>, tail: VecDeque<Claim>, head: Duration) {
+    let delay = if head.is_zero() { head } else { head + Duration::from_secs(1) };
+    for claim in tail {
+        count(&shared.core.monitor.counters().released, 1);
+        shared.give_back(claim, delay).await;
+    }
+}
+
+/// Takes one message to its outcome, by as many attempts as its budget allows.
+async fn deliver<Q: Queue, H: MessageHandler>(
+    shared: &Shared<Q, H>,
+    mut claim: Claim,
+    tail: &mut [Claim],
+) -> Delivered {
+    loop {
+        if shared.core.finished.contains(&claim.message.id) {
+            tracing::info!(id = %claim.message.identity(), "a message that is done came back; the worker deletes it");
+            shared.done(claim);
+            return Delivered::Done;
+        }
+        let Some(handler) = free_handler(shared, &claim).await else {
+            let why = if shared.stop.is_cancelled() {
+                "the worker stops"
+            } else {
+                "no handler became free in time"
+            };
+            return Delivered::Returned(shared.release(claim, why).await);
+        };
+        if !claim.is_held() {
+            tracing::warn!(id = %claim.message.identity(), "the lease of a message ended before its attempt");
+            return Delivered::Lost;
+        }
+        let span = tracing::info_span!(
+            "message",
+            id = %claim.message.identity(),
+            queue = shared.core.queue.name(),
+            attempt = claim.failed_attempts().saturating_add(1),
+            trace_id = claim.message.trace_id()
+        );
+        let tried = try_once(shared, &mut claim, handler).instrument(span.clone()).await;
+        let waited = match tried {
+            Tried::Done => {
+                shared.done(claim);
+                return Delivered::Done;
+            }
+            Tried::Abandoned => {
+                shared.give_back(claim, Duration::ZERO).await;
+                return Delivered::Returned(Duration::ZERO);
+            }
+            Tried::Again(delay) => wait(shared, &mut claim, tail, delay).await,
+            Tried::Return(delay) => Err(delay),
+        };
+        if let Err(left) = waited {
+            let delay = left.max(least_return(claim.message.receive_count, shared.core.queue.is_fifo()));
+            tracing::info!(parent: &span, delay_ms = milliseconds(delay), "message goes back to the queue");
+            shared.give_back(claim, delay).await;
+            return Delivered::Returned(delay);
+        }
+    }
+}
+
+/// A free handler, unless none becomes free in time or the worker stops first. A message that was here for an attempt, or has
+/// come several times, waits as long as it takes: to go back would cost it another receive.
+async fn free_handler<Q: Queue, H: MessageHandler>(
+    shared: &Shared<Q, H>,
+    claim: &Claim,
+) -> Option<OwnedSemaphorePermit> {
+    if shared.stop.is_cancelled() {
+        return None;
+    }
+    let handler = async {
+        match claim.failed > 0 || claim.message.receive_count > 1 {
+            true => Some(shared.capacity.patient_handler().await),
+            false => shared.capacity.handler().await,
+        }
+    };
     tokio::select! {
         biased;
-        handler = shared.capacity.handler() => handler,
+        handler = handler => handler,
         () = shared.stop.cancelled() => None,
     }
 }
 
-/// Takes one message to its outcome and says whether it is done.
-async fn deliver<Q: Queue, H: MessageHandler>(
+/// What an attempt means for the message.
+enum Tried {
+    Done,
+    Abandoned,
+    /// It is tried again after the delay, here if that can be.
+    Again(Duration),
+    /// It goes back to the queue for at least this time.
+    Return(Duration),
+}
+
+async fn try_once<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
-    claim: Claim,
+    claim: &mut Claim,
     handler: OwnedSemaphorePermit,
-) -> bool {
-    let span = tracing::info_span!(
-        "message",
-        id = %claim.message.id,
-        queue = shared.core.queue.name(),
-        attempt = claim.message.receive_count,
-        trace_id = claim.message.trace_id()
-    );
-    async {
-        let begun = Instant::now();
-        let outcome = tokio::select! {
-            outcome = handled(shared, &claim.message) => outcome,
-            () = shared.abandon.cancelled() => {
-                count(&shared.core.monitor.counters().abandoned, 1);
-                tracing::warn!("abandoned: the grace ended before the handler; the message comes back");
-                return false;
-            }
-        };
-        let took = begun.elapsed();
-        shared.capacity.took(took);
-        drop(handler);
-        settle(shared, claim, outcome, u64::try_from(took.as_millis()).unwrap_or(u64::MAX)).await
-    }
-    .instrument(span)
-    .await
-}
-
-/// Runs the handler. A panic and a timeout are failures like any other.
-async fn handled<Q: Queue, H: MessageHandler>(
-    shared: &Shared<Q, H>,
-    message: &Message,
-) -> Result<(), Failure> {
-    let limit = shared.core.options.handler_timeout;
-    let handler = AssertUnwindSafe(shared.handler.handle(message.clone())).catch_unwind();
-    match tokio::time::timeout(limit, handler).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => Err(Failure::retry(format!("the handler panicked: {}", panic_text(&*panic)))),
-        Err(_) => Err(Failure::retry(format!("the handler took longer than {limit:?}"))),
-    }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
-}
-
-async fn settle<Q: Queue, H: MessageHandler>(
-    shared: &Shared<Q, H>,
-    claim: Claim,
-    outcome: Result<(), Failure>,
-    duration_ms: u64,
-) -> bool {
-    let failure = match outcome {
+) -> Tried {
+    let begun = Instant::now();
+    let outcome = match attempt(shared, claim, handler).await {
+        Attempted::Ended(outcome) => outcome,
+        Attempted::Abandoned => {
+            count(&shared.core.monitor.counters().abandoned, 1);
+            tracing::warn!("abandoned: the grace ended before the handler; the message is given back");
+            return Tried::Abandoned;
+        }
+    };
+    let duration_ms = milliseconds(begun.elapsed());
+    match outcome {
         Ok(()) => {
-            shared.breaker.record(true, None);
+            shared.capacity.succeeded();
+            record(shared, claim, true);
             tracing::info!(duration_ms, outcome = "done", "message done");
             count(&shared.core.monitor.counters().done, 1);
-            shared.done(claim);
-            return true;
+            Tried::Done
         }
-        Err(failure) => failure,
-    };
-    let Failure { kind, reason } = failure;
-    if kind == FailureKind::Reject {
-        match reject(shared, &claim.message, &reason).await {
-            Ok(()) => {
+        Err(failure) => failed(shared, claim, failure, duration_ms).await,
+    }
+}
+
+async fn failed<Q: Queue, H: MessageHandler>(
+    shared: &Shared<Q, H>,
+    claim: &mut Claim,
+    Failure { kind, reason }: Failure,
+    duration_ms: u64,
+) -> Tried {
+    if let FailureKind::Postpone(_) = kind {
+        let Next::Again(delay) = next(&shared.core.options, kind, 0, claim.age()) else { unreachable!() };
+        tracing::info!(delay_ms = milliseconds(delay), %reason, "message postponed");
+        // Its handler did not run, so this tells the breaker nothing.
+        claim.probe = None;
+        return Tried::Again(delay);
+    }
+    claim.failed = claim.failed.saturating_add(1);
+    let (attempts, counters) = (claim.failed_attempts(), shared.core.monitor.counters());
+    let mut decided = next(&shared.core.options, kind, attempts, claim.age());
+    if let Next::Reject | Next::GiveUp = decided {
+        match bury(shared, claim, &reason, attempts).await {
+            Ok(()) if decided == Next::Reject => {
                 tracing::warn!(duration_ms, outcome = "rejected", %reason, "message rejected");
-                count(&shared.core.monitor.counters().rejected, 1);
-                shared.breaker.probe_came_back();
-                shared.done(claim);
-                return true;
+                count(&counters.rejected, 1);
+            }
+            Ok(()) => {
+                tracing::error!(duration_ms, outcome = "given_up", attempts, %reason, "message given up: it is a dead letter");
+                count(&counters.given_up, 1);
             }
             Err(why) => {
-                tracing::error!(%reason, %why, "the message cannot go to the dead-letter queue, so it comes back")
+                tracing::error!(%reason, %why, "the message cannot go to the dead-letter queue, so it comes back");
+                decided = Next::Again(shared.core.options.max_backoff);
             }
         }
     }
-    let wished = match kind {
-        FailureKind::RetryAfter(delay) => Some(delay),
-        _ => None,
-    };
-    let pause = shared.breaker.record(false, wished);
-    if let Some(pause) = pause {
-        count(&shared.core.monitor.counters().pauses, 1);
-        tracing::error!(?pause, %reason, "every message fails: the worker receives nothing for a while, then tries one");
+    match decided {
+        Next::Again(delay) => {
+            let delay_ms = milliseconds(delay);
+            tracing::warn!(duration_ms, outcome = "retried", delay_ms, %reason, "message failed");
+            count(&counters.retried, 1);
+            if let Some(pause) = record(shared, claim, false) {
+                count(&counters.pauses, 1);
+                tracing::error!(
+                    ?pause,
+                    %reason,
+                    "every message fails and no more can wait here: the worker receives nothing for a while, then tries one"
+                );
+                // The next probe must be another message, so that no single one pays for the outage.
+                return Tried::Return(delay.max(pause * 4));
+            }
+            Tried::Again(delay)
+        }
+        Next::Reject | Next::GiveUp => {
+            // The message was at fault, which tells nothing about the others.
+            claim.probe = None;
+            Tried::Done
+        }
     }
-    let delay = match kind {
-        FailureKind::RetryAfter(delay) => delay,
-        _ => shared.core.options.backoff().delay(claim.message.receive_count),
-    };
-    // The next probe must be another message, so that no single one pays for the outage.
-    let delay = delay.max(pause.unwrap_or_default() * 2).min(Duration::from_secs(12 * 3600));
-    let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-    tracing::warn!(duration_ms, outcome = "retried", delay_ms, %reason, "message failed");
-    count(&shared.core.monitor.counters().retried, 1);
-    shared.outcomes.push(Outcome::Return { lease: claim.lease, delay });
-    false
+}
+
+/// Tells the breaker how an attempt has ended.
+fn record<Q, H>(shared: &Shared<Q, H>, claim: &mut Claim, is_done: bool) -> Option<Duration> {
+    let probe = claim.probe.take();
+    let ended = Ended { is_done, is_probe: probe.is_some(), is_full: shared.parking.is_full() };
+    shared.breaker.record(ended)
 }
 
 /// Sends the copy before the delete, so that a crash in between leaves the message twice and never loses it.
-async fn reject<Q: Queue, H: MessageHandler>(
+async fn bury<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
-    message: &Message,
+    claim: &Claim,
     reason: &str,
+    attempts: u32,
 ) -> Result<(), String> {
     count(&shared.core.monitor.counters().send_calls, 1);
-    match shared.core.queue.send_to_dead_letters(message, reason).await {
+    let message = &claim.message;
+    let death = Death {
+        reason: reason.to_owned(),
+        attempts,
+        first: Some(claim.first_received()),
+        last: SystemTime::now(),
+    };
+    match shared.core.queue.send_to_dead_letters(message, &death).await {
         Ok(true) => Ok(()),
         Ok(false) => Err("the queue has no dead-letter queue (RedrivePolicy)".to_owned()),
         Err(error) => {
@@ -166,4 +250,39 @@ async fn reject<Q: Queue, H: MessageHandler>(
             Err(error.to_string())
         }
     }
+}
+
+/// Waits here for the next attempt, with the tail of the group. An error is the rest of the delay of a message that cannot
+/// wait here: there is no room, its longest lease would end first, or the worker stops.
+async fn wait<Q: Queue, H>(
+    shared: &Shared<Q, H>,
+    claim: &mut Claim,
+    tail: &mut [Claim],
+    delay: Duration,
+) -> Result<(), Duration> {
+    let options = &shared.core.options;
+    let is_leased = claim.held_for() + delay + options.handler_timeout < options.max_lease;
+    let Some(_spot) = spot(shared, claim, tail).filter(|_| is_leased) else { return Err(delay) };
+    // What waits takes no handler's place.
+    claim.reservation = None;
+    for waiting in tail.iter_mut() {
+        waiting.reservation = None;
+    }
+    let until = Instant::now() + delay;
+    tokio::select! {
+        () = tokio::time::sleep_until(until) => {
+            claim.reservation = Some(shared.capacity.reserve_again());
+            Ok(())
+        }
+        () = shared.stop.cancelled() => Err(until.saturating_duration_since(Instant::now())),
+    }
+}
+
+fn spot<Q, H>(shared: &Shared<Q, H>, claim: &Claim, tail: &[Claim]) -> Option<Spot> {
+    let bytes = claim.message.size() + tail.iter().map(|claim| claim.message.size()).sum::<usize>();
+    shared.parking.take(1 + tail.len(), bytes)
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,9 +1,15 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 /// Messages that are done and not known to be deleted. One that comes back is deleted, not handled again.
 #[derive(Debug, Default)]
-pub(crate) struct Finished(Mutex<Ids>);
+pub(crate) struct Finished {
+    ids: Mutex<Ids>,
+    /// Notified when a delete is answered or given up.
+    settled: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Ids {
@@ -17,7 +23,7 @@ const MAX_GIVEN_UP: usize = 10_000;
 
 impl Finished {
     fn ids(&self) -> MutexGuard<'_, Ids> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers a message as soon as its handler has ended, not only after the first delete that fails: while a delete
@@ -35,11 +41,25 @@ impl Finished {
         {
             ids.all.remove(&oldest);
         }
+        drop(ids);
+        self.settled.notify_waiters();
     }
 
     /// The queue has deleted it.
     pub(crate) fn forget(&self, id: &str) {
         self.ids().all.remove(id);
+        self.settled.notify_waiters();
+    }
+
+    /// Waits until fewer than `limit` deletes are in doubt.
+    pub(crate) async fn fewer_in_doubt_than(&self, limit: usize) {
+        loop {
+            let settled = self.settled.notified();
+            if self.in_doubt() < limit {
+                return;
+            }
+            settled.await;
+        }
     }
 
     /// How many are done whose delete was neither answered nor given up.

@@ -1,7 +1,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::queue::Message;
+use crate::causes::causes;
+use crate::message::Message;
 
 /// Handles messages. An async function of a [`Message`] is a handler.
 ///
@@ -60,8 +61,10 @@ pub struct Failure {
 pub enum FailureKind {
     /// It comes back after the worker's own delay, which grows with each attempt.
     Retry,
-    /// It comes back after this delay.
+    /// It comes back after this delay, at most [`Options::max_backoff`](crate::Options::max_backoff).
     RetryAfter(Duration),
+    /// It waits for this time, and its handler did not run: no failure, and no attempt of its budget.
+    Postpone(Duration),
     /// It goes to the dead-letter queue at once, because another attempt is pointless.
     Reject,
 }
@@ -72,9 +75,15 @@ impl Failure {
         Self { kind: FailureKind::Retry, reason: reason.to_string() }
     }
 
-    /// The message comes back after `delay`, at most 12 hours.
+    /// The message comes back after `delay`, at most [`Options::max_backoff`](crate::Options::max_backoff).
     pub fn retry_after(delay: Duration, reason: impl fmt::Display) -> Self {
         Self { kind: FailureKind::RetryAfter(delay), reason: reason.to_string() }
+    }
+
+    /// The message waits for `delay` without an attempt, because what it needs is known to be busy or away. This uses up no
+    /// budget and does not count as a failure.
+    pub fn postpone(delay: Duration, reason: impl fmt::Display) -> Self {
+        Self { kind: FailureKind::Postpone(delay), reason: reason.to_string() }
     }
 
     /// The message goes to the dead-letter queue with the reason.
@@ -83,8 +92,9 @@ impl Failure {
     }
 }
 
-impl<E: std::error::Error> From<E> for Failure {
+/// The reason keeps the causes of the error.
+impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::retry(error)
+        Self::retry(causes(&error))
     }
 }

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -6,16 +6,20 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::task::TaskTracker;
 
+use crate::attempt::is_suspicious;
 use crate::backoff::Backoff;
-use crate::breaker::Admission;
+use crate::breaker::{Admission, Probe};
 use crate::capacity::Reservation;
+use crate::claim::Claim;
 use crate::delivery::deliver_in_order;
 use crate::error::{QueueError, QueueErrorKind};
 use crate::handler::MessageHandler;
 use crate::leases::Lease;
 use crate::ledger::count;
-use crate::queue::{BATCH, Message, Queue};
-use crate::shared::{Claim, Shared};
+use crate::message::Message;
+use crate::queue::{BATCH, Queue};
+use crate::runs::AlreadyHere;
+use crate::shared::Shared;
 
 /// How many polls may be open at once while batches come back full.
 const MAX_POLLS: usize = 8;
@@ -46,8 +50,8 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
         let may_poll = polls.len() < allowed && !stop.is_cancelled();
         let outcome = tokio::select! {
             () = stop.cancelled(), if may_poll => continue,
-            room = admitted(shared), if may_poll => {
-                polls.push(receive(shared, room));
+            (room, probe) = admitted(shared), if may_poll => {
+                polls.push(receive(shared, room, probe));
                 continue;
             }
             Some(outcome) = polls.next() => outcome,
@@ -55,6 +59,9 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
         };
         match outcome {
             Ok(claims) => {
+                if failures > 0 {
+                    tracing::info!("the queue can be read again");
+                }
                 (failures, proven) = (0, true);
                 allowed = if claims.len() == BATCH { MAX_POLLS.min(allowed + 1) } else { 1.max(allowed - 1) };
                 dispatch(shared, tasks, claims);
@@ -76,19 +83,22 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
 
 /// Waits until not too many outcomes are unsent, until there is room, and until the breaker admits a receive. The breaker
 /// comes last, because a receive must follow its admission: it would wait for ever for a probe that was never sent.
-async fn admitted<Q: Queue, H: MessageHandler>(shared: &Shared<Q, H>) -> Vec<Reservation> {
-    let limit = 2 * shared.core.options.concurrency + MAX_UNACKED;
-    shared.core.leases.fewer_than(limit).await;
+async fn admitted<Q: Queue, H: MessageHandler>(shared: &Shared<Q, H>) -> (Vec<Reservation>, Option<Probe>) {
+    shared.core.finished.fewer_in_doubt_than(MAX_UNACKED).await;
     let mut room = shared.capacity.reserve().await;
-    if shared.breaker.admit().await == Admission::Probe {
-        room.truncate(1);
+    match shared.breaker.admit().await {
+        Admission::All => (room, None),
+        Admission::Probe(probe) => {
+            room.truncate(1);
+            (room, Some(probe))
+        }
     }
-    room
 }
 
 async fn receive<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
     room: Vec<Reservation>,
+    mut probe: Option<Probe>,
 ) -> Result<Vec<Claim>, QueueError> {
     let core = &shared.core;
     let options = &core.options;
@@ -100,19 +110,32 @@ async fn receive<Q: Queue, H: MessageHandler>(
         Err(_) => Err(QueueError::new(QueueErrorKind::Network, "a poll did not end in time")),
     };
     drop(polling);
-    if outcome.as_ref().map_or(true, Vec::is_empty) {
-        shared.breaker.probe_came_back();
-    }
     let messages = outcome.inspect_err(|_| count(&core.monitor.counters().failed_calls, 1))?;
     count(&core.monitor.counters().received, messages.len());
     count(&core.monitor.counters().empty_receives, usize::from(messages.is_empty()));
     let again = messages.iter().filter(|message| message.receive_count > 1).count();
     count(&core.monitor.counters().redelivered, again);
-    let claim = |(message, reservation): (Message, Reservation)| {
-        let lease = Lease::begin(&core.leases, &message.receipt, options.visibility);
-        Claim { message, lease, _reservation: reservation }
-    };
-    Ok(messages.into_iter().zip(room).map(claim).collect())
+    let mut claims: Vec<_> =
+        messages.into_iter().zip(room).filter_map(|(message, room)| claim(shared, message, room)).collect();
+    if let Some(first) = claims.first_mut() {
+        first.probe = probe.take();
+    }
+    if claims.iter().any(is_suspicious) {
+        shared.capacity.be_careful();
+    }
+    Ok(claims)
+}
+
+/// The claim on a message, unless this process has the message already.
+fn claim<Q, H>(shared: &Shared<Q, H>, message: Message, room: Reservation) -> Option<Claim> {
+    let lease = Lease::begin(&shared.core.leases, &message.receipt, shared.core.options.visibility);
+    match shared.runs.begin(&message.id, lease) {
+        Ok(begun) => Some(Claim::new(message, begun, room)),
+        Err(AlreadyHere) => {
+            tracing::warn!(id = %message.identity(), "a message came again while it is here; its first run goes on");
+            None
+        }
+    }
 }
 
 /// Starts what was received: the messages of a FIFO queue's group one after the other, all others at once.
@@ -122,11 +145,11 @@ fn dispatch<Q: Queue, H: MessageHandler>(
     claims: Vec<Claim>,
 ) {
     let is_fifo = shared.core.queue.is_fifo();
-    let mut groups: HashMap<String, Vec<Claim>> = HashMap::new();
+    let mut groups: HashMap<String, VecDeque<Claim>> = HashMap::new();
     for claim in claims {
         match claim.message.group_id.clone().filter(|_| is_fifo) {
-            Some(group) => groups.entry(group).or_default().push(claim),
-            None => drop(tasks.spawn(deliver_in_order(shared.clone(), vec![claim]))),
+            Some(group) => groups.entry(group).or_default().push_back(claim),
+            None => drop(tasks.spawn(deliver_in_order(shared.clone(), VecDeque::from([claim])))),
         }
     }
     for group in groups.into_values() {

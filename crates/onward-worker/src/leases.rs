@@ -6,7 +6,12 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
-use crate::queue::{BATCH, Receipt};
+use crate::message::Receipt;
+use crate::options::Options;
+use crate::queue::BATCH;
+
+/// The longest term, where the visibility timeout is not longer: a message whose process has died comes back within it.
+const MAX_TERM: Duration = Duration::from_secs(60);
 
 /// The claim of this worker on one message, from its receive to its acknowledgement. It ends when it is dropped.
 #[derive(Debug)]
@@ -24,6 +29,11 @@ impl Lease {
 
     pub(crate) fn receipt(&self) -> &Receipt {
         &self.receipt
+    }
+
+    /// Lets it end by itself, because the message goes back to the queue.
+    pub(crate) fn let_expire(&self) {
+        self.leases.let_expire(&self.receipt);
     }
 
     /// Whether the queue still keeps the message for this worker.
@@ -44,7 +54,6 @@ pub(crate) struct Leases {
     held: Mutex<Held>,
     /// A lease is due before the renewal looks again.
     sooner: Notify,
-    ended: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +70,7 @@ struct Term {
     ends: Instant,
     /// When it is to be extended; none while a call is under way, and once it may not be extended further.
     due: Option<Instant>,
-    /// How long it was; the next one is twice as long.
+    /// How long it was; the next one is twice as long, up to [`MAX_TERM`].
     length: Duration,
 }
 
@@ -86,18 +95,6 @@ impl Leases {
     /// Ends a lease: another worker has the message, or it was acknowledged.
     pub(crate) fn remove(&self, receipt: &Receipt) {
         self.held().terms.remove(receipt);
-        self.ended.notify_one();
-    }
-
-    /// Waits until this worker has fewer than `limit` messages.
-    pub(crate) async fn fewer_than(&self, limit: usize) {
-        loop {
-            let ended = self.ended.notified();
-            if self.held().terms.len() < limit {
-                return;
-            }
-            ended.await;
-        }
     }
 
     /// Completes when a lease is due before the renewal wanted to look again.
@@ -127,7 +124,11 @@ impl Leases {
     }
 
     /// The next term of each lease, never beyond the longest lease; none for one that has ended meanwhile.
-    pub(crate) fn terms(&self, due: &[Receipt], max_lease: Duration) -> Vec<(Receipt, Duration)> {
+    pub(crate) fn terms(
+        &self,
+        due: &[Receipt],
+        Options { max_lease, visibility, .. }: &Options,
+    ) -> Vec<(Receipt, Duration)> {
         let now = Instant::now();
         let mut held = self.held();
         let mut terms = Vec::with_capacity(due.len());
@@ -135,7 +136,7 @@ impl Leases {
             let Some(lease) = held.terms.get_mut(receipt) else { continue };
             // One second is kept back, because SQS counts in seconds and refuses what goes beyond the maximum.
             let left = max_lease.saturating_sub(now - lease.since).saturating_sub(Duration::from_secs(1));
-            let term = (lease.length * 2).min(left);
+            let term = (lease.length * 2).min(MAX_TERM.max(*visibility)).min(left);
             if term <= lease.ends.saturating_duration_since(now) {
                 tracing::warn!(
                     ?max_lease,
@@ -151,6 +152,13 @@ impl Leases {
     pub(crate) fn extended(&self, receipt: &Receipt, from: Instant, term: Duration) {
         if let Some(lease) = self.held().terms.get_mut(receipt) {
             *lease = Term { ends: from + term, due: Some(from + term / 2), length: term, ..*lease };
+        }
+    }
+
+    /// The message goes back to the queue, so its lease is not extended any more.
+    pub(crate) fn let_expire(&self, receipt: &Receipt) {
+        if let Some(lease) = self.held().terms.get_mut(receipt) {
+            lease.due = None;
         }
     }
 

@@ -18,18 +18,22 @@ pub struct Ledger {
     pub redelivered: u64,
     /// Messages that were handled and deleted.
     pub done: u64,
-    /// Messages that failed and will come back.
+    /// Attempts that failed and are repeated, here or after another receive.
     pub retried: u64,
-    /// Messages that went to the dead-letter queue.
+    /// Messages that went to the dead-letter queue because their handler rejected them.
     pub rejected: u64,
+    /// Messages that went to the dead-letter queue because their budget was used up.
+    pub given_up: u64,
+    /// Messages that were sent anew, because their next receive would have made them dead letters.
+    pub renewed: u64,
     /// Messages that were given back without an attempt: when the worker stopped, behind a failure in their group, or
     /// because no handler became free in time.
     pub released: u64,
-    /// Messages whose handler was still running when the grace ended; they come back.
+    /// Messages whose handler was still running when the grace ended; they were given back.
     pub abandoned: u64,
     /// Messages that were handled and could not be deleted before their lease ended; they come back.
     pub undeleted: u64,
-    /// How often the worker stopped receiving for a while, because every message failed.
+    /// How often the worker stopped receiving for a while, because every message failed and no more could wait here.
     pub pauses: u64,
     /// `ReceiveMessage` calls.
     pub receive_calls: u64,
@@ -39,7 +43,7 @@ pub struct Ledger {
     pub delete_calls: u64,
     /// `ChangeMessageVisibilityBatch` calls.
     pub visibility_calls: u64,
-    /// `SendMessage` calls, to the dead-letter queue.
+    /// `SendMessage` calls to the dead-letter queue.
     pub send_calls: u64,
     /// Calls that failed, whatever the reason.
     pub failed_calls: u64,
@@ -49,7 +53,7 @@ impl Ledger {
     /// All calls that SQS bills.
     #[must_use]
     pub const fn calls(&self) -> u64 {
-        self.receive_calls + self.delete_calls + self.visibility_calls + self.send_calls
+        self.receive_calls + self.delete_calls + self.visibility_calls + self.send_calls + self.renewed
     }
 
     /// What the calls cost at list price, in US dollars: 0.40 for a million, payloads up to 64 KiB, without the free
@@ -75,6 +79,9 @@ impl fmt::Display for Ledger {
             self.calls(),
             self.dollars()
         )?;
+        if self.given_up > 0 {
+            write!(f, "; {} given up", self.given_up)?;
+        }
         if self.undeleted > 0 {
             write!(f, "; {} done but not deleted", self.undeleted)?;
         }
@@ -104,6 +111,8 @@ counters!(
     done,
     retried,
     rejected,
+    given_up,
+    renewed,
     released,
     abandoned,
     undeleted,

@@ -10,8 +10,11 @@
 //! | which messages are asked for, and when | `intake.rs` |
 //! | how many messages are asked for | `capacity.rs` |
 //! | when nothing is asked for, because everything fails | `breaker.rs` |
-//! | one message from handler to outcome, and the delay of its retry | `delivery.rs` |
-//! | the claim on a message, and its extension | `leases.rs`, `renewal.rs` |
+//! | one message from its first attempt to its outcome | `delivery.rs`, `attempt.rs` |
+//! | when a message is tried again, and when it is given up | `retry.rs`, `budget.rs` |
+//! | messages that wait here for their next attempt | `parking.rs` |
+//! | the claim on a message, and its extension | `claim.rs`, `leases.rs`, `renewal.rs` |
+//! | that no message runs twice at once in this process | `runs.rs`, `finished.rs` |
 //! | deletes and returns, in batches | `outcome.rs`, `acknowledge.rs` |
 //! | what all of these share | `shared.rs` |
 //! | delays that double | `backoff.rs` |
@@ -20,10 +23,13 @@
 //! | the trace that a message belongs to | `trace.rs` |
 
 mod acknowledge;
+mod attempt;
 mod backoff;
 mod breaker;
+mod budget;
 mod capacity;
 mod causes;
+mod claim;
 mod delivery;
 mod error;
 mod finished;
@@ -31,23 +37,29 @@ mod handler;
 mod intake;
 mod leases;
 mod ledger;
+mod message;
 mod monitor;
 mod options;
 mod outcome;
+mod parking;
 mod queue;
 mod renewal;
+mod retry;
 mod run;
+mod runs;
 mod shared;
 mod trace;
 
+pub use budget::Budget;
 pub use causes::causes;
 pub use error::{QueueError, QueueErrorKind};
 pub use handler::{Failure, FailureKind, MessageHandler};
 pub use ledger::Ledger;
+pub use message::{Attribute, AttributeValue, MESSAGE_ID, Message, Receipt};
 pub use monitor::Monitor;
 pub use options::{Options, OptionsError};
 pub use queue::memory::MemoryQueue;
 pub use queue::sqs::{self, REJECTED, Sqs};
-pub use queue::{MESSAGE_ID, Message, Queue, Receipt, Refused, is_fifo};
+pub use queue::{Attempts, Death, Queue, Refused, is_fifo};
 pub use run::{run, run_monitored};
 pub use trace::TRACEPARENT;

@@ -2,6 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::backoff::Backoff;
+use crate::budget::Budget;
 
 /// How a worker works a queue.
 ///
@@ -29,12 +30,17 @@ pub struct Options {
     pub handler_timeout: Duration,
     /// How long running handlers have to end after the stop.
     pub grace: Duration,
-    /// The first retry's delay; each later one doubles it, up to `max_backoff`, with jitter.
+    /// The delay before the second attempt; each later one doubles it, up to `max_backoff`, with jitter.
     pub backoff: Duration,
-    /// The longest delay of a retry, up to SQS's 12 h.
+    /// The longest delay between two attempts, up to SQS's 12 h; a delay that a handler asks for is cut to it.
     pub max_backoff: Duration,
-    /// After how many failures without a success in between the worker receives nothing for a while; 0 means never. A
-    /// rejected message does not count, because the message is at fault.
+    /// When the worker gives a message up and writes it to the dead-letter queue.
+    pub budget: Budget,
+    /// How many messages may wait in this process for their next attempt. A retry here costs no receive. What has no room
+    /// goes back to the queue, with a delay that grows with each receive.
+    pub max_parked: usize,
+    /// After how many failures without a success in between the worker receives nothing for a while, once no more messages
+    /// can wait here; 0 means never. A rejected message does not count, because the message is at fault.
     pub breaker_after: u32,
     /// How long the worker then receives nothing before it tries one message at a time; each one that fails doubles it.
     pub breaker_pause: Duration,
@@ -53,9 +59,11 @@ impl Default for Options {
             grace: Duration::from_secs(25),
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(900),
+            budget: Budget::default(),
+            max_parked: 2_000,
             breaker_after: 20,
             breaker_pause: Duration::from_secs(5),
-            breaker_longest: Duration::from_secs(300),
+            breaker_longest: Duration::from_secs(60),
         }
     }
 }
@@ -96,6 +104,8 @@ impl Options {
             ("handler_timeout", !self.handler_timeout.is_zero(), "more than 0"),
             ("backoff", self.backoff <= self.max_backoff, "no longer than max_backoff"),
             ("max_backoff", self.max_backoff <= TWELVE_HOURS, "at most 12 h"),
+            ("budget.attempts", self.budget.attempts > 0, "1 or more"),
+            ("max_parked", self.max_parked <= 10_000, "0 to 10,000"),
         ];
         match checks.into_iter().find(|(_, holds, _)| !holds) {
             Some((option, _, range)) => Err(OptionsError { option, range }),
@@ -103,7 +113,7 @@ impl Options {
         }
     }
 
-    /// How long a message that failed waits for its next attempt.
+    /// The delays between attempts.
     pub(crate) const fn backoff(&self) -> Backoff {
         Backoff { first: self.backoff, longest: self.max_backoff }
     }

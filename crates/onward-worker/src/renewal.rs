@@ -7,7 +7,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::error::{QueueError, QueueErrorKind};
 use crate::ledger::count;
-use crate::queue::{Queue, Receipt};
+use crate::message::Receipt;
+use crate::queue::Queue;
 use crate::shared::Core;
 
 /// How many calls that extend leases may be on their way at once.
@@ -40,7 +41,7 @@ pub(crate) async fn run<Q: Queue>(core: Arc<Core<Q>>) {
 }
 
 async fn extend<Q: Queue>(core: &Core<Q>, due: Vec<Receipt>) {
-    let terms = core.leases.terms(&due, core.options.max_lease);
+    let terms = core.leases.terms(&due, &core.options);
     if terms.is_empty() {
         return;
     }

@@ -2,6 +2,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
@@ -14,6 +15,7 @@ use crate::ledger::{Ledger, count};
 use crate::monitor::Monitor;
 use crate::options::Options;
 use crate::outcome::{Lanes, lanes};
+use crate::parking::Parking;
 use crate::queue::Queue;
 use crate::shared::{Core, Shared};
 use crate::{acknowledge, intake, renewal};
@@ -28,8 +30,8 @@ const FLUSH: Duration = Duration::from_secs(10);
 /// 1. No new poll begins. The worker awaits a poll that is open and does not cut it off: SQS may have given it messages
 ///    already, which would then be hidden until their visibility timeout ends.
 /// 2. The worker releases at once what such a poll brings, for another worker.
-/// 3. Running handlers have the grace to end. The worker abandons those that have not ended by then, and their messages
-///    come back.
+/// 3. Messages that wait here for their next attempt go back, each with the rest of its delay. Running handlers have the
+///    grace to end. The worker abandons those that have not ended by then, and gives their messages back at once.
 /// 4. The worker sends the last deletes and releases, for ten seconds more at the most.
 ///
 /// ```
@@ -100,7 +102,8 @@ pub async fn run_monitored<Q: Queue, H: MessageHandler>(
         ended = &mut polling => ended.err(),
         () = shutdown => None,
     };
-    tracing::info!(running = tasks.len(), "stopping: no new messages");
+    let (running, parked) = (tasks.len(), shared.parking.messages());
+    tracing::info!(running, parked, "stopping: no new messages");
     shared.stop.cancel();
     tasks.close();
     drain(&shared, error.is_none().then_some(polling), &tasks).await;
@@ -119,7 +122,10 @@ fn prepare<Q: Queue, H: MessageHandler>(
     let (outcomes, lanes) = lanes();
     let shared = Shared {
         capacity: Capacity::new(options.concurrency),
+        parking: Parking::new(options.max_parked),
         breaker: Breaker::new(&options),
+        runs: Arc::default(),
+        alone: RwLock::default(),
         core: Arc::new(Core {
             queue,
             options,

@@ -1,17 +1,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
-use crate::capacity::{Capacity, Reservation};
+use crate::capacity::Capacity;
+use crate::claim::Claim;
 use crate::finished::Finished;
-use crate::leases::{Lease, Leases};
+use crate::leases::Leases;
 use crate::ledger::count;
 use crate::monitor::Monitor;
 use crate::options::Options;
 use crate::outcome::{Outcome, Outcomes};
-use crate::queue::Message;
+use crate::parking::Parking;
+use crate::queue::{Attempts, Queue};
+use crate::retry::{SUSPICIOUS_RECEIVES, least_return};
+use crate::runs::Runs;
 
 /// What every task of a worker uses.
 #[derive(Debug)]
@@ -30,32 +35,59 @@ pub(crate) struct Shared<Q, H> {
     pub handler: H,
     pub outcomes: Outcomes,
     pub capacity: Arc<Capacity>,
-    pub breaker: Breaker,
+    pub parking: Arc<Parking>,
+    pub breaker: Arc<Breaker>,
+    pub runs: Arc<Runs>,
+    /// Held for reading by each attempt, for writing by one that must be alone.
+    pub alone: RwLock<()>,
     /// Cancelled when the worker is told to stop.
     pub stop: CancellationToken,
     /// Cancelled when the grace has ended.
     pub abandon: CancellationToken,
 }
 
-/// A message that this worker has received, with all that it holds for it.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    pub message: Message,
-    pub lease: Lease,
-    /// Its place among the messages that the worker has room for.
-    pub _reservation: Reservation,
-}
-
-impl<Q, H> Shared<Q, H> {
-    /// Gives back a message that was not started, at once, to another worker or a later poll.
-    pub(crate) fn release(&self, claim: Claim) {
+impl<Q: Queue, H> Shared<Q, H> {
+    /// Gives back a message without an attempt, to another worker or a later poll: at once, unless handlers fail at present.
+    /// Then it stays away for a while, because each receive brings it nearer to the dead-letter queue. Returns how long.
+    pub(crate) async fn release(&self, claim: Claim, why: &'static str) -> Duration {
+        let receives = claim.message.receive_count;
+        let delay = match self.breaker.is_sick() {
+            true => least_return(receives, self.core.queue.is_fifo()),
+            false => Duration::ZERO,
+        };
         count(&self.core.monitor.counters().released, 1);
-        self.outcomes.push(Outcome::Return { lease: claim.lease, delay: Duration::ZERO });
+        let id = claim.message.identity();
+        tracing::info!(%id, why, delay_ms = delay.as_millis(), "message released without an attempt");
+        self.give_back(claim, delay).await;
+        delay
+    }
+
+    /// Gives back a message, which comes back after the delay. One that its next receive would make a dead letter is sent
+    /// anew instead, where that breaks no order.
+    pub(crate) async fn give_back(&self, mut claim: Claim, delay: Duration) {
+        if claim.message.receive_count >= SUSPICIOUS_RECEIVES {
+            let attempts = Attempts { failed: claim.failed_attempts(), first: claim.first_received() };
+            match self.core.queue.renew(&claim.message, attempts, delay).await {
+                Ok(true) => {
+                    count(&self.core.monitor.counters().renewed, 1);
+                    tracing::info!(id = %claim.message.identity(), "message sent anew, because its receives are used up");
+                    return self.done(claim);
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    let help = "allow the role `sqs:SendMessage` on this queue";
+                    tracing::warn!(%error, help, "a message whose receives are used up could not be sent anew");
+                }
+            }
+        }
+        claim.is_held();
+        self.outcomes.push(Outcome::Return { lease: claim.lease, delay });
     }
 
     /// Has a message deleted that is done. Until the queue has confirmed it, the message is not handled again.
-    pub(crate) fn done(&self, Claim { message, lease, .. }: Claim) {
-        self.core.finished.remember(&message.id);
-        self.outcomes.push(Outcome::Delete { id: message.id, lease });
+    pub(crate) fn done(&self, mut claim: Claim) {
+        claim.is_held();
+        self.core.finished.remember(&claim.message.id);
+        self.outcomes.push(Outcome::Delete { id: claim.message.id, lease: claim.lease });
     }
 }

@@ -1,6 +1,6 @@
 //! The trace that a message belongs to, as its sender recorded it.
 
-use crate::queue::Message;
+use crate::message::Message;
 
 /// The message attribute of the W3C's trace context. <https://www.w3.org/TR/trace-context/#traceparent-header>
 pub const TRACEPARENT: &str = "traceparent";
@@ -12,16 +12,16 @@ impl Message {
     /// A handler passes it on to the services that it calls, as the header `traceparent`.
     ///
     /// ```
-    /// use onward_worker::{Message, TRACEPARENT};
+    /// use onward_worker::{Attribute, Message, TRACEPARENT};
     ///
     /// let sent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    /// let attributes = [(TRACEPARENT.to_owned(), sent.to_owned())].into();
+    /// let attributes = [(TRACEPARENT.to_owned(), Attribute::text(sent))].into();
     /// let message = Message { attributes, ..Message::default() };
     /// assert_eq!(message.traceparent().as_deref(), Some(sent));
     /// ```
     #[must_use]
     pub fn traceparent(&self) -> Option<String> {
-        let own = self.attributes.get(TRACEPARENT).filter(|value| is_traceparent(value)).cloned();
+        let own = self.attribute(TRACEPARENT).filter(|value| is_traceparent(value)).map(str::to_owned);
         own.or_else(|| self.trace_header.as_deref().and_then(of_xray))
     }
 
@@ -61,11 +61,12 @@ fn of_xray(header: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Attribute;
 
     fn message(attribute: Option<&str>, header: Option<&str>) -> Message {
         Message {
             attributes: attribute
-                .map(|value| (TRACEPARENT.to_owned(), value.to_owned()))
+                .map(|value| (TRACEPARENT.to_owned(), Attribute::text(value)))
                 .into_iter()
                 .collect(),
             trace_header: header.map(str::to_owned),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use onward_worker::{Failure, Message, Options, Queue, QueueError, Receipt, Refused, run};
+use onward_worker::{Attempts, Death, Failure, Message, Options, Queue, QueueError, Receipt, Refused, run};
 use tokio::sync::Notify;
 
 const EARLY: u64 = 200_000;
@@ -77,8 +77,12 @@ impl Queue for Endless {
         Ok(Vec::new())
     }
 
-    async fn send_to_dead_letters(&self, _: &Message, _: &str) -> Result<bool, QueueError> {
+    async fn send_to_dead_letters(&self, _: &Message, _: &Death) -> Result<bool, QueueError> {
         Ok(true)
+    }
+
+    async fn renew(&self, _: &Message, _: Attempts, _: Duration) -> Result<bool, QueueError> {
+        Ok(false)
     }
 }
 
@@ -98,7 +102,7 @@ async fn memory_is_flat_over_a_million_messages() {
     let handler = move |message: Message| {
         let (count, at_early, finished) = (count.clone(), at_early.clone(), finished.clone());
         async move {
-            if message.receive_count == 1 && message.body.ends_with("77") {
+            if message.attempt == 1 && message.body.ends_with("77") {
                 return Err(Failure::retry("once"));
             }
             match count.fetch_add(1, Ordering::Relaxed) + 1 {
@@ -112,7 +116,7 @@ async fn memory_is_flat_over_a_million_messages() {
     let options = Options { concurrency: 64, wait: Duration::from_millis(50), ..Options::default() };
     let ledger = run(queue, handler, options, all.notified()).await.expect("works");
     assert_eq!(done.load(Ordering::Relaxed), ALL, "each once, however often it came: {ledger:?}");
-    assert!(ledger.retried == ALL / 100 && ledger.received > ALL + ALL / 100, "{ledger:?}");
+    assert!(ledger.retried == ALL / 100 && ledger.received > ALL, "{ledger:?}");
     let (early, late) = (early.load(Ordering::Relaxed), resident());
     assert!(late < early + 8 * 1024, "{early} KiB after {EARLY} messages, {late} KiB after {ALL}");
 }

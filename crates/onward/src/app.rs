@@ -47,7 +47,7 @@ pub struct App<S> {
 }
 
 impl<S: Clone + Send + Sync + 'static> App<S> {
-    /// An app over what the build embedded; `setup` runs once, after the schema has passed the gate.
+    /// Makes an app from the embedded scripts; `setup` runs once, after the schema has passed the gate.
     pub fn new<F, Fut>(scripts: Scripts, setup: F) -> Self
     where
         F: FnOnce(Setup) -> Fut + Send + 'static,
@@ -57,10 +57,10 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         Self { scripts, setup, queues: Vec::new(), has_outbox: false, example: None }
     }
 
-    /// A queue and the handler of its messages. In development the local queue has this name.
+    /// Adds a queue and the handler of its messages. In development the local queue has this name.
     ///
-    /// The first queue's address is `QUEUE_URL`; that of each further one is `QUEUE_URL_NAME`, its name in capitals and
-    /// with `_` for what is not a letter or digit. Each has its own concurrency and its own polls.
+    /// `QUEUE_URL` is the address of the first queue. `QUEUE_URL_NAME` is that of each further one: its name in capitals,
+    /// with `_` for every character that is not a letter or a digit. Each queue has its own concurrency and its own polls.
     #[must_use]
     pub fn handler<A: 'static>(mut self, queue: &'static str, handler: impl Handler<S, A>) -> Self {
         let boxed: BoxedHandler<S> = Arc::new(move |message, state, database| {
@@ -72,29 +72,29 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self
     }
 
-    /// How the app works the queue of the handler before it, where the defaults do not fit.
+    /// Sets the options of the queue that was added last, if the defaults do not fit.
     ///
     /// # Panics
     ///
-    /// If no queue was named yet.
+    /// If no queue was added yet.
     #[must_use]
     pub fn options(mut self, options: Options) -> Self {
         self.queues.last_mut().expect("options follow the handler that they are for").options = options;
         self
     }
 
-    /// A layer of tower around the handler before it: a timeout, a limit, [`LimitByKey`]. The layer that was added last sees
-    /// a message first.
+    /// Puts a tower layer around the handler that was added last: a timeout, a limit, [`LimitByKey`]. Of several layers, the
+    /// last one sees a message first.
     ///
-    /// The time that a message waits in a layer counts towards the handler's timeout, and the message keeps a handler's
-    /// place meanwhile. A layer's own error brings the message back later, as [`Failure::retry`] does.
+    /// The time that a message waits in a layer counts towards the handler's timeout, and the message occupies a handler's
+    /// place meanwhile. After an error of the layer itself the queue delivers the message again, as with [`Failure::retry`].
     ///
     /// [`Failure::retry`]: crate::Failure::retry
     /// [`LimitByKey`]: crate::LimitByKey
     ///
     /// # Panics
     ///
-    /// If no queue was named yet.
+    /// If no queue was added yet.
     #[must_use]
     pub fn layer<L>(mut self, layer: L) -> Self
     where
@@ -108,25 +108,26 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self
     }
 
-    /// Publishes what handlers send with `PgTx::send` and `MssqlTx::send`; needs the table `outbox`, see `docs/inbox.md`.
+    /// Publishes the messages that handlers send with `PgTx::send` and `MssqlTx::send`; needs the table `outbox`, see
+    /// `docs/inbox.md`.
     #[must_use]
     pub fn outbox(mut self) -> Self {
         self.has_outbox = true;
         self
     }
 
-    /// The body of a first message, which the banner of a development launch shows how to send.
+    /// Sets the body of a first message. The banner of a development launch shows the command that sends it.
     #[must_use]
     pub fn example(mut self, body: &'static str) -> Self {
         self.example = Some(body);
         self
     }
 
-    /// Runs the command line and returns its exit code: the whole of `main`.
+    /// Runs the command line and returns its exit code. `main` needs nothing else.
     ///
     /// # Panics
     ///
-    /// If no handler was given.
+    /// If the app has no handler.
     #[must_use]
     pub fn run(self) -> ExitCode {
         let exit = match self.run_command() {
@@ -147,7 +148,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
             Ok(cli) => cli,
             Err(error) => {
-                // Help and version are answers; everything else is a wrong command line.
+                // Help and version are no errors; everything else is a wrong command line.
                 let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
                 let _ = error.print();
                 return Ok(exit);
@@ -159,7 +160,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         if service.is_some() {
             environment.env = AppEnv::Production;
         }
-        // There is one TLS provider in the tree; a library that asks for the default gets it.
+        // The app has one TLS provider; a library that asks for the default gets it.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let telemetry = log::start(environment.env, &identity, service.as_deref(), serves)?;
         let context = self.context(&environment, cli.globals, identity)?;
@@ -170,7 +171,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         let levels = telemetry.levels.clone();
         #[cfg(windows)]
         if let Some(service) = service {
-            let work = self.into_work(context.settings.env);
+            let work = self.into_work();
             let serving = move || {
                 let exit = runtime.block_on(serve::run(&context, work, levels));
                 telemetry.end();
@@ -179,7 +180,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             return crate::process::scm::run(&service, Box::new(serving));
         }
         let exit = runtime.block_on(self.dispatch(command, &context, levels));
-        // A second request to stop waits for nothing.
+        // After a second request to stop, the process does not wait for the exporters.
         if !matches!(exit, Ok(Exit::Interrupted)) {
             telemetry.end();
         }
@@ -205,7 +206,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         levels: LogLevels,
     ) -> Result<Exit, CommandError> {
         match command {
-            Command::Serve => serve::run(context, self.into_work(context.settings.env), levels).await,
+            Command::Serve => serve::run(context, self.into_work(), levels).await,
             Command::Migrate(options) => command::migrate::run(context, &options).await,
             Command::Adopt(options) => command::adopt::run(context, &options).await,
             #[cfg(feature = "local")]
@@ -224,21 +225,13 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         }
     }
 
-    fn into_work(self, env: AppEnv) -> Work<S> {
+    fn into_work(self) -> Work<S> {
         assert!(!self.queues.is_empty(), "an app has a handler: App::handler");
-        let mut queues = self.queues;
-        if env == AppEnv::Development {
-            for queue in &mut queues {
-                // The stop awaits the open poll. A developer who presses Ctrl-C must not wait 20 s for it, and a poll
-                // of the local queue costs nothing.
-                queue.options.wait = queue.options.wait.min(std::time::Duration::from_secs(1));
-            }
-        }
-        Work { queues, setup: self.setup, has_outbox: self.has_outbox, example: self.example }
+        Work { queues: self.queues, setup: self.setup, has_outbox: self.has_outbox, example: self.example }
     }
 }
 
-/// The name of the service that a manager has started this process as, on a system that tells it.
+/// The name of the service, if a service manager started this process and passes the name.
 #[cfg(windows)]
 fn started_service(identity: &Identity, command: &Command) -> Result<Option<String>, CommandError> {
     match command {
@@ -252,7 +245,7 @@ fn started_service(_: &Identity, _: &Command) -> Result<Option<String>, CommandE
     Ok(None)
 }
 
-/// Without a command: serve in development; in production nothing happens that was not asked for.
+/// Without a command the app serves in development; in production a command is required.
 fn default_command(env: AppEnv) -> Result<Command, CommandError> {
     match env {
         AppEnv::Development => Ok(Command::Serve),

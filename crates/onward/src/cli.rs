@@ -12,7 +12,7 @@ pub(crate) struct Cli {
     pub command: Option<Command>,
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Globals {
     /// The database: `postgres://USER:PASSWORD@HOST:5432/NAME`, or a SQL Server address
@@ -21,7 +21,7 @@ pub(crate) struct Globals {
     /// The SQS queue: `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`
     #[arg(long, global = true, env = "QUEUE_URL", value_name = "URL")]
     pub queue_url: Option<String>,
-    /// A file with lines `NAME=value` that are added to the environment
+    /// A file of `NAME=value` lines to add to the environment
     #[arg(long, global = true, env = "ENV_FILE", value_name = "FILE")]
     pub env_file: Option<std::path::PathBuf>,
 }
@@ -29,32 +29,32 @@ pub(crate) struct Globals {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Work the queue; starts only on the right schema (the default in development)
+    /// Process the messages of the queues; starts only on the right schema (the default in development)
     Serve,
     /// Upgrade the database to the scripts of this binary
     Migrate(Migrate),
     /// Take over a database that has tables and no journal: record the baseline without running it
     Adopt(Adopt),
-    /// Drop the development database and create it anew: baseline, then every script
+    /// Drop the development database, create it again, and run the baseline and every script
     #[cfg(feature = "local")]
     Rebuild(Rebuild),
-    /// Show how the database stands to the scripts of this binary
+    /// Compare the database with the scripts of this binary
     Status {
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
     /// Exit with 0 if the schema is current, with 4 if it is not
     Check,
-    /// Send messages and look at queues
+    /// Send messages, inspect queues, and redrive dead letters
     Queue(Queue),
-    /// Check configuration, database and queue, and say how to mend what is wrong
+    /// Check configuration, database and queue, and show how to correct each problem
     Doctor {
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Run as a service: of systemd, of launchd, of Windows
+    /// Install and control the app as a systemd, launchd or Windows service
     #[command(subcommand)]
     Service(Service),
     /// Write, seal and check scripts
@@ -63,10 +63,10 @@ pub(crate) enum Command {
     Script(Script),
 }
 
-/// How to upgrade.
+/// The options of `migrate`.
 #[derive(Debug, Args)]
 pub(crate) struct Migrate {
-    /// Show what would run, in which transactions, and run nothing
+    /// Show the scripts that would run and their transactions, and run nothing
     #[arg(long)]
     pub plan: bool,
     /// Stop after script N
@@ -75,30 +75,30 @@ pub(crate) struct Migrate {
     /// How long to wait for another migrator
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub wait: Duration,
-    /// How long a statement may wait for a lock of another session; for ever by default
+    /// How long a statement may wait for a lock of another session; without a limit by default
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub lock_timeout: Option<Duration>,
-    /// Commit neighbouring scripts together
+    /// Commit consecutive scripts in one transaction
     #[arg(long)]
     pub single_transaction: bool,
 }
 
-/// How to take over a database.
+/// The options of `adopt`.
 #[derive(Debug, Args)]
 pub(crate) struct Adopt {
-    /// The last script whose effect is there already; without it only the baseline's is
+    /// The last script whose changes the database already contains; by default only the baseline
     #[arg(long, value_name = "N")]
     pub through: Option<i32>,
-    /// How long to wait for a migrator
+    /// How long to wait for another migrator
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub wait: Duration,
 }
 
-/// What to drop.
+/// The options of `rebuild`.
 #[cfg(feature = "local")]
 #[derive(Debug, Args)]
 pub(crate) struct Rebuild {
-    /// The name of the database, once more, where it is not the private one
+    /// The database's name, as a confirmation; not needed for the private one or one that `rebuild` made
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,
 }
@@ -106,19 +106,19 @@ pub(crate) struct Rebuild {
 /// What to do with the service.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Service {
-    /// Write its definition and have it started at boot
+    /// Install the service; the system then starts it at boot
     Install(Install),
-    /// Stop it and remove its definition
+    /// Stop the service and remove its definition
     Uninstall(Named),
-    /// Start it
+    /// Start the service
     Start(Named),
-    /// Stop it: it drains, then ends
+    /// Stop the service: it drains, then ends
     Stop(Named),
-    /// Stop it and start it again
+    /// Stop the service and start it again
     Restart(Named),
-    /// Say whether it runs; exits with 0 if it does, else with 1
+    /// Show whether the service runs; exits with 0 if it runs, else with 1
     Status(Named),
-    /// What the service manager runs
+    /// The command that the service manager runs
     #[cfg(windows)]
     #[command(hide = true)]
     Run(Named),
@@ -127,41 +127,41 @@ pub(crate) enum Service {
 /// Which service.
 #[derive(Debug, Args)]
 pub(crate) struct Named {
-    /// The service's name; by default the app's
+    /// The name of the service; by default the app's name
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// One of several side by side
+    /// A suffix for the service's name, to install several instances side by side
     #[arg(long, value_name = "NAME")]
     pub instance: Option<String>,
-    /// A service of the user instead of the system; not on Windows
+    /// Use the user's service manager instead of the system's; not on Windows
     #[arg(long)]
     pub user_level: bool,
 }
 
-/// How the service is installed.
+/// How to install the service.
 #[derive(Debug, Args)]
 pub(crate) struct Install {
     #[command(flatten)]
     pub named: Named,
-    /// Show the definition and write nothing
+    /// Show the definition and install nothing
     #[arg(long)]
     pub print: bool,
-    /// Whom it runs as; by default a user that exists only while it runs (systemd), an account of its own (Windows)
+    /// The user of the service; by default a dynamic user (systemd) or a virtual account (Windows)
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
-    /// How long after a failure it is started again
+    /// How long after a failure the system starts the service again
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub restart_delay: Duration,
-    /// Windows: after how long without a failure the count of failures begins again; elsewhere nothing is counted
+    /// Windows: the time without a failure that resets the count of failures; no effect elsewhere
     #[arg(long, value_name = "TIME", default_value = "1d", value_parser = duration)]
     pub reset_after: Duration,
-    /// Windows: started some minutes after the others at boot
+    /// Windows: start some minutes after the other services at boot
     #[arg(long, group = "start")]
     pub delayed: bool,
-    /// Started only by `service start`, not at boot
+    /// Start only with `service start`, not at boot
     #[arg(long, group = "start")]
     pub manual: bool,
-    /// Not started at all until it is enabled; under systemd the same as `--manual`
+    /// Do not start the service until it is enabled; under systemd the same as `--manual`
     #[arg(long, group = "start")]
     pub disabled: bool,
 }
@@ -169,7 +169,7 @@ pub(crate) struct Install {
 /// A queue and what to do with it.
 #[derive(Debug, Args)]
 pub(crate) struct Queue {
-    /// Another queue than the first, by its name
+    /// The name of the queue; by default the app's first queue
     #[arg(long, global = true, value_name = "NAME")]
     pub queue: Option<String>,
     #[command(subcommand)]
@@ -189,40 +189,40 @@ pub(crate) enum QueueAction {
     },
     /// Count the messages of the queue and of its dead-letter queue
     Stats {
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Look at messages; this receives them, so they stay hidden for some seconds
+    /// Show messages; this receives them, so they stay hidden from workers for some seconds
     Peek {
-        /// How many at most
+        /// The maximum number of messages
         #[arg(long, value_name = "N", default_value_t = 10)]
         max: usize,
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Look at dead letters and why they are there; this receives them
+    /// Show dead letters and the reasons why they are there; this receives them
     Dead {
-        /// How many at most
+        /// The maximum number of messages
         #[arg(long, value_name = "N", default_value_t = 10)]
         max: usize,
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Delete every message of the queue for good
+    /// Delete every message of the queue permanently
     Purge {
-        /// The queue's name, once more
+        /// The queue's name, as a confirmation
         #[arg(long, value_name = "NAME")]
         confirm: Option<String>,
     },
-    /// Send dead letters to the queue again
+    /// Move dead letters back to the queue
     Redrive {
-        /// Only those whose body or reason contains this
+        /// Only dead letters whose body or reason contains this text
         #[arg(long, value_name = "TEXT")]
         filter: Option<String>,
-        /// How many at most
+        /// The maximum number of messages
         #[arg(long, value_name = "N", default_value_t = 10_000)]
         max: usize,
     },
@@ -232,12 +232,12 @@ pub(crate) enum QueueAction {
 #[cfg(feature = "local")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Script {
-    /// Write the next script
+    /// Create the next script
     New {
-        /// What it does
+        /// What the script does, in one line
         title: String,
     },
-    /// Seal all drafts: they never change from then on
+    /// Seal all drafts; a sealed script must never change
     Seal,
     /// Fold the baseline and the sealed scripts up to N into `Baseline-N.sql`
     Squash {
@@ -245,12 +245,12 @@ pub(crate) enum Script {
         #[arg(long, value_name = "N")]
         through: i32,
     },
-    /// Check all scripts by every rule, without a build
+    /// Check all scripts against every rule, without a build
     Check {
-        /// How to write the findings
+        /// The format of the findings
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
-        /// Also compare with this git revision: what was sealed there must still be the same
+        /// Also compare with this git revision: scripts that were sealed there must be unchanged
         #[arg(long, value_name = "REV")]
         base: Option<String>,
     },
@@ -258,19 +258,19 @@ pub(crate) enum Script {
     Rules,
 }
 
-/// How findings are written.
+/// The format of findings.
 #[cfg(feature = "local")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// For a person
+    /// Text for a person
     Text,
-    /// One object with a list
+    /// One JSON object with a list
     Json,
     /// SARIF 2.1.0, for code scanning
     Sarif,
 }
 
-/// `90s`, `5m`, `500ms`, `1h`, `1d`; a number alone is seconds.
+/// Parses `90s`, `5m`, `500ms`, `1h`, `1d`; a number without a unit is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);

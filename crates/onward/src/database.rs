@@ -13,7 +13,7 @@ pub type PgPool = Pool;
 #[cfg(feature = "sqlserver")]
 pub type MssqlPool = deadpool::managed::Pool<MssqlManager>;
 
-/// The database of an app, as its set-up gets it. The pool opens connections when they are first needed.
+/// The database of an app, as its set-up gets it. The pool opens a connection only when a handler needs one.
 ///
 /// ```
 /// use onward::{PgPool, Setup};
@@ -29,7 +29,7 @@ pub struct Database {
     pub(crate) wake: Arc<Notify>,
 }
 
-/// The pool of either database.
+/// The pool of one of the two databases.
 #[derive(Debug, Clone)]
 pub(crate) enum Pools {
     Postgres(PgPool),
@@ -37,44 +37,44 @@ pub(crate) enum Pools {
     SqlServer(MssqlPool),
 }
 
-/// The app asks for the pool of a database that it does not have.
+/// The app asks for the pool of another kind of database than it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OtherDatabase {
-    asked: &'static str,
+    requested: &'static str,
 }
 
 impl std::fmt::Display for OtherDatabase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "DATABASE_URL is not {}, for which this app is written", self.asked)
+        write!(f, "DATABASE_URL is not {}, but this app needs one", self.requested)
     }
 }
 
 impl std::error::Error for OtherDatabase {}
 
 impl Database {
-    /// The pool, where the database is PostgreSQL.
+    /// The pool, if the database is PostgreSQL.
     ///
     /// # Errors
     ///
-    /// If it is another one.
+    /// If it is another kind of database.
     pub fn postgres(&self) -> Result<PgPool, OtherDatabase> {
         match &self.pools {
             Pools::Postgres(pool) => Ok(pool.clone()),
             #[cfg(feature = "sqlserver")]
-            Pools::SqlServer(_) => Err(OtherDatabase { asked: "a PostgreSQL address" }),
+            Pools::SqlServer(_) => Err(OtherDatabase { requested: "a PostgreSQL address" }),
         }
     }
 
-    /// The pool, where the database is SQL Server.
+    /// The pool, if the database is SQL Server.
     ///
     /// # Errors
     ///
-    /// If it is another one.
+    /// If it is another kind of database.
     #[cfg(feature = "sqlserver")]
     pub fn sql_server(&self) -> Result<MssqlPool, OtherDatabase> {
         match &self.pools {
             Pools::SqlServer(pool) => Ok(pool.clone()),
-            Pools::Postgres(_) => Err(OtherDatabase { asked: "a SQL Server address" }),
+            Pools::Postgres(_) => Err(OtherDatabase { requested: "a SQL Server address" }),
         }
     }
 
@@ -92,7 +92,8 @@ impl Database {
                 Pools::SqlServer(pool)
             }
             other => {
-                let message = format!("{other} is a kind of database that `onward` was built without");
+                let message =
+                    format!("{other} cannot be used: `onward` was built without this kind of database");
                 let help = "build it with the feature `sqlserver` of `onward`";
                 return Err(CommandError::new(Exit::Configuration, message, help));
             }
@@ -126,8 +127,8 @@ impl deadpool::managed::Manager for MssqlManager {
         onward_migrate::SqlServer::open(&self.url, &self.app).await
     }
 
-    /// A connection whose last answer was not read to its end cannot be used, so the pool asks each before it hands it out
-    /// again.
+    /// Tests a connection before the pool hands it out again, because one whose last answer was not read completely cannot
+    /// be used.
     async fn recycle(
         &self,
         client: &mut Self::Type,
@@ -137,7 +138,7 @@ impl deadpool::managed::Manager for MssqlManager {
     }
 }
 
-/// Runs a batch to the end of its last result, because an error may come behind its rows.
+/// Runs a batch and reads all of its results, because an error may follow the rows.
 #[cfg(feature = "sqlserver")]
 pub(crate) async fn run_batch(
     client: &mut onward_migrate::TdsClient,

@@ -11,8 +11,8 @@
 //! | the step order of `serve` | `serve/mod.rs` |
 //! | what a handler takes, and what goes around it | `handler/` |
 //! | a handler's transaction, the inbox, the outbox | `transaction/`, `outbox/` |
-//! | what was configured, and which database and queues it means | `config/` |
-//! | exit codes, signals, what is written to the terminal | `process/` |
+//! | the settings, and the database and queues that they name | `config/` |
+//! | exit codes, signals, the output on the terminal | `process/` |
 //! | log, metrics, traces | `telemetry/` |
 //! | the definitions for systemd, launchd and Windows | `service/` |
 //! | the command line | `cli.rs`, `command/` |
@@ -41,11 +41,15 @@ pub use database::{Database, OtherDatabase, PgPool};
 #[cfg(feature = "sqlserver")]
 pub use database::{MssqlManager, MssqlPool};
 pub use handler::Handler;
+pub use handler::breaker::{BreakerByKey, BrokenByKey};
+pub use handler::envelope::{CloudEvent, EventBridge, RawBody, Sns};
 pub use handler::extract::{Attempt, Delivery, FromMessage, Json, State, Stop};
 pub use handler::limit::{LimitByKey, LimitedByKey};
 pub use handler::service::{HandlerError, MessageService};
 pub use handler::work::Setup;
-pub use onward_worker::{Failure, FailureKind, Message, Options};
+pub use onward_worker::{
+    Attribute, AttributeValue, Budget, Failure, FailureKind, MESSAGE_ID, Message, Options, causes,
+};
 pub use scripts::Scripts;
 pub use transaction::postgres::PgTx;
 #[cfg(feature = "sqlserver")]

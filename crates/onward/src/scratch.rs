@@ -1,4 +1,4 @@
-//! A database for a moment: created on the private PostgreSQL or on a named SQL Server, and dropped again.
+//! A temporary database on the private PostgreSQL, or on the SQL Server that `TEST_SQLSERVER_URL` names.
 
 use std::path::Path;
 
@@ -14,12 +14,12 @@ use crate::upgrade::UpgradeOptions;
 pub(crate) struct ScratchDatabase {
     pub url: DatabaseUrl,
     target: DropTarget,
-    /// The server, where it is the private PostgreSQL.
+    /// The server, if it is the private PostgreSQL.
     pub server: Option<PrivatePostgres>,
 }
 
 impl ScratchDatabase {
-    /// Creates an empty one whose name begins with `purpose`. On SQL Server `TEST_SQLSERVER_URL` names the server.
+    /// Creates an empty database whose name begins with `purpose`.
     pub(crate) async fn create(dialect: Dialect, root: &Path, purpose: &str) -> Result<Self, CommandError> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let name = format!("{purpose}_{}_{}", std::process::id(), now.as_nanos());
@@ -49,7 +49,7 @@ impl ScratchDatabase {
         &self.target.name
     }
 
-    /// Applies a history up to a script, or all of it.
+    /// Applies a history up to script `to`, or all of it.
     pub(crate) async fn apply(
         &self,
         history: &History,
@@ -67,7 +67,7 @@ impl ScratchDatabase {
         onward_migrate::migrate(&mut session, history, &options, &mut |_| {}).await
     }
 
-    /// Drops it.
+    /// Drops the database.
     pub(crate) async fn remove(&self) -> Result<(), onward_migrate::Error> {
         onward_migrate::remove(&self.url, &self.target).await
     }

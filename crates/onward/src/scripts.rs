@@ -1,7 +1,7 @@
 use include_dir::Dir;
 use onward_script::{Bundle, BundleError, History};
 
-/// What the build checked and embedded, by [`scripts!`](crate::scripts).
+/// The scripts that the build checked and embedded, as [`scripts!`](crate::scripts) returns them.
 #[derive(Debug, Clone)]
 pub struct Scripts {
     #[doc(hidden)]
@@ -23,7 +23,7 @@ macro_rules! scripts {
 }
 
 impl Scripts {
-    /// Reads the embedded history; texts are not copied.
+    /// Reads the embedded history without copying the texts.
     pub(crate) fn history(&self) -> Result<History, BundleError> {
         let file = |name: &str| self.dir.get_file(name).map(include_dir::File::contents);
         let manifest = file("manifest").and_then(|bytes| std::str::from_utf8(bytes).ok());

@@ -15,13 +15,13 @@ use crate::process::terminal::note;
 /// How to upgrade.
 #[derive(Debug, Clone)]
 pub(crate) struct UpgradeOptions {
-    /// The last script to run; by default the last one there is.
+    /// The last script to run; by default the last embedded one.
     pub to: Option<i32>,
     /// How long to wait for another migrator.
     pub wait: Duration,
     /// How long a statement may wait for a lock of another session.
     pub lock_timeout: Option<Duration>,
-    /// Whether neighbouring scripts commit together.
+    /// Whether consecutive scripts commit together.
     pub single_transaction: bool,
 }
 
@@ -31,14 +31,14 @@ impl Default for UpgradeOptions {
     }
 }
 
-/// Whether a person watches.
+/// Whether to show each script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
     Lines,
     Quiet,
 }
 
-/// Upgrades over a session of its own, until it is done or told to stop.
+/// Upgrades the database over its own session, until the upgrade is complete or `stop` is cancelled.
 pub(crate) async fn upgrade(
     context: &Context,
     url: &DatabaseUrl,

@@ -37,6 +37,11 @@ pub(crate) async fn setup(
     Ok(Outbound { pool, http: Http::new()? })
 }
 
+/// The destination that a message names, if it is well-formed.
+pub(crate) fn destination(message: &Message) -> Option<String> {
+    serde_json::from_str::<DeliveryRequest>(&message.body).ok().map(|request| request.destination)
+}
+
 /// Delivers one message, and records what became of it.
 pub(crate) async fn deliver(
     State(outbound): State<Outbound>,
@@ -70,13 +75,13 @@ impl Outbound {
                       (@P1, @P2, @P3, @P4, NULLIF(@P5, N''), @P6)";
         let reason = sent.outcome.as_ref().err().map_or("", |failure| failure.reason.as_str());
         let http_status = sent.status.map(|status| i64::from(status.as_u16()));
-        let attempts = i64::from(message.receive_count);
+        let attempts = i64::from(message.attempt);
         self.pool
             .get()
             .await?
             .execute(
                 upsert,
-                &[&message.id.as_str(), &destination, &sent.word(), &http_status, &reason, &attempts],
+                &[&message.identity(), &destination, &sent.word(), &http_status, &reason, &attempts],
             )
             .await?;
         Ok(())

@@ -1,12 +1,13 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{BATCH, Message, Queue, Receipt, Refused};
+use super::{Attempts, BATCH, Death, Queue, Refused};
 use crate::error::QueueError;
+use crate::message::{ATTEMPTS, Attribute, MESSAGE_ID, Message, Receipt};
 
 /// A queue in memory with SQS's semantics, for the tests of a worker and of handlers.
 ///
@@ -25,6 +26,7 @@ use crate::error::QueueError;
 pub struct MemoryQueue {
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
+    max_receive_count: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +40,8 @@ struct State {
 struct Stored {
     message: Message,
     visible_from: Instant,
+    sent: Instant,
+    first_received: Option<Instant>,
 }
 
 impl MemoryQueue {
@@ -45,6 +49,13 @@ impl MemoryQueue {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Gives it a redrive policy: after so many receives the next one moves a message to the dead letters, without a reason,
+    /// as SQS does.
+    #[must_use]
+    pub fn max_receive_count(self, count: u32) -> Self {
+        Self { max_receive_count: Some(count), ..self }
     }
 
     /// Sends a message and returns its id.
@@ -62,7 +73,8 @@ impl MemoryQueue {
         state.next += 1;
         let id = format!("message-{}", state.next);
         let message = Message { id: id.clone(), body, group_id, ..Message::default() };
-        state.messages.push(Stored { message, visible_from: Instant::now() });
+        let sent = Instant::now();
+        state.messages.push(Stored { message, visible_from: sent, sent, first_received: None });
         drop(state);
         self.changed.notify_waiters();
         id
@@ -101,25 +113,43 @@ impl MemoryQueue {
     fn take(&self, max: usize, visibility: Duration) -> Vec<Message> {
         let now = Instant::now();
         let mut state = self.state();
+        self.redrive(&mut state, now);
         let mut next = state.next;
         let hidden = state.messages.iter().filter(|stored| stored.visible_from > now);
         let blocked: HashSet<_> = hidden.filter_map(|stored| stored.message.group_id.clone()).collect();
         let is_blocked =
             |stored: &Stored| stored.message.group_id.as_ref().is_some_and(|group| blocked.contains(group));
         let free = |stored: &&mut Stored| stored.visible_from <= now && !is_blocked(stored);
-        let visible = state.messages.iter_mut().filter(free);
+        let mut visible: Vec<_> = state.messages.iter_mut().filter(free).collect();
+        if visible.iter().all(|stored| stored.message.group_id.is_none()) {
+            // A standard queue has no order; a message that has come back is not the first one again.
+            visible.sort_by_key(|stored| stored.visible_from);
+        }
         let taken = visible
+            .into_iter()
             .take(max.min(BATCH))
             .map(|stored| {
                 next += 1;
                 stored.visible_from = now + visibility;
                 stored.message.receive_count += 1;
                 stored.message.receipt = Receipt(format!("receipt-{next}"));
+                let first = *stored.first_received.get_or_insert(now);
+                stored.message.sent = Some(wall_clock(now, stored.sent));
+                stored.message.first_received = Some(wall_clock(now, first));
                 stored.message.clone()
             })
             .collect();
         state.next = next;
         taken
+    }
+
+    /// Moves away what is visible and has been received as often as the policy allows.
+    fn redrive(&self, state: &mut State, now: Instant) {
+        let Some(most) = self.max_receive_count else { return };
+        let is_over =
+            |stored: &mut Stored| stored.visible_from <= now && stored.message.receive_count >= most;
+        let dead: Vec<_> = state.messages.extract_if(.., is_over).collect();
+        state.dead.extend(dead.into_iter().map(|stored| (stored.message, String::new())));
     }
 
     /// Applies a change to each message whose receipt is still valid, and refuses the others.
@@ -146,6 +176,11 @@ impl MemoryQueue {
         self.changed.notify_waiters();
         refused
     }
+}
+
+/// The time of an earlier moment, by the clock of the runtime, which a test may advance.
+fn wall_clock(now: Instant, earlier: Instant) -> SystemTime {
+    SystemTime::now() - (now - earlier)
 }
 
 impl Queue for MemoryQueue {
@@ -197,8 +232,32 @@ impl Queue for MemoryQueue {
         }))
     }
 
-    async fn send_to_dead_letters(&self, message: &Message, reason: &str) -> Result<bool, QueueError> {
-        self.state().dead.push((message.clone(), reason.to_owned()));
+    async fn send_to_dead_letters(&self, message: &Message, death: &Death) -> Result<bool, QueueError> {
+        self.state().dead.push((message.clone(), death.reason.clone()));
+        Ok(true)
+    }
+
+    async fn renew(
+        &self,
+        message: &Message,
+        attempts: Attempts,
+        delay: Duration,
+    ) -> Result<bool, QueueError> {
+        let has_receives_left = self.max_receive_count.is_none_or(|most| message.receive_count < most);
+        if has_receives_left || message.group_id.is_some() {
+            return Ok(false);
+        }
+        let now = Instant::now();
+        let mut state = self.state();
+        state.next += 1;
+        let mut copy = Message { id: format!("message-{}", state.next), receive_count: 0, ..message.clone() };
+        let record = attempts.record();
+        copy.attributes.insert(MESSAGE_ID.to_owned(), Attribute::text(message.identity()));
+        copy.attributes.insert(ATTEMPTS.to_owned(), Attribute::text(record));
+        let visible_from = now + delay;
+        state.messages.push(Stored { message: copy, visible_from, sent: now, first_received: None });
+        drop(state);
+        self.changed.notify_waiters();
         Ok(true)
     }
 }

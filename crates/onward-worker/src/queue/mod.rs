@@ -3,10 +3,10 @@
 pub(crate) mod memory;
 pub mod sqs;
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::error::QueueError;
+use crate::message::{Message, Receipt};
 
 /// The most messages of one receive, and the most entries of one batch.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
@@ -25,51 +25,6 @@ pub(crate) const BATCH: usize = 10;
 pub fn is_fifo(name_or_url: &str) -> bool {
     name_or_url.ends_with(".fifo")
 }
-
-/// One delivery of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Message {
-    /// The queue's id of the message; the same in each delivery of it.
-    pub id: String,
-    /// The body, as it was sent.
-    pub body: String,
-    /// How often it has been received, this time counted.
-    pub receive_count: u32,
-    /// The message group: of a FIFO queue, whose order is kept, or of a fair one.
-    pub group_id: Option<String>,
-    /// The text attributes that it was sent with.
-    pub attributes: HashMap<String, String>,
-    /// The system attribute `AWSTraceHeader`, see [`Message::traceparent`].
-    pub trace_header: Option<String>,
-    /// What acknowledges this delivery.
-    pub receipt: Receipt,
-}
-
-/// The message attribute by which a message is known when it is the same for the app and another one for SQS: a relay that
-/// crashed may have sent it twice.
-pub const MESSAGE_ID: &str = "onward.id";
-
-impl Message {
-    /// What the message is known by: the attribute [`MESSAGE_ID`], or else SQS's id.
-    ///
-    /// ```
-    /// use onward_worker::{MESSAGE_ID, Message};
-    ///
-    /// let plain = Message { id: "5fea7756".to_owned(), ..Message::default() };
-    /// assert_eq!(plain.identity(), "5fea7756");
-    ///
-    /// let attributes = [(MESSAGE_ID.to_owned(), "order-7".to_owned())].into();
-    /// assert_eq!(Message { attributes, ..plain }.identity(), "order-7");
-    /// ```
-    #[must_use]
-    pub fn identity(&self) -> &str {
-        self.attributes.get(MESSAGE_ID).unwrap_or(&self.id)
-    }
-}
-
-/// The receipt handle of one delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Receipt(pub String);
 
 /// An entry of a batch that the queue refused; it has done the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,10 +64,53 @@ pub trait Queue: Clone + Send + Sync + 'static {
         entries: &[(Receipt, Duration)],
     ) -> impl Future<Output = Result<Vec<Refused>, QueueError>> + Send;
 
-    /// Sends a copy of the message to the dead-letter queue, with the reason; false if there is none.
+    /// Sends a copy of the message to the dead-letter queue: all that its sender wrote, its identity, and why it is there.
+    /// Returns false if the queue has no dead-letter queue.
     fn send_to_dead_letters(
         &self,
         message: &Message,
-        reason: &str,
+        death: &Death,
     ) -> impl Future<Output = Result<bool, QueueError>> + Send;
+
+    /// Sends a message anew, where its next receive would make it a dead letter without a reason: the copy has all that the
+    /// sender wrote, the identity of the message and what is known of its attempts, and comes after the delay. Returns false
+    /// where no copy was sent: the message has receives left, or its queue keeps an order that a copy would break.
+    fn renew(
+        &self,
+        message: &Message,
+        attempts: Attempts,
+        delay: Duration,
+    ) -> impl Future<Output = Result<bool, QueueError>> + Send;
+}
+
+/// What is known of the attempts of a message, for the copy that [`Queue::renew`] sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attempts {
+    /// How many have failed.
+    pub failed: u32,
+    /// When the message was first received.
+    pub first: SystemTime,
+}
+
+impl Attempts {
+    /// The value of the attribute [`ATTEMPTS`](crate::message::ATTEMPTS).
+    pub(crate) fn record(&self) -> String {
+        let first = self.first.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        format!("{}/{}", self.failed, first.as_millis())
+    }
+}
+
+/// Why a message becomes a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Death {
+    /// The reason of the last failure.
+    pub reason: String,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// When it was first received.
+    pub first: Option<SystemTime>,
+    /// When it was given up.
+    pub last: SystemTime,
 }

@@ -1,5 +1,5 @@
-//! `doctor`: one line for each check, with what it means and how to correct it. It changes nothing: it tries the queue's
-//! actions with requests that SQS refuses as malformed after it has checked the permission.
+//! `doctor`: one line for each check, with its result and the remedy. It changes nothing: it tests the queue's permissions
+//! with malformed requests, which SQS refuses only after it has checked the permission.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -55,7 +55,7 @@ fn wrong(what: &'static str, says: impl Into<String>, help: impl Into<String>) -
     Check { what, verdict: Verdict::Wrong, says: says.into(), help: Some(help.into()) }
 }
 
-/// A failure as a check.
+/// Turns an error into a check.
 fn failed(what: &'static str, error: CommandError) -> Check {
     wrong(what, error.message, error.help)
 }
@@ -130,14 +130,14 @@ async fn database(context: &Context, handlers: usize) -> Vec<Check> {
     checks
 }
 
-/// Clocks that differ by more make SQS refuse calls (it allows fifteen minutes), and leases and logs hard to read.
+/// A larger difference makes leases and logs hard to read. SQS refuses calls from fifteen minutes on.
 const MOST_SKEW: Duration = Duration::from_secs(60);
 
 fn server_info(info: &ServerInfo, handlers: usize, env: AppEnv) -> Vec<Check> {
     let mut checks = vec![if info.may_create {
         well("rights", "this role may migrate and serve")
     } else {
-        well("rights", "this role may serve; `migrate` needs one that may create tables")
+        well("rights", "this role may serve; `migrate` needs a role that may create tables")
     }];
     if let Some(is_encrypted) = info.is_encrypted {
         checks.push(match (is_encrypted, env) {
@@ -152,15 +152,18 @@ fn server_info(info: &ServerInfo, handlers: usize, env: AppEnv) -> Vec<Check> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let skew = Duration::from_millis(u64::try_from(info.clock_ms).unwrap_or_default()).abs_diff(now);
     checks.push(if skew > MOST_SKEW {
-        let help = "set both clocks by a time server; SQS refuses calls of a clock that is far off";
-        doubtful("clock", format!("this machine and the database are {} s apart", skew.as_secs()), help)
+        let help =
+            "synchronise both clocks with a time server; SQS refuses calls from a clock that is far off";
+        let says = format!("the clocks of this machine and the database differ by {} s", skew.as_secs());
+        doubtful("clock", says, help)
     } else {
-        well("clock", "this machine and the database agree")
+        well("clock", "the clocks of this machine and the database agree")
     });
     let most = usize::try_from(info.max_connections).unwrap_or(usize::MAX);
     checks.push(if handlers >= most {
         let help = "lower `concurrency`, raise the server's limit, or put a connection pool in front of it";
-        let says = format!("{handlers} handlers may open as many connections, and the server takes {most}");
+        let says =
+            format!("{handlers} handlers may open as many connections, but the server accepts only {most}");
         doubtful("connections", says, help)
     } else {
         well("connections", format!("up to {handlers} of the server's {most}"))
@@ -171,7 +174,7 @@ fn server_info(info: &ServerInfo, handlers: usize, env: AppEnv) -> Vec<Check> {
 async fn queue(settings: &Settings, queues: &[(&'static str, Options)]) -> Vec<Check> {
     let Some(url) = &settings.queue_url else {
         return vec![match settings.env {
-            AppEnv::Development => well("queue", "a private one is started by `serve`"),
+            AppEnv::Development => well("queue", "`serve` starts a private one"),
             AppEnv::Production => wrong("queue", "QUEUE_URL is not set", "set it to the queue's URL"),
         }];
     };
@@ -211,12 +214,13 @@ async fn queue(settings: &Settings, queues: &[(&'static str, Options)]) -> Vec<C
 async fn redrive(client: &Client, policy: Option<&RedrivePolicy>, retention: Option<u64>) -> Vec<Check> {
     let Some(policy) = policy else {
         let help = "give the queue a RedrivePolicy: without one a message that always fails comes back until it expires, and \
-                    none can be rejected";
+                    the worker cannot reject any";
         return vec![doubtful("dead letters", "the queue has no dead-letter queue", help)];
     };
     let count = policy.max_receive_count;
     let mut checks = vec![if count < 3 {
-        let help = "raise it to 5 or more: each deployment and each crash may cost a message one receive";
+        let help = "raise maxReceiveCount to 5 or more: each deployment and each crash may cost a message \
+                    one receive";
         doubtful("dead letters", format!("a message is dead after {count} receive(s)"), help)
     } else {
         well("dead letters", format!("a message is dead after {count} receives"))
@@ -233,7 +237,7 @@ async fn redrive(client: &Client, policy: Option<&RedrivePolicy>, retention: Opt
     if let (Some(kept), Some(retention)) = (kept, retention) {
         // A dead letter keeps the time at which it was first sent.
         checks.push(if kept <= retention {
-            let help = "raise it to 14 days: a dead letter expires by the time at which it was first sent";
+            let help = "raise the dead-letter queue's retention to 14 days: it counts from the first send";
             doubtful("retention", "dead letters are kept no longer than messages", help)
         } else {
             well("retention", format!("dead letters are kept for {} days", kept / 86_400))
@@ -242,7 +246,7 @@ async fn redrive(client: &Client, policy: Option<&RedrivePolicy>, retention: Opt
     checks
 }
 
-/// What the worker has to be allowed, each tried by a request that does nothing.
+/// The permissions that a worker needs, each tested with a request that does nothing.
 async fn actions(client: &Client, url: &str) -> Vec<Check> {
     const NO_HANDLE: &str = "onward-doctor";
     let receive = client.receive_message().queue_url(url).max_number_of_messages(11).send().await;
@@ -261,7 +265,7 @@ async fn actions(client: &Client, url: &str) -> Vec<Check> {
                 wrong(what, "is not allowed", format!("allow the role `sqs:{what}` on this queue"))
             }
             Some(QueueErrorKind::Network | QueueErrorKind::Throttled) => {
-                doubtful(what, "could not be tried", "run `doctor` again")
+                doubtful(what, "could not be tested", "run `doctor` again")
             }
             _ => well(what, "is allowed"),
         })

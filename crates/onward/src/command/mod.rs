@@ -1,4 +1,4 @@
-//! The commands, a file each: parse, call, print. Nothing below imports them.
+//! The commands, one file each: parse, call, print. Nothing below imports them.
 
 pub(crate) mod adopt;
 pub(crate) mod doctor;

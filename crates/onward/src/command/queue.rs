@@ -40,14 +40,15 @@ struct QueueClient {
     client: Client,
 }
 
-/// How long a message that is looked at stays hidden from the workers.
+/// How long a message that `peek` shows stays hidden from the workers.
 const PEEK_SECONDS: i32 = 5;
 
 /// How long this process keeps a dead letter while it sends it again.
 const REDRIVE_SECONDS: i32 = 60;
 
 impl QueueClient {
-    /// The configured queue, or that of the development launch in another terminal; another one beside it by name.
+    /// Opens the configured queue, or that of the development launch in another terminal. A name chooses another queue
+    /// beside it.
     async fn open(settings: &Settings, name: Option<&str>) -> Result<Self, CommandError> {
         let (url, local) = first_queue(settings)?;
         let client = client(&url, local).await?;
@@ -105,7 +106,7 @@ impl QueueClient {
 
     async fn dead_letters(&self) -> Result<String, CommandError> {
         dead_letter_url(&self.client, &self.url).await?.ok_or_else(|| {
-            let help = "give it a RedrivePolicy with a deadLetterTargetArn";
+            let help = "give the queue a RedrivePolicy with a deadLetterTargetArn";
             CommandError::new(Exit::Configuration, format!("{} has no dead-letter queue", self.name()), help)
         })
     }
@@ -120,8 +121,8 @@ impl QueueClient {
 
     async fn peek(&self, url: &str, max: usize, as_json: bool) -> Result<Exit, CommandError> {
         note(&format!(
-            "a look is a receive: the messages shown are hidden from the workers for {PEEK_SECONDS} s and count one more \
-             receive"
+            "this receives the messages that it shows: they stay hidden from the workers for {PEEK_SECONDS} \
+             s and count one more receive"
         ));
         let mut shown = Vec::new();
         while shown.len() < max {
@@ -159,8 +160,8 @@ impl QueueClient {
     async fn purge(&self, confirm: Option<&str>) -> Result<Exit, CommandError> {
         let name = self.name();
         if confirm != Some(name) {
-            let message = format!("purge deletes every message of {name} for good");
-            let help = format!("if you mean it: `queue purge --confirm {name}`");
+            let message = format!("purge deletes every message of {name} permanently");
+            let help = format!("to confirm, run `queue purge --confirm {name}`");
             return Err(CommandError::new(Exit::Usage, message, help));
         }
         self.client.purge_queue().queue_url(&self.url).send().await.map_err(|error| sqs_error(&error))?;
@@ -168,7 +169,8 @@ impl QueueClient {
         Ok(Exit::Done)
     }
 
-    /// Sends dead letters to the queue again, each before it is deleted from where it was, so that none is lost.
+    /// Moves dead letters back to the queue. It sends each one before it deletes it from the dead-letter queue, so that
+    /// none is lost.
     async fn redrive(&self, filter: Option<&str>, max: usize) -> Result<Exit, CommandError> {
         let dead = self.dead_letters().await?;
         let (mut moved, mut left) = (0, Vec::new());
@@ -190,7 +192,7 @@ impl QueueClient {
         Ok(Exit::Done)
     }
 
-    /// Makes messages visible again that were only looked at. One that stays hidden comes back by itself.
+    /// Makes messages visible again that do not match. A message that stays hidden comes back by itself.
     async fn give_back(&self, url: &str, receipts: &[String]) -> Result<(), CommandError> {
         for batch in receipts.chunks(10) {
             let entries = batch.iter().map(|receipt| (receipt.as_str(), Duration::ZERO));
@@ -224,18 +226,22 @@ impl QueueClient {
             if let Some(failed) = deleted.failed().first() {
                 let message =
                     format!("a message was sent again and is still a dead letter: {}", failed.code());
-                return Err(CommandError::new(Exit::Queue, message, "delete it there by hand"));
+                return Err(CommandError::new(
+                    Exit::Queue,
+                    message,
+                    "delete it from the dead-letter queue by hand",
+                ));
             }
         }
         match sent.failed().first() {
             None => Ok(count),
             Some(failed) => {
                 let reason = failed.message().unwrap_or_default();
-                let message = format!("{} moved, then one was refused: {reason}", moved + count);
+                let message = format!("{} message(s) moved, then SQS refused one: {reason}", moved + count);
                 Err(CommandError::new(
                     Exit::Queue,
                     message,
-                    "correct what the reason names, then run it again",
+                    "correct what the reason names, then run the command again",
                 ))
             }
         }
@@ -285,7 +291,7 @@ fn as_value(message: &Message) -> Value {
     })
 }
 
-/// The same message once more, without the reason of its rejection.
+/// The same message again, without the reason for its rejection.
 fn again(index: usize, message: &Message, is_fifo: bool) -> SendMessageBatchRequestEntry {
     let group =
         message.attributes().and_then(|all| all.get(&MessageSystemAttributeName::MessageGroupId)).cloned();
@@ -301,7 +307,7 @@ fn again(index: usize, message: &Message, is_fifo: bool) -> SendMessageBatchRequ
         .expect("id and body are set")
 }
 
-/// A person who sends the same message twice means two messages.
+/// An ID that is never the same: a person who sends the same message twice wants two messages.
 fn unique_id() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{}-{}", std::process::id(), now.as_nanos())

@@ -8,11 +8,11 @@ use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
 use crate::upgrade::{Progress, UpgradeOptions, upgrade};
 
-/// Drops the database and creates it again. It does so in development only, and only where nothing is lost that anybody wants
-/// to keep: the private database, one that a rebuild made, or one whose name was repeated.
+/// Drops the database and creates it again, in development only. It must be the private database, one that a rebuild made,
+/// or one whose name `--confirm` repeats, so that no data is lost by mistake.
 pub(crate) async fn run(context: &Context, options: &cli::Rebuild) -> Result<Exit, CommandError> {
     if context.settings.env != AppEnv::Development {
-        let help = "in production a database is only ever upgraded: `migrate`";
+        let help = "in production, upgrade the database with `migrate`";
         return Err(CommandError::new(
             Exit::Usage,
             "rebuild drops the database and works in development only",
@@ -24,10 +24,9 @@ pub(crate) async fn run(context: &Context, options: &cli::Rebuild) -> Result<Exi
     let name = &target.name;
     let confirmed = options.confirm.as_deref() == Some(name);
     if !(database.is_private() || target.is_marked || confirmed) {
-        let message = format!(
-            "rebuild would drop the database `{name}`, which does not say that it is for development"
-        );
-        let help = format!("if nothing in it is needed any more: `rebuild --confirm {name}`");
+        let message =
+            format!("rebuild would drop the database `{name}`, which has no mark of a development database");
+        let help = format!("if you need none of its data, run `rebuild --confirm {name}`");
         return Err(CommandError::new(Exit::Usage, message, help));
     }
     onward_migrate::remove(&database.url, &target).await?;

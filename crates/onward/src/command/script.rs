@@ -15,7 +15,7 @@ use crate::config::context::Context;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
 
-/// The folder that the build embedded, as it is now.
+/// The folder that the build embedded, in its present state.
 struct Project<'a> {
     root: &'a Path,
     folder: &'a str,
@@ -82,16 +82,16 @@ impl Project<'_> {
         Ok(Exit::Done)
     }
 
-    /// Seals what would pass a release build if it were sealed: the last moment at which a script can be corrected.
+    /// Seals the drafts if they pass the rules of a release build. After that a script must not change any more.
     fn seal(&self) -> Result<Exit, CommandError> {
         let mut checked = self.checked(true);
         checked.findings.retain(|finding| finding.rule != Rule::Draft);
         if !checked.findings.is_empty() {
             let findings: Vec<_> = checked.findings.iter().map(|finding| text(&checked, finding)).collect();
-            let help = "correct what was found, or silence a lint with its reason, and seal again";
+            let help = "correct the findings, or silence a lint with its reason, then seal again";
             return Err(CommandError::new(
                 Exit::Failed,
-                format!("nothing is sealed\n{}", findings.join("\n")),
+                format!("nothing was sealed\n{}", findings.join("\n")),
                 help,
             ));
         }
@@ -112,15 +112,15 @@ impl Project<'_> {
         Ok(Exit::Done)
     }
 
-    /// The scripts as they are now, which may be newer than what the build embedded.
+    /// The scripts in the folder now, which may be newer than the embedded ones.
     fn history(&self) -> Result<History, CommandError> {
         self.checked(false).history.ok_or_else(|| {
-            CommandError::new(Exit::Failed, "the scripts do not pass", "run `app script check`")
+            CommandError::new(Exit::Failed, "the scripts do not pass the rules", "run `app script check`")
         })
     }
 
     /// Folds the oldest scripts into a new baseline. A database that has them needs nothing, because its journal lists
-    /// them; an empty one starts from the new baseline.
+    /// them. An empty database starts from the new baseline.
     async fn squash(&self, through: i32, context: &Context) -> Result<Exit, CommandError> {
         let history = self.history()?;
         let text = squash::baseline(self.root, &history, through, context.identity.applier()).await?;
@@ -184,10 +184,10 @@ impl Project<'_> {
         let Some(text) = self.lock_at(base)? else { return Ok(Vec::new()) };
         let before = Lock::parse(&text).map_err(|(line, message)| {
             let place = format!("{base}:{}/{LOCK_FILE}:{line}: {message}", self.folder);
-            CommandError::new(Exit::Failed, place, "compare with a revision whose lock is sound")
+            CommandError::new(Exit::Failed, place, "compare with a revision whose lock is valid")
         })?;
         let now = self.lock()?;
-        // A squashed baseline contains the scripts up to its number, so their lines may go.
+        // A squashed baseline contains the scripts up to its number, so their lines may be missing.
         let squashed = now.lines.first().map_or(0, |line| match FileName::parse(&line.name) {
             FileName::Baseline { through } => through,
             _ => 0,

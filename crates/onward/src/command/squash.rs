@@ -23,7 +23,7 @@ pub(crate) async fn baseline(
     let directive = if contract { "-- onward: contract\n" } else { "" };
     let text = format!("-- onward: title Everything up to {through:04}\n{directive}\n{dumped}");
 
-    // A dump that does not make the same database again is no baseline.
+    // The new baseline must make the same database again.
     let again = dump(root, &alone(history, through, &text)?, through, applier).await?;
     if again != dumped {
         let message = "the dump of the scripts does not make the same database again";
@@ -77,7 +77,7 @@ fn alone(history: &History, through: i32, text: &str) -> Result<History, Command
     })
 }
 
-/// What a history makes of an empty database, as SQL.
+/// The database that a history makes, as SQL.
 async fn dump(
     root: &Path,
     history: &History,
@@ -96,7 +96,7 @@ async fn dump(
 fn run_pg_dump(scratch: &ScratchDatabase) -> Result<String, CommandError> {
     let failed = |reason: &str| {
         let help =
-            "install PostgreSQL's client programs of the server's version (Debian: `postgresql-client`)";
+            "install the PostgreSQL client programs of the server's version (Debian: `postgresql-client`)";
         CommandError::new(
             Exit::Failed,
             format!("pg_dump of {} failed: {}", scratch.name(), reason.trim()),
@@ -105,20 +105,20 @@ fn run_pg_dump(scratch: &ScratchDatabase) -> Result<String, CommandError> {
     };
     let mut command = Command::new(pg_dump());
     command.args(["--inserts", "--no-owner", "--no-privileges", "--exclude-table=schema_journal"]);
-    // The password goes by a file, because every user of the machine sees a command line.
+    // A file passes the password, because every user of the machine can see a command line.
     command.envs(scratch.server.iter().map(|server| ("PGPASSFILE", server.passfile())));
     command.arg("--dbname").arg(scratch.url.to_string());
     let output = command.output().map_err(|error| failed(&error.to_string()))?;
     if !output.status.success() {
         return Err(failed(&String::from_utf8_lossy(&output.stderr)));
     }
-    // psql's own commands guard a restore by psql; here the text goes to the server as it is.
+    // Leaves out psql's own commands, because Onward sends the text directly to the server.
     let text = String::from_utf8_lossy(&output.stdout);
     let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('\\')).collect();
     Ok(format!("{}\n", lines.join("\n").trim()))
 }
 
-/// Beside the server's binaries, or by the PATH.
+/// The pg_dump beside the server's binaries, or else the one of the PATH.
 fn pg_dump() -> PathBuf {
     let name = format!("pg_dump{}", std::env::consts::EXE_SUFFIX);
     let server =

@@ -15,7 +15,7 @@ async fn look(context: &Context) -> Result<Status, CommandError> {
     Ok(onward_migrate::status(&mut engine, &context.history).await?)
 }
 
-/// Shows the schema state; 0 whatever it is.
+/// Shows the schema state; exits with 0 in every state.
 pub(crate) async fn show(context: &Context, as_json: bool) -> Result<Exit, CommandError> {
     let status = look(context).await?;
     let pending = || status.pending.iter().filter_map(|number| context.history.get(*number));
@@ -47,7 +47,7 @@ pub(crate) async fn show(context: &Context, as_json: bool) -> Result<Exit, Comma
     Ok(Exit::Done)
 }
 
-/// Exits with 0 if the schema is current, and says why where it is not.
+/// Exits with 0 if the schema is current; otherwise the error says why it is not.
 pub(crate) async fn check(context: &Context) -> Result<Exit, CommandError> {
     let status = look(context).await?;
     if status.state == SchemaState::Current {

@@ -3,7 +3,7 @@ use onward_script::History;
 use crate::config::identity::Identity;
 use crate::config::settings::Settings;
 
-/// What every command works with: the configuration, the embedded scripts, and who the app is.
+/// The context of every command: the settings, the embedded scripts, and the app's identity.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub settings: Settings,

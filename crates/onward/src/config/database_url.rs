@@ -5,24 +5,24 @@ use crate::config::context::Context;
 use crate::config::settings::{AppEnv, Settings};
 use crate::process::exit::{CommandError, Exit};
 
-/// Which database the app uses, and what has to live as long as the app uses it.
+/// The database that the app uses, with the private server that must run as long as the app.
 pub(crate) struct ResolvedDatabase {
     pub url: DatabaseUrl,
-    /// How a person opens it with psql, where it is the private one.
+    /// The psql command that opens it, if it is the private one.
     pub psql: Option<String>,
     #[cfg(feature = "local")]
     _private: Option<onward_local::PrivatePostgres>,
 }
 
 impl ResolvedDatabase {
-    /// The configured database or, in development, the private one, which this starts.
+    /// Returns the configured database. In development without one, it starts the private database.
     pub(crate) async fn resolve(context: &Context) -> Result<Self, CommandError> {
         let (settings, dialect) = (&context.settings, context.history.dialect);
         if let Some(url) = &settings.database_url {
             let url: DatabaseUrl = url.parse()?;
             if url.dialect() != dialect {
                 let message =
-                    format!("the scripts are written for {}, and DATABASE_URL is {url}", name(dialect));
+                    format!("the scripts are written for {}, but DATABASE_URL is {url}", name(dialect));
                 return Err(CommandError::new(
                     Exit::Configuration,
                     message,
@@ -78,7 +78,7 @@ const fn form(dialect: Dialect) -> &'static str {
     }
 }
 
-/// The error for a variable that has no default here.
+/// The error for a required variable that is not set.
 pub(crate) fn not_set(settings: &Settings, name: &str, form: &str) -> CommandError {
     let help = match settings.env {
         AppEnv::Production => format!("set it to {form}"),

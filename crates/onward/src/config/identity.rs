@@ -8,13 +8,13 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Who applies scripts, for the journal.
+    /// The applier of scripts, for the journal.
     pub(crate) fn applier(&self) -> Applier {
         Applier { host: host_name(), app_version: self.version.clone() }
     }
 }
 
-/// The name of this host, as people know it: `HOSTNAME` where a container or a person has set it, else the system's.
+/// The name of this host: `HOSTNAME` if a container or a person has set it, else the system's name.
 pub(crate) fn host_name() -> String {
     let set = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
     set.or_else(system_name).unwrap_or_else(|| "unknown".to_owned())

@@ -8,9 +8,9 @@ use onward_local::{Echo, LocalQueue, QUEUE_PORT};
 use crate::config::settings::Settings;
 use crate::process::exit::{CommandError, Exit};
 
-/// What a development launch starts besides the database; it ends when it is dropped.
+/// The servers that a development launch starts besides the database. Dropping the value stops them.
 pub(crate) struct Local {
-    /// One for each name, in their order.
+    /// One URL for each name, in the same order.
     pub queue_urls: Vec<String>,
     pub echo: Echo,
     address: PathBuf,
@@ -19,7 +19,7 @@ pub(crate) struct Local {
 
 impl Local {
     pub(crate) async fn start(settings: &Settings, queues: &[&str]) -> Result<Self, CommandError> {
-        let server = LocalQueue::start(QUEUE_PORT).await?;
+        let server = LocalQueue::start_in(QUEUE_PORT, &settings.project.join(".onward")).await?;
         let mut queue_urls = Vec::new();
         for queue in queues {
             queue_urls.push(server.create(queue).await?);
@@ -36,7 +36,7 @@ impl Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        // A newer launch may have written its own address by now.
+        // A newer launch may have written its own address since then.
         if fs::read_to_string(&self.address).is_ok_and(|urls| urls == self.queue_urls.join("\n"))
             && let Err(error) = fs::remove_file(&self.address)
         {

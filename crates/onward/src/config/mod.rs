@@ -1,4 +1,4 @@
-//! The configuration: what was set, and which database and queues it means.
+//! The configuration: the settings, and the database and queues that they name.
 
 pub(crate) mod context;
 pub(crate) mod database_url;

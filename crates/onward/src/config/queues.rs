@@ -6,16 +6,16 @@ use crate::config::settings::AppEnv;
 use crate::config::settings::Settings;
 use crate::process::exit::CommandError;
 
-/// Which queues the app works, and what has to live as long as it works them.
+/// The queues that the app works, with the private servers that must run as long as the app.
 pub(crate) struct ResolvedQueues {
-    /// One for each name, in their order.
+    /// One URL for each name, in the same order.
     pub urls: Vec<String>,
     #[cfg(feature = "local")]
     local: Option<Local>,
 }
 
 impl ResolvedQueues {
-    /// The configured queues or, in development, private ones, which this starts.
+    /// Returns the configured queues. In development without them, it starts private ones.
     pub(crate) async fn resolve(settings: &Settings, names: &[&str]) -> Result<Self, CommandError> {
         if let Some(first) = &settings.queue_url {
             let mut urls = vec![first.clone()];

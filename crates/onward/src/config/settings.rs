@@ -9,9 +9,9 @@ use crate::process::exit::{CommandError, Exit};
 /// Where the app runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AppEnv {
-    /// A developer's machine: what is missing is started, the schema is upgraded at launch.
+    /// A developer's machine: a launch starts missing servers and upgrades the schema.
     Development,
-    /// Anywhere else: nothing happens that was not asked for.
+    /// Anywhere else: the app starts no servers and upgrades nothing by itself.
     Production,
 }
 
@@ -25,40 +25,42 @@ impl FromStr for AppEnv {
             _ => Err(CommandError::new(
                 Exit::Configuration,
                 format!("APP_ENV is `{word}`"),
-                "set it to `development` or `production`, or not at all",
+                "set it to `development` or `production`, or unset it",
             )),
         }
     }
 }
 
-/// What was configured: flag over environment over the file of `--env-file` over, in development, `.env`.
+/// The settings. A flag wins over the environment, which wins over the file of `--env-file`. In development `.env` comes
+/// last.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub env: AppEnv,
     /// It may hold a password, so it is never shown.
     pub database_url: Option<String>,
     pub queue_url: Option<String>,
-    /// Where health and metrics are served.
+    /// The address that serves health and metrics.
     pub http_addr: Option<String>,
-    /// The file that has been added to the environment.
+    /// The file whose variables were added to the environment.
     pub env_file: Option<PathBuf>,
-    /// Where each of them came from, if it is set.
+    /// The source of each variable of `PLACES`, if it is set.
     pub origins: Vec<(&'static str, Option<String>)>,
     /// The project's folder, for `sql/` and `.onward/`.
     #[cfg(feature = "local")]
     pub project: PathBuf,
 }
 
-/// The variables that say where the app works.
+/// The variables that name the database, the queue and the HTTP address.
 const PLACES: [&str; 3] = ["DATABASE_URL", "QUEUE_URL", "HTTP_ADDR"];
 
-/// Where the app runs, and which of the places each source has named, the strongest first.
+/// Where the app runs, and the variables of `PLACES` that each source sets, the strongest source first.
 pub(crate) struct Environment {
     pub env: AppEnv,
     sources: Vec<(String, Vec<&'static str>)>,
 }
 
-/// Decides where the app runs, before anything else is read. A file adds to the environment, and in development `.env` does.
+/// Decides where the app runs, before it reads anything else. Adds the environment file to the environment, and in
+/// development `.env`.
 pub(crate) fn load_environment() -> Result<Environment, CommandError> {
     let set = || PLACES.into_iter().filter(|name| variable(name).is_some()).collect();
     let mut sources = vec![("the environment".to_owned(), set())];
@@ -81,8 +83,8 @@ pub(crate) fn load_environment() -> Result<Environment, CommandError> {
     Ok(Environment { env, sources })
 }
 
-/// What `--env-file` or `ENV_FILE` names. The command line is read twice: the file that it names may hold the values of its
-/// other arguments, so this first pass looks for nothing else and leaves errors to the second.
+/// The file that `--env-file` or `ENV_FILE` names. The app reads the command line twice, because this file may hold values
+/// of other arguments. The first pass looks only for the file and leaves errors to the second.
 fn env_file() -> Option<PathBuf> {
     let first_pass = Cli::command().version("").ignore_errors(true).try_get_matches().ok()?;
     let mut matches = &first_pass;
@@ -94,7 +96,7 @@ fn env_file() -> Option<PathBuf> {
     }
 }
 
-/// The error's own text quotes the line, which may hold a secret.
+/// Leaves out the error's own text, because it quotes the line, which may hold a secret.
 fn unreadable(file: &str, error: &dotenvy::Error) -> CommandError {
     let (reason, help) = match error {
         dotenvy::Error::Io(error) => {

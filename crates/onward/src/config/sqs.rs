@@ -14,12 +14,13 @@ use url::Url;
 
 use crate::process::exit::{CommandError, Exit};
 
-/// Longer than the longest poll, so that only a call that hangs is cut off.
+/// Longer than the longest poll, so that only a call that hangs times out.
 const CALL_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// A client for the queue, configured by the AWS SDK's own variables and files.
 ///
-/// `QUEUE_URL` gives the region and, for a server that is not Amazon's, the endpoint, where the SDK's own variables do not.
+/// If the SDK's own variables do not set them, `QUEUE_URL` gives the region and, for a server other than Amazon's, the
+/// endpoint.
 pub(crate) async fn client(queue_url: &str, local: bool) -> Result<Client, CommandError> {
     let place = Place::of(queue_url)?;
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
@@ -33,7 +34,7 @@ pub(crate) async fn client(queue_url: &str, local: bool) -> Result<Client, Comma
         let credentials = Credentials::new("local", "local", None, None, "onward-local");
         loader = loader.credentials_provider(credentials).region(Region::new("us-east-1"));
     } else {
-        // The URL comes before the metadata of the instance, which are not there everywhere and are slow to fail.
+        // The URL comes before the instance metadata, which do not exist everywhere and are slow to fail.
         let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
             .or_else(ProfileFileRegionProvider::new())
             .or_else(place.region.map(Region::new));
@@ -49,7 +50,7 @@ pub(crate) async fn client(queue_url: &str, local: bool) -> Result<Client, Comma
     Ok(Client::from_conf(config.build()))
 }
 
-/// What the URL of a queue says about its place.
+/// The region and the endpoint that a queue's URL contains.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     region: Option<String>,
@@ -70,7 +71,7 @@ impl Place {
             error => malformed(&error.to_string()),
         })?;
         let host = url.host_str().unwrap_or_default();
-        if !["http", "https"].contains(&url.scheme()) || host.is_empty() {
+        if !["http", "https"].contains(&url.scheme()) || host.is_empty() || queue_url.contains(":///") {
             return Err(malformed(no_scheme));
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -83,7 +84,7 @@ impl Place {
             let region = host.strip_prefix("sqs.").and_then(|host| host.split('.').next());
             return Ok(Self { region: region.map(str::to_owned), endpoint: None });
         }
-        // A server that is not Amazon's ignores the region, and the SDK needs one.
+        // A server other than Amazon's ignores the region, but the SDK needs one.
         let endpoint = url.origin().ascii_serialization();
         Ok(Self { region: Some("us-east-1".to_owned()), endpoint: Some(endpoint) })
     }

@@ -4,9 +4,10 @@ use onward_worker::{Failure, Message};
 use serde::de::DeserializeOwned;
 
 use crate::database::Database;
+use crate::handler::decode::decode;
 use crate::handler::transaction::HandlerTransaction;
 
-/// One delivery of a message, from which the arguments of a handler are taken.
+/// One delivery of a message, from which a handler gets its arguments.
 pub struct Delivery<'a, S> {
     /// The message.
     pub message: &'a Message,
@@ -19,13 +20,13 @@ pub struct Delivery<'a, S> {
     pub(crate) transaction: Option<Box<dyn HandlerTransaction>>,
 }
 
-/// Why an extractor keeps the handler from running. [`Failure`] becomes [`Stop::Fail`] with `?`, and so does any error.
+/// Why an extractor prevents the handler from running. [`Failure`] becomes [`Stop::Fail`] with `?`, and so does any error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stop {
     /// The message failed.
     Fail(Failure),
-    /// The message is done already: it is deleted, and the handler does not run.
+    /// The message is already done: the worker deletes it, and the handler does not run.
     Done,
 }
 
@@ -35,9 +36,9 @@ impl<E: Into<Failure>> From<E> for Stop {
     }
 }
 
-/// What a handler may ask for in its arguments: [`Json`], [`State`], [`PgTx`](crate::PgTx), the [`Message`] itself.
+/// A type that a handler may have as an argument: [`Json`], [`State`], [`PgTx`](crate::PgTx), the [`Message`] itself.
 ///
-/// An app may have extractors of its own:
+/// An app may define extractors of its own:
 ///
 /// ```
 /// use onward::{Delivery, Failure, FromMessage, Stop};
@@ -47,9 +48,9 @@ impl<E: Into<Failure>> From<E> for Stop {
 ///
 /// impl<S: Sync> FromMessage<S> for Tenant {
 ///     async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {
-///         match delivery.message.attributes.get("tenant") {
-///             Some(tenant) if tenant == "closed" => Err(Stop::Done),
-///             Some(tenant) => Ok(Self(tenant.clone())),
+///         match delivery.message.attribute("tenant") {
+///             Some("closed") => Err(Stop::Done),
+///             Some(tenant) => Ok(Self(tenant.to_owned())),
 ///             None => Err(Failure::reject("the message names no tenant").into()),
 ///         }
 ///     }
@@ -62,19 +63,19 @@ impl<E: Into<Failure>> From<E> for Stop {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a handler",
-    label = "not something that can be taken from a message",
+    label = "cannot be taken from a message",
     note = "a handler takes `Json<T>` (T: Deserialize), `State<S>` (S: the app's state), `PgTx` and `Message`"
 )]
 pub trait FromMessage<S>: Sized + Send {
-    /// Takes it from the delivery.
+    /// Takes the value from the delivery.
     ///
     /// # Errors
     ///
-    /// [`Stop::Fail`] fails the message; one that does not decode is rejected. [`Stop::Done`] ends it as done.
+    /// [`Stop::Fail`] fails the message; a message that does not decode is rejected. [`Stop::Done`] ends it as done.
     fn from_message(delivery: &mut Delivery<'_, S>) -> impl Future<Output = Result<Self, Stop>> + Send;
 }
 
-/// The message's body, decoded. A body that does not decode is rejected, because it never will.
+/// The decoded body of the message. If the body does not decode, the worker rejects the message, because no retry can help.
 ///
 /// ```
 /// use onward::{Failure, Json};
@@ -96,10 +97,6 @@ impl<T: DeserializeOwned + Send, S: Sync> FromMessage<S> for Json<T> {
     async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {
         Ok(Self(decode(&delivery.message.body)?))
     }
-}
-
-fn decode<T: DeserializeOwned>(body: &str) -> Result<T, Failure> {
-    serde_json::from_str(body).map_err(|error| Failure::reject(format!("the body does not decode: {error}")))
 }
 
 /// The app's state, as its set-up returned it.
@@ -127,7 +124,7 @@ impl<S: Sync> FromMessage<S> for Message {
     }
 }
 
-/// How often the message has been received, this time counted.
+/// Which attempt this is, as far as this process knows; each receive before this one counts as one.
 ///
 /// ```
 /// use onward::{Attempt, Failure};
@@ -152,19 +149,6 @@ impl Deref for Attempt {
 
 impl<S: Sync> FromMessage<S> for Attempt {
     async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {
-        Ok(Self(delivery.message.receive_count))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use onward_worker::FailureKind;
-
-    #[test]
-    fn a_body_that_does_not_decode_is_rejected() {
-        let failure = decode::<serde_json::Value>("{\"a\": ").expect_err("is no JSON");
-        assert_eq!(failure.kind, FailureKind::Reject);
-        assert_eq!(failure.reason, "the body does not decode: EOF while parsing a value at line 1 column 6");
+        Ok(Self(delivery.message.attempt))
     }
 }

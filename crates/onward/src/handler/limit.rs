@@ -20,11 +20,10 @@ use crate::handler::service::{Boxed, HandlerError};
 
 type KeyFn = dyn Fn(&Message) -> Option<String> + Send + Sync;
 
-/// A layer that limits the messages of one key, a destination for example: at once, in time, or both.
+/// A layer that limits the messages of each key, for example of a destination: at once, in a time, or both.
 ///
-/// A message over the limit keeps its handler's place and its lease and waits, as long as [`LimitByKey::wait`] allows. Then
-/// it goes back to the queue, which costs a receive. So make `wait` longer than a burst, and the queue's concurrency larger
-/// than the number of messages that may wait.
+/// A message over the limit keeps its handler's place as long as [`LimitByKey::wait`] allows. Then it is postponed: it waits in
+/// the process without a handler and without an attempt, and is tried again.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -32,7 +31,7 @@ type KeyFn = dyn Fn(&Message) -> Option<String> + Send + Sync;
 /// use onward::LimitByKey;
 ///
 /// let four = NonZeroU32::new(4).unwrap();
-/// let by_destination = LimitByKey::new(|message| message.attributes.get("destination").cloned())
+/// let by_destination = LimitByKey::new(|message| message.attribute("destination").map(str::to_owned))
 ///     .at_once(four)
 ///     .rate(four, Duration::from_secs(1));
 /// ```
@@ -45,26 +44,27 @@ pub struct LimitByKey {
 }
 
 impl LimitByKey {
-    /// Limits by what `key` finds in a message; one without a key is not limited.
+    /// Limits by the key that `key` finds in a message; a message without a key is not limited.
     pub fn new(key: impl Fn(&Message) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self { key: Arc::new(key), at_once: None, rate: None, wait: Duration::from_secs(10) }
+        Self { key: Arc::new(key), at_once: None, rate: None, wait: AGAIN }
     }
 
-    /// How many messages of a key are handled at once.
+    /// Limits how many messages of a key are handled at once.
     #[must_use]
     pub fn at_once(mut self, most: NonZeroU32) -> Self {
         self.at_once = usize::try_from(most.get()).ok();
         self
     }
 
-    /// How many messages of a key start in a time, evenly, after a first burst of as many. A `per` of zero sets no limit.
+    /// Limits how many messages of a key start in a time: evenly, after a first burst of the same number. A `per` of zero
+    /// sets no limit.
     #[must_use]
     pub fn rate(mut self, most: NonZeroU32, per: Duration) -> Self {
         self.rate = Quota::with_period(per / most.get()).map(|quota| quota.allow_burst(most));
         self
     }
 
-    /// How long a message waits for its turn before it goes back to the queue; 10 s by default.
+    /// Sets how long a message over the limit keeps its handler's place before it is postponed; 1 s by default.
     #[must_use]
     pub fn wait(mut self, longest: Duration) -> Self {
         self.wait = longest;
@@ -124,12 +124,15 @@ type Rates = RateLimiter<String, HashMapStateStore<String>, RuntimeClock, NoOpMi
 struct Limits {
     of: LimitByKey,
     rates: Option<Rates>,
-    /// From how many keys on the next look forgets those whose rate has recovered.
+    /// The number of keys from which the next check forgets those whose rate has recovered.
     forget_at: AtomicUsize,
     places: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
-/// With more keys than this, those that are not in use are forgotten.
+/// How long a message waits for its turn by default, and how soon it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// With more keys than this, the layer forgets those that are not in use.
 const MANY_KEYS: usize = 1_000;
 
 impl Limits {
@@ -144,7 +147,7 @@ impl Limits {
 
     /// Waits until the rate of a key allows one more.
     async fn turn(&self, rates: &Rates, key: &String, until: Instant) -> Result<(), Failure> {
-        // The more keys there are the rarer is the look, so that each message pays for a few keys only.
+        // More keys make this check rarer, so that each message pays for only a few keys.
         if rates.len() >= self.forget_at.load(Ordering::Relaxed) {
             rates.retain_recent();
             self.forget_at.store(MANY_KEYS.max(2 * rates.len()), Ordering::Relaxed);
@@ -152,7 +155,7 @@ impl Limits {
         while let Err(early) = rates.check_key(key) {
             let wait = early.wait_time_from(RuntimeClock.now());
             if Instant::now() + wait > until {
-                return Err(Failure::retry_after(wait, format!("the rate limit of `{key}` is reached")));
+                return Err(Failure::postpone(wait, format!("the rate limit of `{key}` is reached")));
             }
             tokio::time::sleep(wait).await;
         }
@@ -177,7 +180,7 @@ where
     type Future = Boxed;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        // The inner service is asked when it is its turn, by the copy that is called.
+        // `call` asks the inner service itself, when the message has its turn.
         Poll::Ready(Ok(()))
     }
 
@@ -194,7 +197,7 @@ where
                     Ok(place) => place.ok(),
                     Err(_) => {
                         let reason = format!("the limit of messages of `{key}` at once is reached");
-                        return Err(HandlerError(Failure::retry_after(limits.of.wait, reason)).into());
+                        return Err(HandlerError(Failure::postpone(limits.of.wait.max(AGAIN), reason)).into());
                     }
                 },
                 None => None,

@@ -1,5 +1,8 @@
-//! What a user's handler touches: its arguments, what goes around it, and what an app makes of both.
+//! The parts around a user's handler: its arguments, its layers, and the service that an app makes of them.
 
+pub(crate) mod breaker;
+mod decode;
+pub(crate) mod envelope;
 pub(crate) mod extract;
 pub(crate) mod limit;
 pub(crate) mod service;
@@ -11,7 +14,7 @@ use onward_worker::{Failure, Message};
 use crate::database::Database;
 use crate::handler::extract::{Delivery, FromMessage, Stop};
 
-/// An async function whose arguments, up to six, are taken from the message and the state.
+/// An async function of up to six arguments, which come from the message and the state.
 ///
 /// ```
 /// use onward::{Failure, Json, Message, State};
@@ -65,7 +68,7 @@ macro_rules! handler {
                 $(let $argument = match $argument::from_message(&mut delivery).await {
                     Ok(argument) => argument,
                     Err(Stop::Done) => {
-                        tracing::info!("the message is done already: it is deleted without running the handler");
+                        tracing::info!("the message is already done: the handler does not run");
                         return Ok(());
                     }
                     Err(Stop::Fail(failure)) => return Err(failure),

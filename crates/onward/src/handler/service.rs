@@ -6,11 +6,11 @@ use onward_worker::{Failure, Message};
 use tower::util::{BoxCloneSyncService, ServiceExt as _};
 use tower::{BoxError, Service};
 
-/// A handler as a service of tower, for [`App::layer`](crate::App::layer).
+/// A handler as a tower service, for [`App::layer`](crate::App::layer).
 #[derive(Clone)]
 pub struct MessageService(BoxCloneSyncService<Message, (), BoxError>);
 
-/// A handler's [`Failure`] while it passes through layers, which know errors only.
+/// A handler's [`Failure`] while it passes through layers, which know only errors.
 ///
 /// ```
 /// use onward::{Failure, HandlerError};
@@ -39,7 +39,7 @@ impl MessageService {
         Self(BoxCloneSyncService::new(service.map_err(Into::into)))
     }
 
-    /// Handles one message; an error that is a layer's own brings the message back later.
+    /// Handles one message. After an error of a layer itself, the queue delivers the message again later.
     pub(crate) async fn handle(self, message: Message) -> Result<(), Failure> {
         let outcome = self.0.oneshot(message).await;
         outcome.map_err(|error| match error.downcast::<HandlerError>() {
@@ -69,5 +69,5 @@ impl fmt::Debug for MessageService {
     }
 }
 
-/// What a service of tower answers with, boxed.
+/// The boxed future of a tower service.
 pub(super) type Boxed = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;

@@ -6,7 +6,7 @@ use onward_worker::{Failure, Message, Options};
 use crate::database::Database;
 use crate::handler::service::MessageService;
 
-/// What an app's set-up gets to build its state from.
+/// What an app's set-up gets, to build the app's state from it.
 ///
 /// ```
 /// use onward::{PgPool, Setup};

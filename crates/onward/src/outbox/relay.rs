@@ -14,23 +14,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::outbox::table::{Outbox, Row};
 
-/// How often the relay reads the table without being woken: for rows of other nodes, and those that a crash left.
+/// How often the relay reads the table without a wake: for rows of other nodes, and for rows that a crash left.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// After this time the relay drops a turn with its connection, whoever does not answer. What was sent then goes out once
-/// more, under the same key.
+/// After this time the relay drops a turn and its connection, because the database or a queue does not answer. A later turn
+/// publishes the rows again, under the same key.
 const MAX_TURN: Duration = Duration::from_secs(60);
 
-/// How long the end of the process waits for the rest.
+/// How long the end of the process waits for the remaining rows.
 const LAST_TURN: Duration = Duration::from_secs(10);
 
-/// The most bytes of a batch: SQS accepts 1 MiB, other servers the 256 KiB that SQS accepted before.
+/// The maximum bytes of a batch: SQS accepts 1 MiB, other servers the 256 KiB that SQS accepted before.
 const BATCH_BYTES: usize = 200 * 1024;
 
 pub(crate) struct Relay {
     pub outbox: Outbox,
     pub client: Client,
-    /// The URLs of the queues that this app works itself; it asks for the others by name.
+    /// The URLs of the queues that this app works itself. The relay looks up the others by name.
     pub known: HashMap<String, String>,
     /// Whether the relay creates a queue that is missing, as in development.
     pub creates: bool,
@@ -39,7 +39,7 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Publishes until it is stopped. The next node publishes the rest.
+    /// Publishes until `stop` is cancelled. The next node publishes the rest.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         loop {
             let turn = tokio::time::timeout(MAX_TURN, self.publish()).await;
@@ -56,7 +56,7 @@ impl Relay {
                 () = stop.cancelled() => break,
             }
         }
-        // What the last handlers have committed goes out before the process ends.
+        // Publishes what the last handlers have committed, before the process ends.
         let rest = async { while matches!(self.publish().await, Ok(published) if published > 0) {} };
         if tokio::time::timeout(LAST_TURN, rest).await.is_err() {
             tracing::warn!(
@@ -65,8 +65,8 @@ impl Relay {
         }
     }
 
-    /// One transaction: takes the turn, publishes some rows, and deletes those that the queue has. After a crash in between
-    /// the next turn publishes them once more, under the same key.
+    /// One transaction: takes the turn, publishes some rows, and deletes those that the queue accepted. After a crash in
+    /// between, the next turn publishes them again, under the same key.
     async fn publish(&mut self) -> Result<usize, String> {
         let Some((turn, rows)) = self.outbox.turn().await? else { return Ok(0) };
         let mut queues: Vec<(String, Vec<Row>)> = Vec::new();
@@ -94,7 +94,7 @@ impl Relay {
         }
     }
 
-    /// Sends the rows of one queue in order; behind one that is refused nothing is sent, so that the order holds.
+    /// Sends the rows of one queue in order. After a refused row it sends no further batch, so that the order holds.
     async fn send(&mut self, queue: &str, rows: &[Row], sent: &mut Vec<i64>) -> Result<(), String> {
         let url = self.url(queue).await?;
         let mut rest = rows;

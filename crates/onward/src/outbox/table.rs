@@ -1,4 +1,4 @@
-//! The table `outbox`, one node's turn at it after the other, on either database.
+//! The table `outbox` on both databases, and the turns in which one node after the other reads it.
 
 use deadpool_postgres::Manager;
 
@@ -7,13 +7,13 @@ use crate::database::{Database, PgPool, Pools};
 use crate::database::{MssqlManager, MssqlPool, run_batch};
 use crate::transaction::guard::TransactionGuard;
 
-/// How many rows are published in one transaction.
+/// How many rows one transaction publishes.
 const ROWS: i64 = 100;
 
-/// What is to be sent.
+/// A message to publish.
 pub(crate) struct Row {
     pub id: i64,
-    /// The same for each time that the row is published.
+    /// The same key each time that the row is published.
     pub key: String,
     pub queue: String,
     pub group: Option<String>,
@@ -21,14 +21,14 @@ pub(crate) struct Row {
     pub traceparent: Option<String>,
 }
 
-/// Where the table is.
+/// The table, through the pool of its database.
 pub(crate) enum Outbox {
     Postgres(PgPool),
     #[cfg(feature = "sqlserver")]
     SqlServer(MssqlPool),
 }
 
-/// An open transaction that keeps all other nodes away. One that is dropped leaves all rows.
+/// An open transaction that excludes all other nodes. If it is dropped, all rows stay.
 pub(crate) enum Turn {
     Postgres(Box<TransactionGuard<Manager>>),
     #[cfg(feature = "sqlserver")]
@@ -70,7 +70,7 @@ impl Outbox {
 }
 
 impl Turn {
-    /// Deletes what has been sent, and ends the turn.
+    /// Deletes the sent rows and ends the turn.
     pub(crate) async fn end(self, sent: &[i64]) -> Result<(), String> {
         let ids = match sent {
             [] => "NULL".to_owned(),
@@ -120,7 +120,7 @@ async fn postgres_rows(client: &tokio_postgres::Client) -> Result<Option<Vec<Row
     Ok(Some(rows.iter().map(row).collect()))
 }
 
-/// `READPAST` skips rows that a handler has not committed yet, as PostgreSQL does not show them.
+/// `READPAST` skips rows that a handler has not committed yet. PostgreSQL does not show such rows either.
 #[cfg(feature = "sqlserver")]
 async fn sql_server_rows(
     client: &mut onward_migrate::TdsClient,

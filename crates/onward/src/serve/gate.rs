@@ -1,4 +1,4 @@
-//! Whether a worker of this binary may run on this schema, at the start and as long as it runs.
+//! The gate: decides whether this binary may run on the schema, at the start and again while it runs.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use crate::upgrade::{Progress, UpgradeOptions, upgrade};
 /// How often the gate checks the schema again.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The schema that passed the gate: before and now.
+/// The script number of the schema that passed the gate: before and now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Passed {
     pub before: Option<i32>,
     pub now: i32,
 }
 
-/// Lets through a current schema, and one ahead whose floor this binary reaches. In development the gate upgrades a schema
+/// Accepts a current schema, and a schema ahead whose floor this binary reaches. In development the gate upgrades a schema
 /// that is only behind. In production it refuses such a schema, with the list of scripts and the command.
 pub(crate) async fn pass(
     context: &Context,
@@ -48,7 +48,7 @@ pub(crate) async fn pass(
     Ok(Passed { before: Some(now), now })
 }
 
-/// A development database gets drafts while they are still written, so it may have an older text of one.
+/// Adds the drafts that changed: a development database gets drafts early, so it may have an older text of one.
 fn drifted(error: &mut Error, status: &Status, history: &History) {
     let drafts: Vec<_> = history
         .all()
@@ -63,7 +63,7 @@ fn drifted(error: &mut Error, status: &Status, history: &History) {
         .collect();
     if !drafts.is_empty() {
         error.message = format!(
-            "{}\n  {} changed as a draft after this database got it",
+            "{}\n  drafts that changed after this database applied them: {}",
             error.message,
             drafts.join(", ")
         );
@@ -95,8 +95,8 @@ async fn look(context: &Context, url: &DatabaseUrl) -> Result<Status, Error> {
     Ok(Status::assess(&context.history, &engine.observe().await?))
 }
 
-/// Completes when the floor has risen above this binary: a newer one has taken something away that this one uses. A
-/// database that does not answer is no reason to stop.
+/// Completes when the floor has risen above this binary: a newer binary has removed something that this one uses. If the
+/// database does not answer, the worker goes on.
 pub(crate) async fn until_outdated(context: &Context, url: &DatabaseUrl) -> CommandError {
     let mut ticks = tokio::time::interval(RECHECK_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

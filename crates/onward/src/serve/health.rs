@@ -18,11 +18,11 @@ use crate::telemetry::metrics::{Watched, prometheus_text};
 
 const DEFAULT: &str = "127.0.0.1:8080";
 
-/// How much longer than its wait a poll may be open.
+/// How much longer than its wait a poll may stay open.
 const MARGIN: Duration = Duration::from_secs(20);
 
-/// Serves until it is dropped. An address that `HTTP_ADDR` names must be free. Where it names none, the app works without
-/// the endpoint if the default port is busy.
+/// Serves until the handle is dropped. An address that `HTTP_ADDR` names must be free. Without `HTTP_ADDR`, the app works
+/// without the endpoint if the default port is busy.
 pub(crate) async fn serve(
     settings: &Settings,
     watched: Vec<Watched>,
@@ -30,7 +30,7 @@ pub(crate) async fn serve(
 ) -> Result<Option<AbortOnDropHandle<()>>, CommandError> {
     let asked = settings.http_addr.as_deref();
     let address: SocketAddr = asked.unwrap_or(DEFAULT).parse().map_err(|_| {
-        let message = format!("HTTP_ADDR is `{}`", asked.unwrap_or_default());
+        let message = format!("HTTP_ADDR is `{}`, not an address", asked.unwrap_or_default());
         CommandError::new(Exit::Configuration, message, "write it as 127.0.0.1:8080 or 0.0.0.0:8080")
     })?;
     let listener = match TcpListener::bind(address).await {

@@ -28,13 +28,13 @@ use crate::telemetry::metrics::Watched;
 
 use self::workers::{Prepared, Workers};
 
-/// Serves until it is told to stop; a second request ends it at once.
+/// Serves until a request to stop; a second request ends the process at once.
 pub(crate) async fn run<S: Clone + Send + Sync + 'static>(
     context: &Context,
     work: Work<S>,
     levels: LogLevels,
 ) -> Result<Exit, CommandError> {
-    // When a person closes the terminal, the app and its private servers must not stay.
+    // When a person closes the terminal, the app and its private servers must end too.
     let in_terminal = context.settings.env == AppEnv::Development || std::io::stderr().is_terminal();
     let signals = Stop::listen(in_terminal)?;
     let _reloading = match in_terminal {
@@ -76,7 +76,7 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     let prepared = workers::prepare(work.queues, &queues, &context.identity).await?;
     let watched: Vec<_> = prepared.iter().map(|Prepared { watched, .. }| watched.clone()).collect();
 
-    // Ends the polls: by the stop, by a schema that has moved on, or because another queue cannot be worked.
+    // Ends the polls: after a request to stop, when the schema becomes too new, or when another queue fails.
     let drain = stop.child_token();
     let _health = health::serve(&context.settings, watched.clone(), drain.clone()).await?;
     observe(&watched);

@@ -1,4 +1,4 @@
-//! The messages to a service manager, where there is one: ready, alive, stopping.
+//! The messages to a service manager, if there is one: ready, alive, stopping.
 
 use std::time::Duration;
 
@@ -18,16 +18,16 @@ const BEYOND_GRACE: Duration = Duration::from_secs(30);
 enum Notice {
     Ready,
     Alive,
-    /// It ends within this time.
+    /// The process ends within this time.
     Stopping(Duration),
 }
 
-/// Without `NOTIFY_SOCKET` it sends nothing.
+/// Sends a notice to systemd; without `NOTIFY_SOCKET` it sends nothing.
 /// <https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html>
 #[cfg(target_os = "linux")]
-fn send(news: &Notice) {
+fn send(notice: &Notice) {
     use sd_notify::NotifyState::{ExtendTimeoutUsec, Ready, Status, Stopping, Watchdog};
-    let sent = match news {
+    let sent = match notice {
         Notice::Ready => sd_notify::notify(&[Ready, Status("working the queue")]),
         Notice::Alive => sd_notify::notify(&[Watchdog]),
         Notice::Stopping(within) => {
@@ -41,8 +41,8 @@ fn send(news: &Notice) {
 }
 
 #[cfg(windows)]
-fn send(news: &Notice) {
-    match news {
+fn send(notice: &Notice) {
+    match notice {
         Notice::Ready => crate::process::scm::ready(),
         Notice::Alive => {}
         Notice::Stopping(within) => crate::process::scm::stopping(*within),
@@ -52,7 +52,7 @@ fn send(news: &Notice) {
 #[cfg(not(any(target_os = "linux", windows)))]
 fn send(_: &Notice) {}
 
-/// How often the manager expects to hear that the process is alive.
+/// How often the manager expects the message that the process is alive.
 #[cfg(target_os = "linux")]
 fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled()
@@ -63,8 +63,8 @@ fn watchdog() -> Option<Duration> {
     None
 }
 
-/// Sends ready when every queue is polled, alive as long as the polls move, stopping when `drain` is cancelled. It runs until
-/// it is dropped, so that the watchdog hears of the process during the drain too.
+/// Sends ready when the worker has polled every queue, alive while the polls move, and stopping when `drain` is cancelled.
+/// It runs until it is dropped, so that the watchdog gets its messages during the drain too.
 pub(crate) async fn run(watched: Vec<Watched>, drain: CancellationToken, grace: Duration) {
     let all_polled = async {
         for queue in &watched {
@@ -88,7 +88,7 @@ pub(crate) async fn run(watched: Vec<Watched>, drain: CancellationToken, grace: 
         };
         tokio::select! {
             () = tick => {
-                // The manager restarts a worker that hangs, because it sends nothing.
+                // A worker that hangs sends nothing, so the manager restarts it.
                 if is_live(&watched) {
                     send(&Notice::Alive);
                 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use onward_worker::{Ledger, Message, QueueError, Sqs, run_monitored};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +13,10 @@ use crate::handler::work::WorkedQueue;
 use crate::process::exit::{CommandError, Exit};
 use crate::telemetry::metrics::Watched;
 
-/// A queue that is ready to be worked.
+/// How long a poll of the local queue waits at the most.
+const LOCAL_WAIT: Duration = Duration::from_secs(1);
+
+/// A queue whose worker is ready to start.
 pub(crate) struct Prepared<S> {
     queue: WorkedQueue<S>,
     url: String,
@@ -26,7 +31,12 @@ pub(crate) async fn prepare<S>(
     identity: &Identity,
 ) -> Result<Vec<Prepared<S>>, CommandError> {
     let mut prepared = Vec::new();
-    for (queue, url) in worked.into_iter().zip(&queues.urls) {
+    for (mut queue, url) in worked.into_iter().zip(&queues.urls) {
+        if queues.is_local() {
+            // A stop waits for the open poll. A developer who presses Ctrl-C must not wait 20 s for it, and a poll of the
+            // local queue costs nothing.
+            queue.options.wait = queue.options.wait.min(LOCAL_WAIT);
+        }
         let sqs =
             Sqs::new(client(url, queues.is_local()).await?, url).signed(&host_name(), &identity.version);
         let watched = Watched { queue: queue.name, monitor: Default::default(), wait: queue.options.wait };
@@ -39,7 +49,8 @@ pub(crate) async fn prepare<S>(
 pub(crate) struct Workers(JoinSet<(&'static str, Result<Ledger, QueueError>)>);
 
 impl Workers {
-    /// Starts them. From here on nothing fails but the work itself: what a worker receives is handled or given back.
+    /// Starts the workers. From here on only the work itself can fail: a worker handles every message that it receives, or
+    /// gives it back.
     pub(crate) fn start<S: Clone + Send + Sync + 'static>(
         prepared: Vec<Prepared<S>>,
         state: &S,
@@ -67,8 +78,7 @@ impl Workers {
         Self(workers)
     }
 
-    /// Waits for every worker. The schema may become outdated meanwhile; that, and one queue that cannot be worked, ends them
-    /// all.
+    /// Waits for every worker. If the schema becomes too new for this binary, or the worker of one queue fails, all end.
     pub(crate) async fn until_all_end(
         mut self,
         outdated: impl Future<Output = CommandError>,
@@ -80,7 +90,7 @@ impl Workers {
             let ended = tokio::select! {
                 ended = self.0.join_next() => ended,
                 error = &mut outdated, if failed.is_none() => {
-                    tracing::error!(reason = %error.message, "the schema has moved on: draining");
+                    tracing::error!(reason = %error.message, "the schema needs a newer binary: draining");
                     failed = Some(error);
                     drain.cancel();
                     continue;

@@ -22,7 +22,7 @@ pub(crate) struct LogLevels {
 }
 
 impl LogLevels {
-    /// Reads them again. A text that cannot be read changes nothing.
+    /// Reads the log levels again. A text with an error changes nothing.
     pub(crate) fn reload(&self) {
         let reloaded = filter(&self.default)
             .and_then(|filter| self.filter.reload(filter).map_err(|error| wrong_levels("RUST_LOG", &error)));
@@ -41,7 +41,7 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    /// Sends what has not been sent yet.
+    /// Sends the traces and metrics that still wait.
     pub(crate) fn end(&self) {
         #[cfg(feature = "otel")]
         self.exporters.end();
@@ -49,7 +49,7 @@ impl Telemetry {
 }
 
 /// Sends the log to stderr, or to files for a service that has no stderr: text for a person, JSON for a log collector. A
-/// process that serves also exports traces and metrics, if it is built for that and a variable names the collector.
+/// process that serves also exports traces and metrics, if it has the feature `otel` and a variable names the collector.
 pub(crate) fn start(
     env: AppEnv,
     identity: &Identity,
@@ -73,7 +73,7 @@ pub(crate) fn start(
     #[cfg(feature = "otel")]
     let subscriber = subscriber.with(exporters.layer());
     let started = subscriber.try_init();
-    started.map_err(|error| CommandError::new(Exit::Failed, error, "the app starts its log only once"))?;
+    started.map_err(|error| CommandError::new(Exit::Failed, error, "start only one app in a process"))?;
     Ok(Telemetry {
         levels: LogLevels { filter: handle, default },
         #[cfg(feature = "otel")]
@@ -81,7 +81,7 @@ pub(crate) fn start(
     })
 }
 
-/// Where the log of a Windows service is: a service has no console.
+/// The folder for the log of a Windows service, which has no console.
 #[cfg(windows)]
 pub(crate) fn log_folder(service: &str) -> std::path::PathBuf {
     let data = std::env::var_os("ProgramData").unwrap_or_else(|| r"C:\ProgramData".into());
@@ -99,7 +99,8 @@ fn writer(service: Option<&str>) -> Result<BoxMakeWriter, CommandError> {
         .build(&folder);
     files.map(BoxMakeWriter::new).map_err(|error| {
         let help = "give the service's account the right to write there";
-        CommandError::new(Exit::Configuration, format!("no log in {}: {error}", folder.display()), help)
+        let message = format!("the log in {} cannot be written: {error}", folder.display());
+        CommandError::new(Exit::Configuration, message, help)
     })
 }
 
@@ -108,7 +109,7 @@ fn writer(_: Option<&str>) -> Result<BoxMakeWriter, CommandError> {
     Ok(BoxMakeWriter::new(io::stderr))
 }
 
-/// What the file says that `RUST_LOG_FILE` names, or else `RUST_LOG`.
+/// Reads the log levels from the file that `RUST_LOG_FILE` names, or else from `RUST_LOG`.
 fn filter(default: &str) -> Result<EnvFilter, CommandError> {
     let set = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let (name, directives) = match set("RUST_LOG_FILE") {
@@ -126,7 +127,7 @@ fn filter(default: &str) -> Result<EnvFilter, CommandError> {
         None => ("RUST_LOG".to_owned(), set("RUST_LOG")),
     };
     let directives = directives.unwrap_or_else(|| default.to_owned());
-    // tiberius logs each error of the server, also those that are an expected answer, such as a duplicate key.
+    // tiberius logs every error of the server, even an expected one such as a duplicate key.
     let mut quiet = String::new();
     if !directives.contains("tiberius") {
         quiet.push_str(",tiberius=off");

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use onward_worker::{Ledger, Monitor};
 
-/// A queue that the app works, as its health check and its metrics see it.
+/// A queue that the app works, for the health check and the metrics.
 #[derive(Debug, Clone)]
 pub(crate) struct Watched {
     pub queue: &'static str,
@@ -13,11 +13,11 @@ pub(crate) struct Watched {
 
 /// Counters of every queue under one name.
 pub(crate) struct Family {
-    /// In OpenTelemetry's form; Prometheus' is `onward_messages_total` for `onward.messages`.
+    /// The name in OpenTelemetry. In Prometheus `onward.messages` becomes `onward_messages_total`.
     /// <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>
     pub name: &'static str,
     pub help: &'static str,
-    /// The label that tells its values apart.
+    /// The label that distinguishes the values.
     pub label: Option<&'static str>,
     pub values: fn(&Ledger) -> Vec<(&'static str, f64)>,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Family {
 pub(crate) const FAMILIES: [Family; 6] = [
     Family {
         name: "onward.messages",
-        help: "Messages by what became of them.",
+        help: "Messages by outcome.",
         label: Some("outcome"),
         values: |ledger| {
             counts([
@@ -55,7 +55,7 @@ pub(crate) const FAMILIES: [Family; 6] = [
     },
     Family {
         name: "onward.sqs.empty_receives",
-        help: "Receives that brought nothing.",
+        help: "Receives that returned no message.",
         label: None,
         values: |ledger| counts([("", ledger.empty_receives)]),
     },

@@ -1,10 +1,10 @@
-//! Traces and metrics for a collector of OpenTelemetry, where the standard variables name one.
+//! Traces and metrics for an OpenTelemetry collector, if the standard variables name one.
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
 
 use std::collections::HashMap;
 use std::time::Instant;
 
-use onward_worker::{Failure, FailureKind, Message, TRACEPARENT};
+use onward_worker::{Attribute, Failure, FailureKind, Message, TRACEPARENT};
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{KeyValue, global};
@@ -25,10 +25,10 @@ use crate::config::identity::Identity;
 use crate::process::exit::{CommandError, Exit};
 use crate::telemetry::metrics::{FAMILIES, Watched};
 
-/// The target of the span around a handler. The log does not show it, because it has a span of its own.
+/// The target of the span around a handler. The log does not show it, because the log has a span of its own.
 pub(crate) const TARGET: &str = "onward::otel";
 
-/// What exports, if anything does.
+/// The exporters that the variables ask for.
 #[derive(Debug, Default)]
 pub(crate) struct Exporters {
     traces: Option<SdkTracerProvider>,
@@ -60,7 +60,7 @@ impl Exporters {
         Ok(exporters)
     }
 
-    /// Exports the spans of handlers and what handlers have in them, from `INFO` on.
+    /// Exports the spans of handlers and the spans inside them, from the level `INFO` on.
     pub(crate) fn layer<S>(&self) -> Option<Box<dyn Layer<S> + Send + Sync>>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
@@ -74,7 +74,7 @@ impl Exporters {
         Some(tracing_opentelemetry::layer().with_tracer(tracer).with_filter(filter).boxed())
     }
 
-    /// Sends what has not been sent yet.
+    /// Sends the traces and metrics that still wait.
     pub(crate) fn end(&self) {
         let traces = self.traces.as_ref().map(SdkTracerProvider::shutdown);
         let metrics = self.metrics.as_ref().map(SdkMeterProvider::shutdown);
@@ -84,8 +84,8 @@ impl Exporters {
     }
 }
 
-/// Whether a signal is exported: a variable names the collector. OpenTelemetry's own default, `localhost`, would fail on
-/// most machines.
+/// Whether to export a signal: only if a variable names the collector. OpenTelemetry's own default, `localhost`, would fail
+/// on most machines.
 fn is_on(signal: &str) -> Result<bool, CommandError> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let own = |rest: &str| {
@@ -98,7 +98,7 @@ fn is_on(signal: &str) -> Result<bool, CommandError> {
         return Ok(false);
     }
     if let Some(other) = exporter.filter(|exporter| exporter != "otlp") {
-        let help = "`otlp` and `none` are understood; metrics for Prometheus are at `/metrics` without it";
+        let help = "set it to `otlp` or `none`; `/metrics` serves the metrics for Prometheus without it";
         return Err(CommandError::new(
             Exit::Configuration,
             format!("OTEL_{signal}_EXPORTER is `{other}`"),
@@ -108,7 +108,7 @@ fn is_on(signal: &str) -> Result<bool, CommandError> {
     match own("PROTOCOL").as_deref() {
         None | Some("http/protobuf") => Ok(true),
         Some(other) => {
-            let help = "set it to `http/protobuf`, which a collector takes at its port 4318";
+            let help = "set it to `http/protobuf`, which a collector accepts on port 4318";
             Err(CommandError::new(
                 Exit::Configuration,
                 format!("OTEL_EXPORTER_OTLP_PROTOCOL is `{other}`"),
@@ -127,7 +127,7 @@ fn unusable_exporter(signal: &str, error: &dyn std::error::Error) -> CommandErro
     )
 }
 
-/// The resource: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, or else the app's own name and version.
+/// The resource: the values of `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, or else the app's name and version.
 fn resource(identity: &Identity) -> Resource {
     let own = [("service.name", &identity.name), ("service.version", &identity.version)];
     let set = Resource::builder().build();
@@ -141,7 +141,7 @@ fn resource(identity: &Identity) -> Resource {
     Resource::builder().with_attributes(own.collect::<Vec<_>>()).build()
 }
 
-/// Exports what has become of messages for as long as the app runs.
+/// Exports the counters of messages for as long as the app runs.
 pub(crate) fn observe(watched: &[Watched]) {
     let meter = global::meter("onward");
     for family in &FAMILIES {
@@ -162,8 +162,8 @@ pub(crate) fn observe(watched: &[Watched]) {
     }
 }
 
-/// Puts a span around a handler, as a child of the sender's span. The handler's message gets the span as its trace context,
-/// so that what the handler calls and sends is a child in turn.
+/// Puts a span around a handler, as a child of the sender's span. The span becomes the trace context of the handler's
+/// message, so that the handler's own calls and messages are its children.
 /// <https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>
 pub(crate) fn traced<F, Fut>(
     queue: &'static str,
@@ -203,7 +203,7 @@ where
         let work = handle(message);
         let (outcome, duration) = (SpanOutcome { span: span.clone(), is_recorded: false }, duration.clone());
         let handled = async move {
-            let begun = Instant::now();
+            let started = Instant::now();
             let result = work.await;
             let error = outcome.finish(&result);
             let mut labels = vec![
@@ -212,7 +212,7 @@ where
                 KeyValue::new("messaging.destination.name", queue),
             ];
             labels.extend(error.map(|error| KeyValue::new("error.type", error)));
-            duration.record(begun.elapsed().as_secs_f64(), &labels);
+            duration.record(started.elapsed().as_secs_f64(), &labels);
             result
         };
         Box::pin(handled.instrument(span))
@@ -231,11 +231,11 @@ fn follow(span: &Span, message: &mut Message) {
     propagator.inject_context(&span.context(), &mut named);
     message
         .attributes
-        .extend(named.remove(TRACEPARENT).map(|traceparent| (TRACEPARENT.to_owned(), traceparent)));
+        .extend(named.remove(TRACEPARENT).map(|own| (TRACEPARENT.to_owned(), Attribute::text(own))));
 }
 
-/// Writes an outcome into its span. A handler that is dropped before its end was cut short: by its timeout, by a panic, or by
-/// the end of the grace.
+/// Writes an outcome into its span. A handler that is dropped before its end was interrupted: by its timeout, by a panic, or
+/// by the end of the grace.
 struct SpanOutcome {
     span: Span,
     is_recorded: bool,
@@ -256,7 +256,7 @@ impl SpanOutcome {
 
     fn record(&self, kind: &str, reason: &str) {
         self.span.record("error.type", kind);
-        // It makes the status an error, too.
+        // This also sets the status to error.
         self.span.record("otel.status_description", reason);
     }
 }
@@ -264,7 +264,10 @@ impl SpanOutcome {
 impl Drop for SpanOutcome {
     fn drop(&mut self) {
         if !self.is_recorded {
-            self.record("cut_short", "the handler timed out, panicked, or outlived the grace of the stop");
+            self.record(
+                "cut_short",
+                "the handler timed out, panicked, or did not end within the grace of the stop",
+            );
         }
     }
 }

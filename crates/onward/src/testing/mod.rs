@@ -1,4 +1,4 @@
-//! For an app's own tests: whether its scripts make a database, and whether the binary embeds those of its folder.
+//! For an app's own tests: checks that its scripts make a database, and that the binary embeds the scripts of the folder.
 //!
 //! ```ignore
 //! #[test]
@@ -17,15 +17,15 @@ use crate::process::exit::{CommandError, Exit};
 use crate::scratch::ScratchDatabase;
 use crate::scripts::Scripts;
 
-/// Applies the baseline and every script to a scratch database, applies them again, which must do nothing, and
-/// compares what the build embedded with what is in the folder.
+/// Applies the baseline and every script to a scratch database, then applies them again, which must do nothing. Also
+/// compares the embedded scripts with those in the folder.
 ///
-/// PostgreSQL is started from the machine's own binaries. On SQL Server `TEST_SQLSERVER_URL` names a server on which a
-/// database may be created; without it this fails, because it verified nothing.
+/// It starts PostgreSQL from the machine's own binaries. For SQL Server, `TEST_SQLSERVER_URL` names a server on which it may
+/// create a database. Without this variable it fails, because it cannot verify anything.
 ///
 /// # Panics
 ///
-/// With the reason, if any of it does not hold.
+/// With the reason, if a check fails.
 pub fn verify(scripts: &Scripts) {
     let history = scripts.history().unwrap_or_else(|error| panic!("{error}"));
     let root = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from);
@@ -56,7 +56,7 @@ fn embedded_is_in_the_folder(history: &History, root: &Path) {
     assert_eq!(
         digests(history),
         digests(&in_folder),
-        "the binary embeds other scripts than {} holds: build it again, with `cargo clean -p` if need be",
+        "the binary embeds other scripts than {} holds: build it again, after `cargo clean -p` if necessary",
         history.folder
     );
 }
@@ -77,7 +77,7 @@ async fn apply_twice(scratch: &ScratchDatabase, history: &History) -> Result<(),
     scratch.apply(history, None, applier()).await?;
     let again = scratch.apply(history, None, applier()).await?;
     if again.scripts != 0 {
-        return wrong(format!("{} script(s) were to run a second time", again.scripts));
+        return wrong(format!("{} script(s) ran a second time", again.scripts));
     }
     let mut session = Session::connect(&scratch.url, &SessionOptions::default()).await?;
     match onward_migrate::status(&mut session, history).await?.state {

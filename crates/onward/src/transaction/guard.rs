@@ -3,8 +3,8 @@ use std::ops::{Deref, DerefMut};
 use deadpool::managed::{Manager, Object};
 use onward_worker::Failure;
 
-/// A pooled connection with an open transaction. If the guard is dropped before the transaction has ended, the connection is
-/// closed instead of going back to the pool, and the server rolls back.
+/// A pooled connection with an open transaction. If the guard is dropped before the transaction has ended, it closes the
+/// connection instead of giving it back to the pool, and the server rolls back.
 pub(crate) struct TransactionGuard<M: Manager>(Option<Object<M>>);
 
 impl<M: Manager> TransactionGuard<M> {
@@ -18,8 +18,8 @@ impl<M: Manager> TransactionGuard<M> {
         self.0 = None;
     }
 
-    /// Returns what became of the work, after a commit if it succeeded and a rollback if it failed.
-    pub(crate) fn settled<E: std::error::Error>(
+    /// Returns the outcome of the work, after the commit or the rollback has ended with `ended`.
+    pub(crate) fn settled<E: std::error::Error + 'static>(
         self,
         ended: Result<(), E>,
         outcome: Result<(), Failure>,

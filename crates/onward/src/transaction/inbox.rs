@@ -1,4 +1,4 @@
-//! What both databases share of the inbox and of what a handler sends in its transaction.
+//! What both databases share: the inbox, and the messages that a handler sends in its transaction.
 
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::transaction::slot::Slot;
 
-pub(crate) const ONE_TRANSACTION: &str = "a handler takes one transaction";
+pub(crate) const ONE_TRANSACTION: &str = "a handler takes only one transaction among its arguments";
 
 /// One row of the outbox, before it is written.
 pub(crate) struct Sent<'a> {
@@ -27,7 +27,7 @@ impl<'a> Sent<'a> {
     ) -> Result<Self, Failure> {
         let body = serde_json::to_string(body)
             .map_err(|error| Failure::reject(format!("a message to {queue} cannot be encoded: {error}")))?;
-        // Set before the row is there: a wake for nothing costs a query, a missing wake costs a poll interval.
+        // Set before the row exists: a needless wake costs a query, a missing wake costs a poll interval.
         slot.has_sent.store(true, Ordering::Relaxed);
         Ok(Self { queue, group, body, traceparent: slot.traceparent.clone() })
     }

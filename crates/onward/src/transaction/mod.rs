@@ -1,4 +1,4 @@
-//! A handler's work, the mark that the message is handled, and what the handler sends, in one transaction.
+//! One transaction for a handler's work, the record that the message is handled, and the messages that the handler sends.
 
 pub(crate) mod guard;
 mod inbox;

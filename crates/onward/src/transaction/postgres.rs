@@ -14,10 +14,10 @@ use crate::transaction::slot::{Borrowed, EndTransaction};
 ///
 /// The transaction writes a row for the message into the table `inbox`. When the handler returns `Ok`, the row commits with
 /// the handler's work, and then the worker deletes the message. When the handler fails, panics or times out, both roll back.
-/// A message that SQS delivers again after the commit is deleted without running the handler, so its effect in the database
-/// happens once.
+/// If SQS delivers the message again after the commit, the worker deletes it without running the handler. So its effect in
+/// the database happens once.
 ///
-/// Use it like a `tokio_postgres::Client`. The tables are a script in the app's own folder, see `docs/inbox.md`.
+/// Use it like a `tokio_postgres::Client`. A script in the app's own folder creates the tables, see `docs/inbox.md`.
 ///
 /// ```
 /// use onward::{Failure, Json, PgTx};
@@ -39,8 +39,8 @@ impl Deref for PgTx {
 }
 
 impl PgTx {
-    /// Sends a message to a queue when, and only when, the transaction commits: it is written to the table `outbox`,
-    /// from which the app publishes it (`App::outbox`), at least once and in order.
+    /// Sends a message to a queue if, and only if, the transaction commits. This writes the message to the table `outbox`.
+    /// The app publishes it from there (`App::outbox`), at least once and in order.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl PgTx {
         self.write(Sent::new(&self.0.slot, queue, None, body)?).await
     }
 
-    /// As [`PgTx::send`], to a message group of a FIFO queue.
+    /// Like [`PgTx::send`], but to a message group of a FIFO queue.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! How a handler borrows a transaction, and how the transaction ends when the handler has.
+//! How a handler borrows a transaction, and how the transaction ends after the handler.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -13,18 +13,18 @@ use tokio::sync::Notify;
 use crate::handler::transaction::HandlerTransaction;
 use crate::transaction::guard::TransactionGuard;
 
-/// A transaction in the hands of a handler. It goes back into its slot when the handler drops it.
+/// A transaction that a handler uses. It goes back into its slot when the handler drops it.
 pub(crate) struct Borrowed<M: Manager> {
     guard: Option<TransactionGuard<M>>,
     pub(crate) slot: Arc<Slot<M>>,
 }
 
-/// Where a handler's transaction goes back to, to be committed or rolled back.
+/// The place to which a handler's transaction goes back, for its commit or rollback.
 pub(crate) struct Slot<M: Manager> {
     back: Mutex<Option<TransactionGuard<M>>>,
     /// Whether the handler has written to the outbox.
     pub(crate) has_sent: AtomicBool,
-    /// The trace that the message belongs to, for what is sent on.
+    /// The trace of the message, for the messages that the handler sends.
     pub(crate) traceparent: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl<M: Manager> Slot<M> {
     pub(crate) fn take_back(&self) -> Result<TransactionGuard<M>, Failure> {
         let guard = self.back.lock().unwrap_or_else(PoisonError::into_inner).take();
         guard.ok_or_else(|| {
-            Failure::retry("the handler has ended, and something that it started still uses its transaction")
+            Failure::retry("the handler has ended, but a task that it started still uses its transaction")
         })
     }
 
@@ -94,7 +94,7 @@ where
         wake: &Notify,
     ) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
-            // The handler's own failure says more than a transaction that it has kept.
+            // The handler's own failure is more useful than the error about a transaction that it has kept.
             let guard = self.take_back().map_err(|kept| outcome.as_ref().err().cloned().unwrap_or(kept))?;
             M::end(guard, outcome).await?;
             if self.has_sent() {

@@ -10,15 +10,15 @@ use crate::transaction::guard::TransactionGuard;
 use crate::transaction::inbox::{ONE_TRANSACTION, Sent, missing_table};
 use crate::transaction::slot::{Borrowed, EndTransaction};
 
-/// A row with this key is there: <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
+/// A row with this key exists: <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
 const DUPLICATE_KEY: &[u32] = &[2601, 2627];
 const INVALID_TABLE_OR_COLUMN: &[u32] = &[207, 208];
 
 /// A transaction for a handler on SQL Server, which also records the message as handled, as [`PgTx`](crate::PgTx) does on
 /// PostgreSQL.
 ///
-/// Use it like a `tiberius::Client`. Read each result to its end, because an error may come behind its rows. `XACT_ABORT` is
-/// on, so an error that the server reports ends the transaction, and a handler that ignores it fails at the commit.
+/// Use it like a `tiberius::Client`. Read each result completely, because an error may follow its rows. `XACT_ABORT` is on,
+/// so an error that the server reports ends the transaction. A handler that ignores such an error fails at the commit.
 ///
 /// ```
 /// use onward::{Failure, Json, MssqlTx};
@@ -46,8 +46,8 @@ impl DerefMut for MssqlTx {
 }
 
 impl MssqlTx {
-    /// Sends a message to a queue when, and only when, the transaction commits: it is written to the table `outbox`,
-    /// from which the app publishes it (`App::outbox`), at least once and in order.
+    /// Sends a message to a queue if, and only if, the transaction commits. This writes the message to the table `outbox`.
+    /// The app publishes it from there (`App::outbox`), at least once and in order.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl MssqlTx {
         self.write(sent).await
     }
 
-    /// As [`MssqlTx::send`], to a message group of a FIFO queue.
+    /// Like [`MssqlTx::send`], but to a message group of a FIFO queue.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl<S: Sync> FromMessage<S> for MssqlTx {
         let mut guard = TransactionGuard::new(delivery.database.sql_server()?.get().await?);
         let (id, queue) = (delivery.message.identity(), delivery.queue);
         run_batch(&mut guard, "SET XACT_ABORT ON; BEGIN TRANSACTION;").await?;
-        // Of two deliveries at once the second waits for the first, and then finds its row or inserts its own.
+        // Of two simultaneous deliveries the second waits for the first, and then finds its row or inserts its own.
         match guard.execute("INSERT INTO inbox (queue, message_id) VALUES (@P1, @P2)", &[&queue, &id]).await {
             Ok(_) => {}
             Err(error) if error.code().is_some_and(|code| DUPLICATE_KEY.contains(&code)) => {
@@ -108,8 +108,9 @@ impl<S: Sync> FromMessage<S> for MssqlTx {
 const ROLLBACK: &str = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION;";
 
 /// A transaction that an error has ended, or in which the handler has opened another one, must not commit.
-const COMMIT: &str = "IF @@TRANCOUNT <> 1 THROW 50000, N'the transaction is not the one that was begun: an error has ended it, \
-                      or the handler has begun or ended one', 1; COMMIT TRANSACTION;";
+const COMMIT: &str = "IF @@TRANCOUNT <> 1 THROW 50000, N'the open transaction is not the one that Onward \
+                      started: an error has ended it, or the handler has started or ended one', 1; \
+                      COMMIT TRANSACTION;";
 
 impl EndTransaction for MssqlManager {
     async fn end(mut guard: TransactionGuard<Self>, outcome: Result<(), Failure>) -> Result<(), Failure> {

@@ -3,42 +3,50 @@
 mod admin;
 mod batch;
 mod error;
+mod letter;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
-use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 pub use self::admin::{RedrivePolicy, attributes, dead_letter_url, queue_name, queue_url, redrive_policy};
 pub use self::batch::{delete_entries, text_attribute, visibility_entries};
 use self::batch::{refused, seconds};
 use self::error::queue_error;
-use super::{Message, Queue, Receipt, Refused, is_fifo};
+pub use self::letter::REJECTED;
+use super::{Attempts, Death, Queue, Refused, is_fifo};
 use crate::error::QueueError;
+use crate::message::{Attribute, AttributeValue, Message, Receipt};
 
-/// The attribute of a dead letter with its reason: JSON with `reason`, `attempts`, `node` and `version`.
-pub const REJECTED: &str = "onward.rejected";
-
-/// The most characters of a reason; the attribute counts towards the size of the message.
-const REASON_CHARS: usize = 1_000;
+/// How long a redrive policy counts before it is asked for again: it may be changed or repaired.
+const POLICY_AGE: Duration = Duration::from_secs(60);
 
 /// A queue of Amazon SQS, or of anything that speaks its protocol.
 #[derive(Debug, Clone)]
 pub struct Sqs {
     client: Client,
     url: Arc<str>,
-    dead_letters: Arc<OnceCell<Option<String>>>,
+    policy: Arc<Mutex<Option<(Instant, Policy)>>>,
     node: Arc<str>,
     version: Arc<str>,
+}
+
+/// A redrive policy, with the URL of its dead-letter queue.
+#[derive(Debug, Clone)]
+struct Policy {
+    url: Arc<str>,
+    max_receive_count: u32,
 }
 
 impl Sqs {
     /// The queue at `url`, reached with the client's region, credentials and endpoint.
     #[must_use]
     pub fn new(client: Client, url: &str) -> Self {
-        Self { client, url: url.into(), dead_letters: Arc::default(), node: "".into(), version: "".into() }
+        Self { client, url: url.into(), policy: Arc::default(), node: "".into(), version: "".into() }
     }
 
     /// Names the worker in its dead letters: the host's name and the app's version.
@@ -47,10 +55,24 @@ impl Sqs {
         Self { node: node.into(), version: version.into(), ..self }
     }
 
-    /// The URL of the dead-letter queue, asked for once.
-    async fn dead_letter_url(&self) -> Result<Option<&str>, QueueError> {
-        let url = self.dead_letters.get_or_try_init(|| dead_letter_url(&self.client, &self.url)).await?;
-        Ok(url.as_deref())
+    /// The redrive policy, asked for once a minute.
+    async fn policy(&self) -> Result<Option<Policy>, QueueError> {
+        let known = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((asked, policy)) = known
+            && asked.elapsed() < POLICY_AGE
+        {
+            return Ok(Some(policy));
+        }
+        let policy = match redrive_policy(&self.client, &self.url).await? {
+            None => None,
+            Some(policy) => {
+                let url = queue_url(&self.client, policy.name(), Some(policy.account())).await?;
+                Some(Policy { url: url.into(), max_receive_count: policy.max_receive_count })
+            }
+        };
+        let known = policy.clone().map(|policy| (Instant::now(), policy));
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(policy)
     }
 }
 
@@ -79,6 +101,8 @@ impl Queue for Sqs {
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
             .message_system_attribute_names(MessageSystemAttributeName::AwsTraceHeader)
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp)
             .message_attribute_names("All")
             .send()
             .await
@@ -102,29 +126,32 @@ impl Queue for Sqs {
         Ok(refused(answer.failed()))
     }
 
-    async fn send_to_dead_letters(&self, message: &Message, reason: &str) -> Result<bool, QueueError> {
-        let Some(url) = self.dead_letter_url().await? else { return Ok(false) };
-        let reason: String = reason.chars().take(REASON_CHARS).collect();
-        let rejected = serde_json::json!({
-            "reason": reason,
-            "attempts": message.receive_count,
-            "node": &*self.node,
-            "version": &*self.version,
-        });
-        let mut request = self
-            .client
-            .send_message()
-            .queue_url(url)
-            .message_body(&message.body)
-            .message_attributes(REJECTED, text_attribute(&rejected.to_string()))
-            .set_message_group_id(message.group_id.clone())
-            .set_message_deduplication_id(self.is_fifo().then(|| message.id.clone()));
-        // SQS takes at most ten attributes.
-        for (name, value) in message.attributes.iter().filter(|(name, _)| *name != REJECTED).take(9) {
-            request = request.message_attributes(name, text_attribute(value));
+    async fn send_to_dead_letters(&self, message: &Message, death: &Death) -> Result<bool, QueueError> {
+        let Some(policy) = self.policy().await? else { return Ok(false) };
+        let worker = letter::Worker { queue: self.name(), node: &self.node, version: &self.version };
+        let sent = letter::send_dead(&self.client, &policy.url, &worker, message, death).await;
+        if sent.is_err() {
+            // The policy may name another queue by now.
+            *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
-        request.send().await.map_err(|error| queue_error(&error))?;
-        Ok(true)
+        sent.map(|()| true)
+    }
+
+    async fn renew(
+        &self,
+        message: &Message,
+        attempts: Attempts,
+        delay: Duration,
+    ) -> Result<bool, QueueError> {
+        if self.is_fifo() {
+            return Ok(false);
+        }
+        match self.policy().await? {
+            Some(policy) if message.receive_count >= policy.max_receive_count => {
+                letter::send_anew(&self.client, &self.url, message, attempts, delay).await
+            }
+            _ => Ok(false),
+        }
     }
 }
 
@@ -134,14 +161,35 @@ fn message(received: aws_sdk_sqs::types::Message) -> Message {
         .get(&MessageSystemAttributeName::ApproximateReceiveCount)
         .and_then(|count| count.parse().ok())
         .unwrap_or(1);
-    let attributes = received.message_attributes.unwrap_or_default().into_iter();
+    let time = |name| {
+        let ms = system.get(&name).and_then(|ms: &String| ms.parse().ok())?;
+        Some(UNIX_EPOCH + Duration::from_millis(ms))
+    };
     Message {
         id: received.message_id.unwrap_or_default(),
         body: received.body.unwrap_or_default(),
         receive_count,
+        attempt: receive_count,
         group_id: system.get(&MessageSystemAttributeName::MessageGroupId).cloned(),
         trace_header: system.get(&MessageSystemAttributeName::AwsTraceHeader).cloned(),
-        attributes: attributes.filter_map(|(name, value)| Some((name, value.string_value?))).collect(),
+        sent: time(MessageSystemAttributeName::SentTimestamp),
+        first_received: time(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp),
+        attributes: attributes_of(received.message_attributes),
         receipt: Receipt(received.receipt_handle.unwrap_or_default()),
     }
+}
+
+fn attributes_of(
+    all: Option<HashMap<String, aws_sdk_sqs::types::MessageAttributeValue>>,
+) -> HashMap<String, Attribute> {
+    let attribute = |value: aws_sdk_sqs::types::MessageAttributeValue| Attribute {
+        data_type: value.data_type,
+        value: match (value.string_value, value.binary_value) {
+            (Some(text), _) => AttributeValue::Text(text),
+            (None, bytes) => AttributeValue::Binary(
+                bytes.map(aws_sdk_sqs::primitives::Blob::into_inner).unwrap_or_default(),
+            ),
+        },
+    };
+    all.unwrap_or_default().into_iter().map(|(name, value)| (name, attribute(value))).collect()
 }

@@ -1,0 +1,87 @@
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
+use tokio::sync::{OwnedSemaphorePermit, RwLockReadGuard, RwLockWriteGuard};
+use tokio::time::{Instant, timeout};
+
+use crate::claim::Claim;
+use crate::handler::{Failure, MessageHandler};
+use crate::message::Message;
+use crate::queue::Queue;
+use crate::retry::SUSPICIOUS_RECEIVES;
+use crate::shared::Shared;
+
+/// How long such a message waits until no other handler runs.
+const MAX_WAIT_FOR_OTHERS: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Whether the message may be one that kills the process: it was received several times, and nobody knows why it came back.
+pub(crate) fn is_suspicious(claim: &Claim) -> bool {
+    claim.message.receive_count >= SUSPICIOUS_RECEIVES && claim.failed == 0
+}
+
+/// How an attempt has ended.
+pub(crate) enum Attempted {
+    /// The handler has returned, has panicked or has timed out.
+    Ended(Result<(), Failure>),
+    /// The grace of the stop has ended first.
+    Abandoned,
+}
+
+/// Runs the handler once, in a span of its own.
+pub(crate) async fn attempt<Q: Queue, H: MessageHandler>(
+    shared: &Shared<Q, H>,
+    claim: &Claim,
+    handler: OwnedSemaphorePermit,
+) -> Attempted {
+    let message = Message { attempt: claim.failed_attempts().saturating_add(1), ..claim.message.clone() };
+    let _turn = turn(shared, claim).await;
+    let begun = Instant::now();
+    let ended = tokio::select! {
+        outcome = handled(shared, message) => Attempted::Ended(outcome),
+        () = shared.abandon.cancelled() => Attempted::Abandoned,
+    };
+    shared.capacity.took(begun.elapsed());
+    drop(handler);
+    ended
+}
+
+/// The right to run: beside others or, for a suspicious message, alone.
+#[expect(dead_code, reason = "held until the attempt has ended")]
+enum Turn<'a> {
+    Beside(RwLockReadGuard<'a, ()>),
+    Alone(RwLockWriteGuard<'a, ()>),
+}
+
+async fn turn<'a, Q, H>(shared: &'a Shared<Q, H>, claim: &Claim) -> Turn<'a> {
+    let alone = async {
+        let alone = shared.alone.write().await;
+        // What the others have done must be deleted by now, or a kill would repeat it.
+        shared.core.finished.fewer_in_doubt_than(1).await;
+        alone
+    };
+    if is_suspicious(claim)
+        && let Ok(alone) = timeout(MAX_WAIT_FOR_OTHERS, alone).await
+    {
+        return Turn::Alone(alone);
+    }
+    Turn::Beside(shared.alone.read().await)
+}
+
+/// Runs the handler. A panic and a timeout are failures like any other.
+async fn handled<Q: Queue, H: MessageHandler>(
+    shared: &Shared<Q, H>,
+    message: Message,
+) -> Result<(), Failure> {
+    let limit = shared.core.options.handler_timeout;
+    let handler = AssertUnwindSafe(shared.handler.handle(message)).catch_unwind();
+    match timeout(limit, handler).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => Err(Failure::retry(format!("the handler panicked: {}", panic_text(&*panic)))),
+        Err(_) => Err(Failure::retry(format!("the handler took longer than {limit:?}"))),
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

@@ -1,0 +1,78 @@
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use crate::breaker::Probe;
+use crate::capacity::Reservation;
+use crate::leases::Lease;
+use crate::message::Message;
+use crate::runs::Run;
+
+/// A message that this worker has received, with all that the worker holds for it.
+///
+/// A receive is a claim on a message; an attempt is a run of the handler. One claim may have many attempts.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub message: Message,
+    pub lease: Lease,
+    pub run: Run,
+    /// Its place among the messages that the worker has room for; none while it waits for its next attempt.
+    pub reservation: Option<Reservation>,
+    /// Reports to the breaker what becomes of the message, where the breaker waits for it.
+    pub probe: Option<Probe>,
+    /// How many attempts have failed under this claim.
+    pub failed: u32,
+    /// How many had failed before the message was sent anew.
+    failed_before: u32,
+    since: Instant,
+    /// How long before this claim the message was first received.
+    age_before: Duration,
+}
+
+impl Claim {
+    pub(crate) fn new(message: Message, (run, lease): (Run, Lease), reservation: Reservation) -> Self {
+        let recorded = message.recorded_attempts();
+        let first = recorded.map(|(_, first)| first).or(message.first_received);
+        let age_before = first.and_then(|first| SystemTime::now().duration_since(first).ok());
+        Self {
+            message,
+            failed_before: recorded.map_or(0, |(failed, _)| failed),
+            lease,
+            run,
+            reservation: Some(reservation),
+            probe: None,
+            failed: 0,
+            since: Instant::now(),
+            age_before: age_before.unwrap_or_default(),
+        }
+    }
+
+    /// How many attempts have failed, as far as is known: each receive before this one counts as one.
+    pub(crate) fn failed_attempts(&self) -> u32 {
+        let receives = self.message.receive_count.saturating_sub(1);
+        self.failed_before.saturating_add(self.failed).saturating_add(receives)
+    }
+
+    /// The time since its first receive.
+    pub(crate) fn age(&self) -> Duration {
+        self.age_before + self.held_for()
+    }
+
+    /// When it was first received.
+    pub(crate) fn first_received(&self) -> SystemTime {
+        SystemTime::now() - self.age()
+    }
+
+    /// The time since this receive.
+    pub(crate) fn held_for(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Whether the queue still keeps the message for this worker. A later delivery to this process counts.
+    pub(crate) fn is_held(&mut self) -> bool {
+        if let Some(newer) = self.run.newer_lease() {
+            self.lease = newer;
+        }
+        self.lease.is_held()
+    }
+}

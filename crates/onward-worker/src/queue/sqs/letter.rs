@@ -1,0 +1,153 @@
+//! Copies of a message: a dead letter, or the message sent anew.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
+use aws_sdk_sqs::primitives::Blob;
+use aws_sdk_sqs::types::{
+    MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
+};
+
+use super::batch::{seconds, text_attribute};
+use super::error::queue_error;
+use crate::error::{QueueError, QueueErrorKind};
+use crate::message::{ATTEMPTS, Attribute, AttributeValue, MESSAGE_ID, Message};
+use crate::queue::{Attempts, Death, is_fifo};
+
+/// The attribute of a dead letter that Onward has written, with its reason: JSON with `reason`, `attempts`, `receives`,
+/// `first_ms`, `last_ms`, `queue`, `node` and `version`.
+pub const REJECTED: &str = "onward.rejected";
+
+/// Where a message has died.
+pub(super) struct Worker<'a> {
+    pub queue: &'a str,
+    pub node: &'a str,
+    pub version: &'a str,
+}
+
+/// SQS takes at most ten attributes.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>
+const MAX_ATTRIBUTES: usize = 10;
+
+/// The lengths of a reason that are tried, in characters. The attribute counts towards the size of the message, so where a
+/// message is as large as SQS allows, the reason gives way and not what the sender wrote.
+const REASON_CHARS: [usize; 3] = [1_000, 100, 0];
+
+/// Sends a dead letter, with all that the sender wrote and with the identity of the message.
+pub(super) async fn send_dead(
+    client: &Client,
+    url: &str,
+    worker: &Worker<'_>,
+    message: &Message,
+    death: &Death,
+) -> Result<(), QueueError> {
+    let mut refused = None;
+    for chars in REASON_CHARS {
+        let about = (chars > 0).then(|| (REJECTED, rejected(worker, message, death, chars)));
+        let request = copy(client, url, message, about)
+            .set_message_group_id(message.group_id.clone())
+            .set_message_deduplication_id(is_fifo(url).then(|| deduplication_id(message)));
+        match request.send().await.map_err(|error| queue_error(&error)) {
+            Ok(_) => return Ok(()),
+            // Only what SQS says of the message itself can be helped by a shorter reason.
+            Err(error) if error.kind == QueueErrorKind::Service => refused = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(refused.expect("at least one length was tried"))
+}
+
+/// The longest delay of a message.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
+const MAX_DELAY: Duration = Duration::from_secs(900);
+
+/// Sends the message anew to its queue, unless it has no room for the record of its attempts: then it would never be given
+/// up.
+pub(super) async fn send_anew(
+    client: &Client,
+    url: &str,
+    message: &Message,
+    attempts: Attempts,
+    delay: Duration,
+) -> Result<bool, QueueError> {
+    let own = [MESSAGE_ID, ATTEMPTS, REJECTED];
+    let theirs = message.attributes.keys().filter(|name| !own.contains(&name.as_str())).count();
+    if theirs + 2 > MAX_ATTRIBUTES {
+        return Ok(false);
+    }
+    let request = copy(client, url, message, Some((ATTEMPTS, attempts.record())))
+        .set_message_group_id(message.group_id.clone())
+        .delay_seconds(seconds(delay.min(MAX_DELAY)));
+    request.send().await.map(|_| true).map_err(|error| queue_error(&error))
+}
+
+/// A request that sends all that the sender wrote, the identity and, where there is room, one attribute more.
+fn copy(
+    client: &Client,
+    url: &str,
+    message: &Message,
+    about: Option<(&str, String)>,
+) -> SendMessageFluentBuilder {
+    let mut request = client.send_message().queue_url(url).message_body(&message.body);
+    if let Some(header) = &message.trace_header {
+        let value = MessageSystemAttributeValue::builder().data_type("String").string_value(header);
+        let value = value.build().expect("the data type is set");
+        request =
+            request.message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, value);
+    }
+    for (name, value) in attributes(message, about) {
+        request = request.message_attributes(name, value);
+    }
+    request
+}
+
+/// Copies of one message are one letter within SQS's five minutes.
+fn deduplication_id(message: &Message) -> String {
+    let allowed = |c: &char| c.is_ascii_graphic();
+    format!("dead-{}", message.identity()).chars().filter(allowed).take(128).collect()
+}
+
+fn attributes(message: &Message, about: Option<(&str, String)>) -> Vec<(String, MessageAttributeValue)> {
+    let own = [REJECTED, ATTEMPTS];
+    let theirs = message.attributes.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+    let mut all: Vec<_> = theirs.map(|(name, value)| (name.clone(), to_sdk(value))).collect();
+    let identity = (MESSAGE_ID, message.identity().to_owned());
+    for (name, value) in std::iter::once(identity).chain(about) {
+        if all.len() < MAX_ATTRIBUTES && all.iter().all(|(known, _)| known != name) {
+            all.push((name.to_owned(), text_attribute(&value)));
+        }
+    }
+    all
+}
+
+fn rejected(worker: &Worker<'_>, message: &Message, death: &Death, chars: usize) -> String {
+    let reason: String = death.reason.chars().filter(is_allowed).take(chars).collect();
+    let ms = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let about = serde_json::json!({
+        "reason": reason,
+        "attempts": death.attempts,
+        "receives": message.receive_count,
+        "first_ms": death.first.map(ms),
+        "last_ms": ms(death.last),
+        "queue": worker.queue,
+        "node": worker.node,
+        "version": worker.version,
+    });
+    about.to_string()
+}
+
+/// The characters that SQS takes. JSON escapes the control characters.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
+fn is_allowed(c: &char) -> bool {
+    !matches!(c, '\u{FFFE}' | '\u{FFFF}')
+}
+
+fn to_sdk(Attribute { data_type, value }: &Attribute) -> MessageAttributeValue {
+    let attribute = MessageAttributeValue::builder().data_type(data_type);
+    let attribute = match value {
+        AttributeValue::Text(text) => attribute.string_value(text),
+        AttributeValue::Binary(bytes) => attribute.binary_value(Blob::new(bytes.clone())),
+    };
+    attribute.build().expect("the data type is set")
+}

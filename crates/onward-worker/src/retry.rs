@@ -1,0 +1,78 @@
+//! When a message that failed is tried again, and when it is given up. Pure: times and counts go in, a decision comes out.
+
+use std::time::Duration;
+
+use crate::handler::FailureKind;
+use crate::options::Options;
+
+/// What becomes of a message whose attempt has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It is tried again after the delay.
+    Again(Duration),
+    /// It goes to the dead-letter queue, because its handler says so.
+    Reject,
+    /// It goes to the dead-letter queue, because its budget is used up.
+    GiveUp,
+}
+
+/// Decides by the kind of the failure, the failed attempts, this one counted, and the time since the first receive.
+pub(crate) fn next(options: &Options, kind: FailureKind, attempts: u32, age: Duration) -> Next {
+    match kind {
+        FailureKind::Reject => Next::Reject,
+        FailureKind::Postpone(delay) => Next::Again(delay.min(options.max_backoff)),
+        _ if options.budget.is_used_up(attempts, age) => Next::GiveUp,
+        // What a destination asks for is at least waited, and never longer than our own longest delay.
+        FailureKind::RetryAfter(delay) => Next::Again(delay.min(options.max_backoff)),
+        FailureKind::Retry => Next::Again(options.backoff().delay(attempts)),
+    }
+}
+
+/// With so many receives and no attempt under this claim a message may be one that kills the process.
+pub(crate) const SUSPICIOUS_RECEIVES: u32 = 3;
+
+/// How long a message that goes back to the queue stays away at least. It grows so steeply with each receive that restarts
+/// and a lack of room during an outage do not use up the receives. A standard queue's message can be sent anew; that of a
+/// FIFO queue cannot, so its five receives last for five hours.
+pub(crate) fn least_return(receive_count: u32, is_fifo: bool) -> Duration {
+    let (first, factor, longest) = if is_fifo { (60, 8_u32, 4 * 3600) } else { (10, 4, 900) };
+    let factor = factor.saturating_pow(receive_count.saturating_sub(1));
+    Duration::from_secs(first).saturating_mul(factor).min(Duration::from_secs(longest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_message_is_given_up_when_attempts_and_time_are_used_up() {
+        let options = Options { budget: Budget { attempts: 3, time: HOUR }, ..Options::default() };
+        let next = |kind, attempts, age| next(&options, kind, attempts, age);
+        assert!(matches!(next(FailureKind::Retry, 99, HOUR / 2), Next::Again(_)));
+        assert!(matches!(next(FailureKind::Retry, 2, 9 * HOUR), Next::Again(_)));
+        assert_eq!(next(FailureKind::Retry, 3, HOUR), Next::GiveUp);
+        assert_eq!(next(FailureKind::RetryAfter(HOUR), 3, HOUR), Next::GiveUp);
+        assert_eq!(next(FailureKind::Reject, 1, Duration::ZERO), Next::Reject);
+        assert!(matches!(next(FailureKind::Postpone(HOUR), 99, 99 * HOUR), Next::Again(_)));
+    }
+
+    #[test]
+    fn a_delay_that_is_asked_for_is_cut_to_the_longest() {
+        let options = Options::default();
+        let asked = FailureKind::RetryAfter(12 * HOUR);
+        assert_eq!(next(&options, asked, 1, Duration::ZERO), Next::Again(options.max_backoff));
+        let asked = FailureKind::RetryAfter(Duration::from_secs(30));
+        assert_eq!(next(&options, asked, 1, Duration::ZERO), Next::Again(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn five_receives_last_through_hours_of_restarts_where_no_copy_can_be_sent() {
+        let until_fifth: Duration = (1..5).map(|receives| least_return(receives, true)).sum();
+        assert!(until_fifth > 5 * HOUR, "{until_fifth:?}");
+        assert_eq!(least_return(1, false), Duration::from_secs(10));
+        assert_eq!(least_return(u32::MAX, false), HOUR / 4);
+    }
+}

@@ -1,0 +1,54 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::leases::Lease;
+
+/// The messages that this process has, so that it never runs one twice at once: SQS delivers a message again when its lease
+/// has ended, also while its handler runs.
+#[derive(Debug, Default)]
+pub(crate) struct Runs(Mutex<HashMap<String, Option<Lease>>>);
+
+/// The only run of a message in this process, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Run {
+    runs: Arc<Runs>,
+    id: String,
+}
+
+impl Runs {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Option<Lease>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a run. If the message is here already, its run takes over the newer lease.
+    pub(crate) fn begin(self: &Arc<Self>, id: &str, lease: Lease) -> Result<(Run, Lease), AlreadyHere> {
+        let mut all = self.all();
+        if let Some(newer) = all.get_mut(id) {
+            let older = newer.replace(lease);
+            drop(all);
+            // The end of a lease takes a lock of its own.
+            drop(older);
+            return Err(AlreadyHere);
+        }
+        all.insert(id.to_owned(), None);
+        Ok((Run { runs: self.clone(), id: id.to_owned() }, lease))
+    }
+}
+
+/// The message is in this process already.
+#[derive(Debug)]
+pub(crate) struct AlreadyHere;
+
+impl Run {
+    /// The lease of a later delivery, if there was one.
+    pub(crate) fn newer_lease(&self) -> Option<Lease> {
+        self.runs.all().get_mut(&self.id).and_then(Option::take)
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let unused = self.runs.all().remove(&self.id);
+        drop(unused);
+    }
+}

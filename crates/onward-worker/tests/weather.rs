@@ -1,0 +1,502 @@
+//! The worker in bad weather: outages, restarts, poison, failing heads of groups. Time is paused and an hour takes a second.
+//! The queue's redrive policy is that of most queues, five receives.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use onward_worker::{
+    Attempts, Budget, Death, Failure, Ledger, MemoryQueue, Message, Options, Queue, QueueError, Receipt,
+    Refused, run,
+};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn queue() -> MemoryQueue {
+    MemoryQueue::new().max_receive_count(5)
+}
+
+/// A budget that a test can use up.
+fn short() -> Options {
+    Options { budget: Budget { attempts: 5, time: 10 * SECOND }, ..Options::default() }
+}
+
+async fn until_empty(queue: MemoryQueue) {
+    while !queue.is_empty() {
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What handlers have done, in their order.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<(String, Instant)>>>);
+
+impl Log {
+    fn add(&self, body: &str) {
+        self.0.lock().expect("nobody panics").push((body.to_owned(), Instant::now()));
+    }
+
+    fn bodies(&self) -> Vec<String> {
+        self.0.lock().expect("nobody panics").iter().map(|(body, _)| body.clone()).collect()
+    }
+
+    fn time_of(&self, body: &str) -> Option<Instant> {
+        self.0.lock().expect("nobody panics").iter().find(|(known, _)| known == body).map(|(_, at)| *at)
+    }
+}
+
+/// A destination that is away at first.
+#[derive(Clone, Default)]
+struct Destination {
+    is_up: Arc<AtomicBool>,
+    delivered: Log,
+}
+
+impl Destination {
+    async fn deliver(self, message: Message) -> Result<(), Failure> {
+        if !self.is_up.load(Ordering::Relaxed) {
+            return Err(Failure::retry("connection refused"));
+        }
+        self.delivered.add(&message.body);
+        Ok(())
+    }
+
+    fn handler(
+        &self,
+    ) -> impl Fn(Message) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>
+    + Clone
+    + Send
+    + Sync
+    + 'static {
+        let destination = self.clone();
+        move |message| Box::pin(destination.clone().deliver(message))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_always_fails_dies_alone_and_its_tail_is_delivered_in_order() {
+    let queue = queue();
+    for number in 0..6 {
+        queue.send_to_group("a", number.to_string());
+    }
+    let log = Log::default();
+    let seen = log.clone();
+    let handler = move |message: Message| {
+        let seen = seen.clone();
+        async move {
+            if message.body == "0" {
+                return Err(Failure::retry("it can never work"));
+            }
+            seen.add(&message.body);
+            Ok(())
+        }
+    };
+    let ledger = run(queue.clone(), handler, short(), until_empty(queue.clone())).await.expect("works");
+    assert_eq!(queue.dead_letters(), [("0".to_owned(), "it can never work".to_owned())], "with its reason");
+    assert_eq!(log.bodies(), ["1", "2", "3", "4", "5"]);
+    assert_eq!((ledger.received, ledger.given_up, ledger.done), (6, 1, 5), "one receive each: {ledger:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn heads_that_fail_for_a_while_keep_their_group_in_order() {
+    let queue = queue();
+    for number in 0..15 {
+        queue.send_to_group("a", number.to_string());
+    }
+    let log = Log::default();
+    let seen = log.clone();
+    let handler = move |message: Message| {
+        let seen = seen.clone();
+        async move {
+            match (message.body.as_str(), message.attempt) {
+                ("0", 1..=4) => Err(Failure::retry("not yet")),
+                ("1", _) => Err(Failure::retry("never")),
+                (body, _) => {
+                    seen.add(body);
+                    Ok(())
+                }
+            }
+        }
+    };
+    run(queue.clone(), handler, short(), until_empty(queue.clone())).await.expect("works");
+    let expected: Vec<_> = (0..15).filter(|number| *number != 1).map(|number| number.to_string()).collect();
+    assert_eq!(log.bodies(), expected);
+    assert_eq!(queue.dead_letters(), [("1".to_owned(), "never".to_owned())]);
+}
+
+/// Starts and stops a worker every four seconds for a time.
+async fn restart(queue: &MemoryQueue, destination: &Destination, time: Duration) -> Ledger {
+    let begun = Instant::now();
+    let mut ledger = Ledger::default();
+    while begun.elapsed() < time {
+        let options = Options { wait: SECOND, ..Options::default() };
+        ledger = run(queue.clone(), destination.handler(), options, sleep(4 * SECOND)).await.expect("works");
+    }
+    ledger
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_of_outage_with_a_restart_every_four_seconds_costs_no_message() {
+    let (queue, destination) = (queue(), Destination::default());
+    for number in 0..60 {
+        queue.send(number.to_string());
+    }
+    restart(&queue, &destination, HOUR).await;
+    assert_eq!((queue.dead_letters().len(), queue.len()), (0, 60));
+
+    destination.is_up.store(true, Ordering::Relaxed);
+    let work = run(queue.clone(), destination.handler(), Options::default(), until_empty(queue.clone()));
+    timeout(4 * HOUR, work).await.expect("all are delivered").expect("works");
+    assert_eq!(destination.delivered.bodies().into_iter().collect::<HashSet<_>>().len(), 60);
+    assert!(queue.dead_letters().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_with_groups_keeps_their_order() {
+    let (queue, destination) = (queue(), Destination::default());
+    for number in 0..40 {
+        queue.send_to_group(&format!("group {}", number % 4), format!("{number:02}"));
+    }
+    restart(&queue, &destination, HOUR / 2).await;
+    assert_eq!((queue.dead_letters().len(), queue.len()), (0, 40));
+    destination.is_up.store(true, Ordering::Relaxed);
+    let work = run(queue.clone(), destination.handler(), Options::default(), until_empty(queue.clone()));
+    timeout(4 * HOUR, work).await.expect("all are delivered").expect("works");
+    for group in 0..4 {
+        let bodies = destination.delivered.bodies();
+        let of_group: Vec<_> =
+            bodies.iter().filter(|body| body.parse::<u32>().expect("is a number") % 4 == group).collect();
+        assert!(of_group.is_sorted() && of_group.len() == 10, "{of_group:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hours_without_one_destination_cost_nothing_and_disturb_no_other() {
+    let queue = queue();
+    let log = Log::default();
+    let (seen, begun) = (log.clone(), Instant::now());
+    let handler = move |message: Message| {
+        let seen = seen.clone();
+        async move {
+            if message.body.starts_with("sick") && begun.elapsed() < 2 * HOUR {
+                return Err(Failure::retry("connection refused"));
+            }
+            seen.add(&message.body);
+            Ok(())
+        }
+    };
+    let sent: Arc<Mutex<HashMap<String, Instant>>> = Arc::default();
+    let (sending, times) = (queue.clone(), sent.clone());
+    let producer = tokio::spawn(async move {
+        for tick in 0..3600 {
+            let mut bodies = vec![format!("well {tick}")];
+            bodies.extend((tick % 3 == 0).then(|| format!("sick {tick}")));
+            for body in bodies {
+                times.lock().expect("nobody panics").insert(body.clone(), Instant::now());
+                sending.send(body);
+            }
+            sleep(2 * SECOND).await;
+        }
+    });
+    let all_done = async {
+        producer.await.expect("sends");
+        until_empty(queue.clone()).await;
+    };
+    let ledger = run(queue.clone(), handler, Options::default(), all_done).await.expect("works");
+    assert_eq!(queue.dead_letters().len(), 0, "{ledger:?}");
+    assert_eq!(ledger.done, 4800);
+    assert!(
+        begun.elapsed() < 2 * HOUR + 20 * MINUTE,
+        "within minutes of the recovery: {:?}",
+        begun.elapsed()
+    );
+    for (body, at) in sent.lock().expect("nobody panics").iter().filter(|(body, _)| body.starts_with("well"))
+    {
+        let took = log.time_of(body).expect("is done") - *at;
+        assert!(took < SECOND, "{body} waited for {took:?}");
+    }
+    assert!(ledger.visibility_calls < 20_000, "calls are bounded: {ledger:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_queue_bears_an_outage_of_hours() {
+    let (queue, destination) = (queue(), Destination::default());
+    queue.send("alone");
+    let recovery = destination.is_up.clone();
+    tokio::spawn(async move {
+        sleep(5 * HOUR).await;
+        recovery.store(true, Ordering::Relaxed);
+    });
+    let work = run(queue.clone(), destination.handler(), Options::default(), until_empty(queue.clone()));
+    let ledger = work.await.expect("works");
+    assert_eq!((ledger.received, ledger.done, queue.dead_letters().len()), (1, 1, 0), "{ledger:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_kills_the_process_dies_alone() {
+    for place in [0, 7, 15, 29] {
+        let queue = queue();
+        for number in 0..30 {
+            if number == place {
+                queue.send("poison");
+            }
+            queue.send(number.to_string());
+        }
+        let log = Log::default();
+        for life in 0..40 {
+            if queue.is_empty() {
+                break;
+            }
+            let killed = Arc::new(Notify::new());
+            let (seen, kill) = (log.clone(), killed.clone());
+            let handler = move |message: Message| {
+                let (seen, kill) = (seen.clone(), kill.clone());
+                async move {
+                    if message.body == "poison" {
+                        kill.notify_one();
+                        std::future::pending::<()>().await;
+                    }
+                    sleep(3 * SECOND).await;
+                    seen.add(&message.body);
+                    Ok::<_, Failure>(())
+                }
+            };
+            // A kill ends every task at once: nothing is told to the queue any more.
+            let life_of = tokio::runtime::Handle::current();
+            let (worked, options) = (queue.clone(), Options { wait: SECOND, ..Options::default() });
+            let life_of =
+                life_of.spawn(async move { run(worked, handler, options, std::future::pending()).await });
+            tokio::select! {
+                () = killed.notified() => {}
+                () = until_empty(queue.clone()) => {}
+            }
+            life_of.abort();
+            let _ = life_of.await;
+            assert!(life < 39, "the poison is dead by now");
+        }
+        let dead: Vec<_> = queue.dead_letters().into_iter().map(|(body, _)| body).collect();
+        assert_eq!(dead, ["poison"], "place {place}");
+        assert_eq!(log.bodies().into_iter().collect::<HashSet<_>>().len(), 30, "place {place}");
+    }
+}
+
+/// Bad messages in front of a good one: how long the good one waits.
+async fn wait_behind(bad: usize, options: Options) -> Duration {
+    let queue = queue();
+    for _ in 0..bad {
+        queue.send("bad");
+    }
+    queue.send("good");
+    let (begun, done) = (Instant::now(), Arc::new(Notify::new()));
+    let finished = done.clone();
+    let handler = move |message: Message| {
+        let finished = finished.clone();
+        async move {
+            if message.body == "bad" {
+                return Err(Failure::retry("db error"));
+            }
+            finished.notify_one();
+            Ok(())
+        }
+    };
+    let ledger = run(queue.clone(), handler, options, done.notified()).await.expect("works");
+    assert_eq!((ledger.done, queue.dead_letters().len()), (1, 0), "{ledger:?}");
+    begun.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_bad_messages_hold_up_no_good_one() {
+    for bad in [25, 30, 900] {
+        let waited = wait_behind(bad, Options::default()).await;
+        assert!(waited < 30 * SECOND, "behind {bad}: {waited:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_bad_messages_than_can_wait_here_hold_up_a_good_one_for_minutes_only() {
+    let options = Options { max_parked: 20, ..Options::default() };
+    let waited = wait_behind(25, options).await;
+    assert!(waited < 5 * MINUTE, "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_outage_stops_the_receives_once_no_more_can_wait() {
+    let (queue, destination) = (queue(), Destination::default());
+    for number in 0..2_000 {
+        queue.send(number.to_string());
+    }
+    let recovery = destination.is_up.clone();
+    tokio::spawn(async move {
+        sleep(HOUR).await;
+        recovery.store(true, Ordering::Relaxed);
+    });
+    let options = Options { max_parked: 100, ..Options::default() };
+    let work = run(queue.clone(), destination.handler(), options, until_empty(queue.clone()));
+    let ledger = timeout(3 * HOUR, work).await.expect("recovers").expect("works");
+    assert_eq!((ledger.done, queue.dead_letters().len()), (2_000, 0));
+    assert!(ledger.pauses > 5 && ledger.received < 2_200, "few receives were used up: {ledger:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_that_a_destination_asks_for_is_bounded() {
+    let queue = queue();
+    queue.send("later");
+    let begun = Instant::now();
+    let handler = |message: Message| async move {
+        match message.attempt {
+            1..=3 => Err(Failure::retry_after(12 * HOUR, "come back tomorrow")),
+            _ => Ok(()),
+        }
+    };
+    let work = run(queue.clone(), handler, Options::default(), until_empty(queue.clone()));
+    let ledger = work.await.expect("works");
+    assert_eq!((ledger.received, ledger.done), (1, 1));
+    assert!(begun.elapsed() < 46 * MINUTE, "three times the longest delay: {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_postponed_uses_up_no_budget() {
+    let queue = queue();
+    queue.send("patient");
+    let tries = Arc::new(AtomicU32::new(0));
+    let count = tries.clone();
+    let handler = move |message: Message| {
+        let count = count.clone();
+        async move {
+            assert_eq!(message.attempt, 1, "no attempt was made before");
+            if count.fetch_add(1, Ordering::Relaxed) < 50 {
+                return Err(Failure::postpone(10 * SECOND, "its destination is away"));
+            }
+            Ok(())
+        }
+    };
+    let work = run(queue.clone(), handler, short(), until_empty(queue.clone()));
+    let ledger = work.await.expect("works");
+    assert_eq!((ledger.received, ledger.done, ledger.retried, ledger.given_up), (1, 1, 0, 0), "{ledger:?}");
+}
+
+/// A queue that ends the lease of a message while its handler runs, and delivers it again.
+#[derive(Clone)]
+struct Hasty {
+    queue: MemoryQueue,
+    refusals: Arc<AtomicU32>,
+}
+
+impl Queue for Hasty {
+    fn name(&self) -> &str {
+        "hasty"
+    }
+
+    fn is_fifo(&self) -> bool {
+        false
+    }
+
+    async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        visibility: Duration,
+    ) -> Result<Vec<Message>, QueueError> {
+        self.queue.receive(max, wait, visibility).await
+    }
+
+    async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Refused>, QueueError> {
+        self.queue.delete(receipts).await
+    }
+
+    async fn change_visibility(&self, entries: &[(Receipt, Duration)]) -> Result<Vec<Refused>, QueueError> {
+        if self
+            .refusals
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+            .is_ok()
+        {
+            let refused =
+                |index| Refused { index, reason: "MessageNotInflight".to_owned(), is_permanent: true };
+            return Ok((0..entries.len()).map(refused).collect());
+        }
+        self.queue.change_visibility(entries).await
+    }
+
+    async fn send_to_dead_letters(&self, message: &Message, death: &Death) -> Result<bool, QueueError> {
+        self.queue.send_to_dead_letters(message, death).await
+    }
+
+    async fn renew(
+        &self,
+        message: &Message,
+        attempts: Attempts,
+        delay: Duration,
+    ) -> Result<bool, QueueError> {
+        self.queue.renew(message, attempts, delay).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_process_never_runs_a_message_twice_at_once() {
+    let hasty = Hasty { queue: queue(), refusals: Arc::new(AtomicU32::new(1)) };
+    hasty.queue.send("long");
+    let (running, runs) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (now, all) = (running.clone(), runs.clone());
+    let handler = move |_: Message| {
+        let (now, all) = (now.clone(), all.clone());
+        async move {
+            assert_eq!(now.fetch_add(1, Ordering::Relaxed), 0, "one at a time");
+            all.fetch_add(1, Ordering::Relaxed);
+            sleep(3 * MINUTE).await;
+            now.fetch_sub(1, Ordering::Relaxed);
+            Ok::<_, Failure>(())
+        }
+    };
+    let work = run(hasty.clone(), handler, Options::default(), until_empty(hasty.queue.clone()));
+    let ledger = work.await.expect("works");
+    assert_eq!((runs.load(Ordering::Relaxed), ledger.received, ledger.undeleted), (1, 2, 0), "{ledger:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_process_has_died_comes_back_within_a_minute() {
+    let queue = queue();
+    queue.send("long");
+    let handler = |_: Message| std::future::pending::<Result<(), Failure>>();
+    let options = Options { handler_timeout: 5 * HOUR, ..Options::default() };
+    let worked = queue.clone();
+    let life = tokio::spawn(async move { run(worked, handler, options, std::future::pending()).await });
+    sleep(2 * HOUR).await;
+    assert_eq!(queue.in_flight(), 1);
+    life.abort();
+    let _ = life.await;
+    sleep(MINUTE + SECOND).await;
+    assert_eq!(queue.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_stop_abandons_is_visible_at_once() {
+    let queue = queue();
+    queue.send("stuck");
+    let handler = |_: Message| std::future::pending::<Result<(), Failure>>();
+    let ledger = run(queue.clone(), handler, Options::default(), sleep(SECOND)).await.expect("works");
+    assert_eq!((ledger.abandoned, queue.in_flight(), queue.len()), (1, 0, 1));
+}
+
+/// A queue that refuses every delete for some seconds, so that messages are done and come back.
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_meets_a_message_that_is_done_lets_the_next_one_go() {
+    let (queue, destination) = (queue(), Destination::default());
+    for number in 0..200 {
+        queue.send(number.to_string());
+    }
+    let recovery = destination.is_up.clone();
+    tokio::spawn(async move {
+        sleep(2 * MINUTE).await;
+        recovery.store(true, Ordering::Relaxed);
+    });
+    let hasty = Hasty { queue: queue.clone(), refusals: Arc::new(AtomicU32::new(3)) };
+    let options = Options { max_parked: 0, breaker_after: 3, ..Options::default() };
+    let work = run(hasty, destination.handler(), options, until_empty(queue.clone()));
+    let ledger = timeout(6 * HOUR, work).await.expect("it closes again").expect("works");
+    assert_eq!((ledger.done, queue.dead_letters().len()), (200, 0), "{ledger:?}");
+}
