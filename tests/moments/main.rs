@@ -7,6 +7,7 @@ mod docs;
 mod imports;
 mod launch;
 mod production;
+mod redrive;
 mod script;
 #[cfg(target_os = "linux")]
 mod service;

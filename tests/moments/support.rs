@@ -184,19 +184,39 @@ fn unique(prefix: &str) -> String {
 /// An SQS-compatible server with one queue.
 pub(crate) struct Queue {
     pub url: String,
-    _server: LocalQueue,
-    _runtime: Runtime,
+    server: LocalQueue,
+    runtime: Runtime,
 }
 
 impl Queue {
     pub(crate) fn create() -> Self {
+        Self::named("deliveries")
+    }
+
+    pub(crate) fn named(name: &str) -> Self {
         let runtime = Runtime::new().expect("a runtime starts");
         let (server, url) = runtime.block_on(async {
             let server = LocalQueue::start(0).await.expect("a port is free");
-            let url = server.create("deliveries").await.expect("the name is allowed");
+            let url = server.create(name).await.expect("the name is allowed");
             (server, url)
         });
-        Self { url, _server: server, _runtime: runtime }
+        Self { url, server, runtime }
+    }
+}
+
+impl Queue {
+    /// Deletes a queue of the same server.
+    pub(crate) fn delete(&self, name: &str) {
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
+            .region(aws_sdk_sqs::config::Region::new("us-east-1"))
+            .credentials_provider(aws_sdk_sqs::config::Credentials::new("x", "x", None, None, "test"))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .endpoint_url(self.server.endpoint());
+        let client = aws_sdk_sqs::Client::from_conf(config.build());
+        let url = self.url.replace("deliveries", name);
+        let deleted = self.runtime.block_on(client.delete_queue().queue_url(url).send());
+        deleted.expect("is deleted");
     }
 }
 

@@ -177,23 +177,43 @@ pub(crate) struct Queue {
 }
 
 /// What to do with a queue.
+/// The messages to send.
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// The body; `-` reads it from standard input
+    #[arg(conflicts_with = "lines")]
+    pub body: Option<String>,
+    /// A file with one body in each line; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub lines: Option<std::path::PathBuf>,
+    /// The message group
+    #[arg(long, value_name = "ID")]
+    pub group: Option<String>,
+    /// The deduplication id, for a FIFO queue; by default each message is another one
+    #[arg(long, value_name = "ID")]
+    pub deduplication_id: Option<String>,
+    /// The identity of the message (attribute `onward.id`); by default SQS's id
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// A message attribute of the type String; may be given several times
+    #[arg(long = "attribute", value_name = "NAME=VALUE")]
+    pub attributes: Vec<String>,
+    /// How long the message stays hidden at first, up to 15m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub delay: Option<Duration>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueAction {
-    /// Send one message
-    Send {
-        /// The body; `-` reads it from standard input
-        body: String,
-        /// The message group, for a FIFO queue
-        #[arg(long, value_name = "ID")]
-        group: Option<String>,
-    },
+    /// Send messages
+    Send(Send),
     /// Count the messages of the queue and of its dead-letter queue
     Stats {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show messages; this receives them, so they stay hidden from workers for some seconds
+    /// Show messages; this receives them and gives them back at once
     Peek {
         /// The maximum number of messages
         #[arg(long, value_name = "N", default_value_t = 10)]
@@ -202,7 +222,7 @@ pub(crate) enum QueueAction {
         #[arg(long)]
         json: bool,
     },
-    /// Show dead letters and the reasons why they are there; this receives them
+    /// Show dead letters and their reasons; this receives them and gives them back at once
     Dead {
         /// The maximum number of messages
         #[arg(long, value_name = "N", default_value_t = 10)]
@@ -217,7 +237,7 @@ pub(crate) enum QueueAction {
         #[arg(long, value_name = "NAME")]
         confirm: Option<String>,
     },
-    /// Move dead letters back to the queue
+    /// Move what is dead now back to the queue; what dies again meanwhile stays dead
     Redrive {
         /// Only dead letters whose body or reason contains this text
         #[arg(long, value_name = "TEXT")]

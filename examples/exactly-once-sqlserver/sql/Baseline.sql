@@ -24,5 +24,6 @@ CREATE TABLE outbox (
     group_id nvarchar(128) NULL,
     body nvarchar(max) NOT NULL,
     traceparent nvarchar(200) NULL,
+    parked nvarchar(1000) NULL,
     written_at datetimeoffset NOT NULL DEFAULT sysdatetimeoffset()
 );

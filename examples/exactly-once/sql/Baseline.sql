@@ -24,5 +24,6 @@ CREATE TABLE outbox (
     group_id text,
     body text NOT NULL,
     traceparent text,
+    parked text,
     written_at timestamptz NOT NULL DEFAULT now()
 );

@@ -20,10 +20,9 @@ impl ResolvedQueues {
         if let Some(first) = &settings.queue_url {
             let mut urls = vec![first.clone()];
             for name in &names[1..] {
-                let variable = queue_variable(name);
-                let url = std::env::var(&variable).ok().filter(|url| !url.trim().is_empty());
                 let form = format!("https://sqs.REGION.amazonaws.com/ACCOUNT/{name}");
-                urls.push(url.ok_or_else(|| not_set(settings, &variable, &form))?);
+                let missing = || not_set(settings, &queue_variable(name), &form);
+                urls.push(queue_url_of(name).ok_or_else(missing)?);
             }
             return Ok(Self {
                 urls,
@@ -59,6 +58,11 @@ impl ResolvedQueues {
     pub(crate) fn is_local(&self) -> bool {
         false
     }
+}
+
+/// What the variable of a queue says, if it is set.
+pub(crate) fn queue_url_of(name: &str) -> Option<String> {
+    std::env::var(queue_variable(name)).ok().filter(|url| !url.trim().is_empty())
 }
 
 /// `QUEUE_URL_ORDERS_FIFO` for `orders.fifo`.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
-use onward_worker::sqs::{queue_url, text_attribute};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use onward_worker::sqs::{batches, queue_url, text_attribute};
 use onward_worker::{MESSAGE_ID, QueueError, TRACEPARENT, is_fifo};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::outbox::table::{Outbox, Row};
+use crate::outbox::pauses::Pauses;
+use crate::outbox::table::{Outbox, Parked, Row};
 
 /// How often the relay reads the table without a wake: for rows of other nodes, and for rows that a crash left.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -24,18 +25,14 @@ const MAX_TURN: Duration = Duration::from_secs(60);
 /// How long the end of the process waits for the remaining rows.
 const LAST_TURN: Duration = Duration::from_secs(10);
 
-/// The maximum bytes of a batch: SQS accepts 1 MiB, other servers the 256 KiB that SQS accepted before.
-const BATCH_BYTES: usize = 200 * 1024;
-
 pub(crate) struct Relay {
     pub outbox: Outbox,
     pub client: Client,
     /// The URLs of the queues that this app works itself. The relay looks up the others by name.
     pub known: HashMap<String, String>,
-    /// Whether the relay creates a queue that is missing, as in development.
-    pub creates: bool,
     /// Notified after each commit of this process.
     pub wake: Arc<Notify>,
+    pub pauses: Pauses,
 }
 
 impl Relay {
@@ -45,6 +42,7 @@ impl Relay {
             let turn = tokio::time::timeout(MAX_TURN, self.publish()).await;
             match turn.unwrap_or_else(|_| Err("a database or a queue did not answer in time".to_owned())) {
                 Ok(0) => {}
+                Ok(_) if stop.is_cancelled() => break,
                 Ok(_) => continue,
                 Err(reason) => {
                     tracing::warn!(%reason, "the outbox could not be published; the relay tries again")
@@ -68,7 +66,7 @@ impl Relay {
     /// One transaction: takes the turn, publishes some rows, and deletes those that the queue accepted. After a crash in
     /// between, the next turn publishes them again, under the same key.
     async fn publish(&mut self) -> Result<usize, String> {
-        let Some((turn, rows)) = self.outbox.turn().await? else { return Ok(0) };
+        let Some((turn, rows)) = self.outbox.turn(&self.pauses.now()).await? else { return Ok(0) };
         let mut queues: Vec<(String, Vec<Row>)> = Vec::new();
         for row in rows {
             match queues.iter_mut().find(|(queue, _)| *queue == row.queue) {
@@ -76,45 +74,58 @@ impl Relay {
                 None => queues.push((row.queue.clone(), vec![row])),
             }
         }
-        let mut sent = Vec::new();
-        let mut refused = None;
+        let mut published = Published::default();
         for (queue, rows) in queues {
-            if let Err(reason) = self.send(&queue, &rows, &mut sent).await {
-                refused = Some(format!("{queue}: {reason}"));
+            match self.send(&queue, rows, &mut published).await {
+                Ok(()) => self.pauses.end(&queue, None),
+                Err(reason) => {
+                    let pause = self.pauses.begin(&queue, None);
+                    tracing::warn!(queue, ?pause, %reason, "a queue takes nothing from the outbox; its rows wait");
+                }
             }
         }
-        turn.end(&sent).await?;
-        match refused {
-            Some(reason) if sent.is_empty() => Err(reason),
-            Some(reason) => {
-                tracing::warn!(%reason, "a part of the outbox could not be published; the relay tries again");
-                Ok(sent.len())
-            }
-            None => Ok(sent.len()),
-        }
+        turn.end(&published.sent, &published.parked).await?;
+        Ok(published.sent.len() + published.parked.len())
     }
 
-    /// Sends the rows of one queue in order. After a refused row it sends no further batch, so that the order holds.
-    async fn send(&mut self, queue: &str, rows: &[Row], sent: &mut Vec<i64>) -> Result<(), String> {
+    /// Sends the rows of one queue in order. An error concerns the queue as a whole.
+    async fn send(&mut self, queue: &str, rows: Vec<Row>, published: &mut Published) -> Result<(), String> {
         let url = self.url(queue).await?;
-        let mut rest = rows;
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = |row: &&Row| {
-                bytes += row.body.len();
-                bytes <= BATCH_BYTES
-            };
-            let length = rest.iter().take(10).take_while(fits).count().max(1);
-            let (batch, later) = rest.split_at(length);
-            rest = later;
-            let entries = batch.iter().enumerate().map(|(index, row)| entry(index, row)).collect();
-            let request = self.client.send_message_batch().queue_url(&url).set_entries(Some(entries));
-            let answer = request.send().await.map_err(|error| QueueError::of_sdk(&error).to_string())?;
-            let taken =
-                answer.successful().iter().filter_map(|entry| batch.get(entry.id().parse::<usize>().ok()?));
-            sent.extend(taken.map(|row| row.id));
-            if let Some(failed) = answer.failed().first() {
-                return Err(format!("{}: {}", failed.code(), failed.message().unwrap_or_default()));
+        for round in rounds(queue, rows) {
+            for batch in batches(&round, |row| row.body.len()) {
+                self.send_batch(queue, &url, batch, published).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_batch(
+        &mut self,
+        queue: &str,
+        url: &str,
+        batch: &[Row],
+        published: &mut Published,
+    ) -> Result<(), String> {
+        // Behind a row that has failed nothing of its group is sent, so that none overtakes it.
+        let batch: Vec<_> =
+            batch.iter().filter(|row| !self.pauses.contains(queue, row.group.as_deref())).collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let entries = batch.iter().enumerate().map(|(index, row)| entry(index, row)).collect();
+        let request = self.client.send_message_batch().queue_url(url).set_entries(Some(entries));
+        let answer = request.send().await.map_err(|error| QueueError::of_sdk(&error).to_string())?;
+        let row = |id: &str| batch.get(id.parse::<usize>().ok()?);
+        published.sent.extend(answer.successful().iter().filter_map(|entry| Some(row(entry.id())?.id)));
+        for failed in answer.failed() {
+            let Some(row) = row(failed.id()) else { continue };
+            let reason = format!("{}: {}", failed.code(), failed.message().unwrap_or_default());
+            if failed.sender_fault() {
+                tracing::error!(queue, id = row.id, %reason, "a row of the outbox can never be sent; it is parked");
+                published.parked.push(Parked { id: row.id, reason });
+            } else {
+                let pause = self.pauses.begin(queue, row.group.as_deref());
+                tracing::warn!(queue, id = row.id, ?pause, %reason, "a row of the outbox was refused; it is sent again");
             }
         }
         Ok(())
@@ -126,22 +137,37 @@ impl Relay {
         }
         let url = match queue_url(&self.client, queue, None).await {
             Ok(url) => url,
-            Err(_) if self.creates => self.create(queue).await?,
             Err(error) => return Err(error.to_string()),
         };
         self.known.insert(queue.to_owned(), url.clone());
         Ok(url)
     }
+}
 
-    async fn create(&self, queue: &str) -> Result<String, String> {
-        let create = self.client.create_queue().queue_name(queue);
-        let create = match is_fifo(queue) {
-            true => create.attributes(QueueAttributeName::FifoQueue, "true"),
-            false => create,
-        };
-        let created = create.send().await.map_err(|error| QueueError::of_sdk(&error).to_string())?;
-        created.queue_url.ok_or_else(|| "the queue has no URL".to_owned())
+/// What became of the rows of a turn.
+#[derive(Default)]
+struct Published {
+    sent: Vec<i64>,
+    parked: Vec<Parked>,
+}
+
+/// Rows that may be sent in one call each. In a FIFO queue they are of different groups: a batch does its entries one by one,
+/// so that the second one of a group may be taken where the first one was refused.
+fn rounds(queue: &str, rows: Vec<Row>) -> Vec<Vec<Row>> {
+    if !is_fifo(queue) {
+        return vec![rows];
     }
+    let mut rounds: Vec<Vec<Row>> = Vec::new();
+    let mut next: HashMap<Option<String>, usize> = HashMap::new();
+    for row in rows {
+        let round = next.entry(row.group.clone()).or_default();
+        if *round == rounds.len() {
+            rounds.push(Vec::new());
+        }
+        rounds[*round].push(row);
+        *round += 1;
+    }
+    rounds
 }
 
 fn entry(index: usize, row: &Row) -> SendMessageBatchRequestEntry {

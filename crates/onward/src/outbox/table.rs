@@ -1,6 +1,7 @@
 //! The table `outbox` on both databases, and the turns in which one node after the other reads it.
 
 use deadpool_postgres::Manager;
+use onward_worker::causes;
 
 use crate::database::{Database, PgPool, Pools};
 #[cfg(feature = "sqlserver")]
@@ -19,6 +20,18 @@ pub(crate) struct Row {
     pub group: Option<String>,
     pub body: String,
     pub traceparent: Option<String>,
+}
+
+/// Rows that wait: those of a queue, or those of one group of it.
+pub(crate) struct Paused {
+    pub queue: String,
+    pub group: Option<String>,
+}
+
+/// A row that can never be sent as it is.
+pub(crate) struct Parked {
+    pub id: i64,
+    pub reason: String,
 }
 
 /// The table, through the pool of its database.
@@ -45,12 +58,12 @@ impl Outbox {
         }
     }
 
-    /// The next rows in their order, unless another node has the turn.
-    pub(crate) async fn turn(&self) -> Result<Option<(Turn, Vec<Row>)>, String> {
+    /// The next rows in their order, without those that are parked or paused, unless another node has the turn.
+    pub(crate) async fn turn(&self, paused: &[Paused]) -> Result<Option<(Turn, Vec<Row>)>, String> {
         match self {
             Self::Postgres(pool) => {
                 let guard = TransactionGuard::new(pool.get().await.map_err(text)?);
-                let Some(rows) = postgres_rows(&guard).await.map_err(text)? else {
+                let Some(rows) = postgres_rows(&guard, paused).await.map_err(text)? else {
                     guard.ended();
                     return Ok(None);
                 };
@@ -59,7 +72,7 @@ impl Outbox {
             #[cfg(feature = "sqlserver")]
             Self::SqlServer(pool) => {
                 let mut guard = TransactionGuard::new(pool.get().await.map_err(text)?);
-                let Some(rows) = sql_server_rows(&mut guard).await.map_err(text)? else {
+                let Some(rows) = sql_server_rows(&mut guard, paused).await.map_err(text)? else {
                     guard.ended();
                     return Ok(None);
                 };
@@ -70,22 +83,28 @@ impl Outbox {
 }
 
 impl Turn {
-    /// Deletes the sent rows and ends the turn.
-    pub(crate) async fn end(self, sent: &[i64]) -> Result<(), String> {
+    /// Deletes the sent rows, parks those that can never be sent, and ends the turn.
+    pub(crate) async fn end(self, sent: &[i64], parked: &[Parked]) -> Result<(), String> {
         let ids = match sent {
             [] => "NULL".to_owned(),
             sent => sent.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         };
         match self {
             Self::Postgres(guard) => {
-                guard
-                    .batch_execute(&format!("DELETE FROM outbox WHERE id IN ({ids}); COMMIT"))
-                    .await
-                    .map_err(text)?;
+                for Parked { id, reason } in parked {
+                    let park = "UPDATE outbox SET parked = $2 WHERE id = $1";
+                    guard.execute(park, &[id, reason]).await.map_err(text)?;
+                }
+                let end = format!("DELETE FROM outbox WHERE id IN ({ids}); COMMIT");
+                guard.batch_execute(&end).await.map_err(text)?;
                 guard.ended();
             }
             #[cfg(feature = "sqlserver")]
             Self::SqlServer(mut guard) => {
+                for Parked { id, reason } in parked {
+                    let park = "UPDATE outbox SET parked = LEFT(@P2, 1000) WHERE id = @P1";
+                    guard.execute(park, &[id, &reason.as_str()]).await.map_err(text)?;
+                }
                 let end = format!("DELETE FROM outbox WHERE id IN ({ids}); COMMIT TRANSACTION;");
                 run_batch(&mut guard, &end).await.map_err(text)?;
                 guard.ended();
@@ -95,11 +114,14 @@ impl Turn {
     }
 }
 
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
+fn text(error: impl std::error::Error + 'static) -> String {
+    causes(&error)
 }
 
-async fn postgres_rows(client: &tokio_postgres::Client) -> Result<Option<Vec<Row>>, tokio_postgres::Error> {
+async fn postgres_rows(
+    client: &tokio_postgres::Client,
+    paused: &[Paused],
+) -> Result<Option<Vec<Row>>, tokio_postgres::Error> {
     client.batch_execute("BEGIN").await?;
     let turn =
         "SELECT pg_try_advisory_xact_lock(hashtext('onward'), hashtext(current_schema() || '.outbox'))";
@@ -107,8 +129,12 @@ async fn postgres_rows(client: &tokio_postgres::Client) -> Result<Option<Vec<Row
         client.batch_execute("ROLLBACK").await?;
         return Ok(None);
     }
-    let select = "SELECT id, key::text, queue, group_id, body, traceparent FROM outbox ORDER BY id LIMIT $1";
-    let rows = client.query(select, &[&ROWS]).await?;
+    let select = "SELECT id, key::text, queue, group_id, body, traceparent FROM outbox o WHERE parked IS NULL AND NOT EXISTS \
+                  (SELECT FROM unnest($2::text[], $3::text[]) p (queue, group_id) WHERE p.queue = o.queue AND (p.group_id \
+                  IS NULL OR p.group_id = o.group_id)) ORDER BY id LIMIT $1";
+    let queues: Vec<_> = paused.iter().map(|paused| paused.queue.as_str()).collect();
+    let groups: Vec<_> = paused.iter().map(|paused| paused.group.as_deref()).collect();
+    let rows = client.query(select, &[&ROWS, &queues, &groups]).await?;
     let row = |row: &tokio_postgres::Row| Row {
         id: row.get(0),
         key: row.get(1),
@@ -124,7 +150,19 @@ async fn postgres_rows(client: &tokio_postgres::Client) -> Result<Option<Vec<Row
 #[cfg(feature = "sqlserver")]
 async fn sql_server_rows(
     client: &mut onward_migrate::TdsClient,
+    paused: &[Paused],
 ) -> Result<Option<Vec<Row>>, tiberius::error::Error> {
+    let literal = |text: &str| format!("N'{}'", text.replace('\'', "''"));
+    let paused: String = paused
+        .iter()
+        .map(|Paused { queue, group }| match group {
+            None => format!(" AND queue <> {}", literal(queue)),
+            Some(group) => {
+                let (queue, group) = (literal(queue), literal(group));
+                format!(" AND NOT (queue = {queue} AND ISNULL(group_id, N'') = {group})")
+            }
+        })
+        .collect();
     let batch = format!(
         "SET XACT_ABORT ON; BEGIN TRANSACTION; \
          DECLARE @granted int, @resource nvarchar(255) = CONCAT(N'onward:', SCHEMA_NAME(), N'.outbox'); \
@@ -132,7 +170,7 @@ async fn sql_server_rows(
          @LockTimeout = 0; \
          IF @granted < 0 BEGIN ROLLBACK TRANSACTION; SELECT @granted; END \
          ELSE SELECT TOP ({ROWS}) id, CAST([key] AS nvarchar(36)), queue, group_id, body, traceparent FROM outbox \
-         WITH (READPAST) ORDER BY id;"
+         WITH (READPAST) WHERE parked IS NULL{paused} ORDER BY id;"
     );
     let results = client.simple_query(batch).await?.into_results().await?;
     let rows = results.into_iter().find(|rows| !rows.is_empty()).unwrap_or_default();

@@ -20,6 +20,7 @@ use crate::config::sqs::client;
 use crate::database::Database;
 use crate::handler::work::{Setup, SetupFn, Work};
 use crate::outbox::Outbox;
+use crate::outbox::pauses::Pauses;
 use crate::outbox::relay::Relay;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::signal::{Reload, Stop};
@@ -119,7 +120,7 @@ async fn relay(queues: &ResolvedQueues, names: &[&str], database: &Database) -> 
         outbox: Outbox::of(database),
         client: client(&queues.urls[0], queues.is_local()).await?,
         known: names.iter().map(ToString::to_string).zip(queues.urls.clone()).collect(),
-        creates: queues.is_local(),
+        pauses: Pauses::default(),
         wake: database.wake.clone(),
     })
 }

@@ -3,10 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use deadpool::managed::Manager;
-use onward_worker::Failure;
+use onward_worker::{Failure, is_fifo};
 use serde::Serialize;
 
 use crate::transaction::slot::Slot;
+
+/// The most bytes of a message.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
+const MAX_BYTES: usize = 1_048_576;
 
 pub(crate) const ONE_TRANSACTION: &str = "a handler takes only one transaction among its arguments";
 
@@ -27,6 +31,17 @@ impl<'a> Sent<'a> {
     ) -> Result<Self, Failure> {
         let body = serde_json::to_string(body)
             .map_err(|error| Failure::reject(format!("a message to {queue} cannot be encoded: {error}")))?;
+        let reject =
+            |reason: &str| Err(Failure::reject(format!("a message to {queue} cannot be sent: {reason}")));
+        if body.len() > MAX_BYTES {
+            return reject("its body is larger than 1 MiB");
+        }
+        if body.contains(['\u{FFFE}', '\u{FFFF}']) {
+            return reject("its body has a character that SQS does not take");
+        }
+        if is_fifo(queue) && group.is_none() {
+            return reject("the queue is FIFO and needs a group: use `send_to_group`");
+        }
         // Set before the row exists: a needless wake costs a query, a missing wake costs a poll interval.
         slot.has_sent.store(true, Ordering::Relaxed);
         Ok(Self { queue, group, body, traceparent: slot.traceparent.clone() })

@@ -7,7 +7,36 @@ use aws_sdk_sqs::types::{
     MessageAttributeValue,
 };
 
-use crate::queue::Refused;
+use crate::queue::{BATCH, Refused};
+
+/// The most bytes of a batch: SQS accepts 1 MiB, other servers the 256 KiB that SQS accepted before.
+const BATCH_BYTES: usize = 200 * 1024;
+
+/// Splits messages in their order into batches of ten that are small enough together. One that is larger alone is a batch of
+/// its own.
+///
+/// ```
+/// let bodies = ["x".repeat(150_000), "y".repeat(150_000), "z".to_owned()];
+/// let lengths: Vec<_> = onward_worker::sqs::batches(&bodies, String::len).map(<[String]>::len).collect();
+/// assert_eq!(lengths, [1, 2]);
+/// ```
+pub fn batches<'a, T>(
+    messages: &'a [T],
+    bytes: impl Fn(&T) -> usize + 'a,
+) -> impl Iterator<Item = &'a [T]> + 'a {
+    let mut rest = messages;
+    std::iter::from_fn(move || {
+        let mut sum = 0;
+        let fits = |message: &&T| {
+            sum += bytes(message);
+            sum <= BATCH_BYTES
+        };
+        let length = rest.iter().take(BATCH).take_while(fits).count().max(1).min(rest.len());
+        let (batch, later) = rest.split_at(length);
+        rest = later;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
 
 /// An entry for each receipt handle.
 pub fn delete_entries<'a>(

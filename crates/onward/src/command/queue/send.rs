@@ -1,0 +1,91 @@
+use std::io::Read as _;
+use std::path::Path;
+
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use onward_worker::sqs::{batches, text_attribute};
+use onward_worker::{MESSAGE_ID, is_fifo};
+
+use super::open::{QueueClient, sqs_error};
+use crate::cli;
+use crate::process::exit::{CommandError, Exit};
+use crate::process::terminal::data;
+
+/// Sends one message, or one for each line of a file, and prints their ids.
+pub(super) async fn run(queue: &QueueClient, send: &cli::Send) -> Result<Exit, CommandError> {
+    let bodies = match (&send.body, &send.lines) {
+        (_, Some(file)) => {
+            read(file)?.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
+        }
+        (Some(body), None) if body == "-" => vec![read(Path::new("-"))?],
+        (Some(body), None) => vec![body.clone()],
+        (None, None) => {
+            let help =
+                "give it as an argument, `-` for standard input, or `--lines FILE` with one body a line";
+            return Err(CommandError::new(Exit::Usage, "there is no body to send", help));
+        }
+    };
+    let attributes = attributes(send)?;
+    for batch in batches(&bodies, String::len) {
+        let entries = batch.iter().enumerate().map(|(index, body)| {
+            let deduplication = send.deduplication_id.clone().or_else(|| is_fifo(&queue.url).then(unique_id));
+            let mut entry = SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(body)
+                .set_message_group_id(send.group.clone())
+                .set_message_deduplication_id(deduplication)
+                .set_delay_seconds(send.delay.and_then(|delay| i32::try_from(delay.as_secs()).ok()));
+            for (name, value) in &attributes {
+                entry = entry.message_attributes(name, value.clone());
+            }
+            entry.build().expect("id and body are set")
+        });
+        let request = queue.client.send_message_batch().queue_url(&queue.url);
+        let sent =
+            request.set_entries(Some(entries.collect())).send().await.map_err(|error| sqs_error(&error))?;
+        for entry in sent.successful() {
+            data(entry.message_id())?;
+        }
+        if let Some(failed) = sent.failed().first() {
+            let reason = failed.message().unwrap_or_default();
+            let message = format!("SQS refused a message ({}): {reason}", failed.code());
+            return Err(CommandError::new(
+                Exit::Queue,
+                message,
+                "correct what the reason names, then send it again",
+            ));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn attributes(send: &cli::Send) -> Result<Vec<(String, MessageAttributeValue)>, CommandError> {
+    let own = send.id.iter().map(|id| Ok((MESSAGE_ID.to_owned(), text_attribute(id))));
+    let given = send.attributes.iter().map(|pair| match pair.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), text_attribute(value)))
+        }
+        _ => {
+            let message = format!("the attribute `{pair}` has no name or no value");
+            Err(CommandError::new(Exit::Usage, message, "write it as `--attribute NAME=VALUE`"))
+        }
+    });
+    own.chain(given).collect()
+}
+
+/// A person who sends the same message twice means two messages.
+fn unique_id() -> String {
+    format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
+}
+
+/// Reads a file, or standard input for `-`.
+fn read(file: &Path) -> Result<String, CommandError> {
+    let mut text = String::new();
+    let read = match file.as_os_str() == "-" {
+        true => std::io::stdin().read_to_string(&mut text).map(|_| text),
+        false => std::fs::read_to_string(file),
+    };
+    read.map_err(|error| {
+        let message = format!("{} cannot be read: {error}", file.display());
+        CommandError::new(Exit::Usage, message, "name a file of UTF-8 text, or `-` for standard input")
+    })
+}
