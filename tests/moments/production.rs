@@ -207,6 +207,53 @@ fn a_migration_that_is_stopped_leaves_nothing_on_the_server() {
     }
 }
 
+/// A proxy without a server behind it accepts connections and says nothing.
+#[test]
+fn a_request_to_stop_ends_a_start_that_waits_for_the_database() {
+    let queue = Queue::create();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("postgres://nobody:x@{}/app", silent.local_addr().expect("is bound"));
+    for (command, code) in [("serve", 0), ("migrate", 130)] {
+        let starting = Running::start(&mut arguments(production(&url, &queue.url), [command]));
+        let (_connected, _) = silent.accept().expect("the app connects");
+        starting.signal("-TERM");
+        let (status, said) = starting.end();
+        assert_eq!(status.code(), Some(code), "{command}: {said}");
+    }
+}
+
+/// A role that may receive but not delete would handle each message again and again.
+#[test]
+fn a_worker_does_not_start_on_a_queue_that_it_may_not_work() {
+    let database = Database::create();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("http://{}/000000000000/deliveries", listener.local_addr().expect("is bound"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("somebody connects");
+            let mut request = vec![0; 8192];
+            let read = stream.read(&mut request).expect("is readable");
+            let request = String::from_utf8_lossy(&request[..read]).to_lowercase();
+            let kind = match request.contains("amazonsqs.deletemessage") {
+                true => "com.amazon.coral.service#AccessDeniedException",
+                false => "com.amazonaws.sqs#InvalidParameterValue",
+            };
+            let body = format!(r#"{{"__type":"{kind}","message":"refused"}}"#);
+            let head = format!(
+                "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\nconnection: close\r\n\
+                 content-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(head.as_bytes()).expect("is writable");
+        }
+    });
+    let migrated = run(&mut arguments(production(&database.url, &url), ["migrate"]));
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+    let refused = run(&mut arguments(production(&database.url, &url), ["serve"]));
+    assert_eq!(refused.code, Some(5), "{}", refused.stderr);
+    assert!(refused.stderr.contains("but not `sqs:DeleteMessage`"), "{}", refused.stderr);
+}
+
 /// An HTTP service that answers one request with 200 and passes the request to the test.
 fn destination() -> (String, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");

@@ -91,6 +91,19 @@ fn options() -> MigrateOptions {
 
 const BASELINE: &str = "CREATE TABLE orders (id bigint PRIMARY KEY, note text);";
 
+/// A proxy without a server behind it accepts connections and says nothing.
+#[tokio::test]
+async fn a_server_that_says_nothing_is_given_up() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = silent.local_addr().expect("is bound");
+    let url: PostgresUrl =
+        format!("postgres://nobody:x@{address}/app?connect_timeout=1").parse().expect("is an address");
+    let refused = Postgres::connect(&url, &SessionOptions::default()).await;
+    let error = refused.err().expect("nobody answers");
+    assert!(matches!(error.kind, ErrorKind::Unreachable), "{error}");
+    assert!(error.message.contains("does not answer within 2s"), "{error}");
+}
+
 #[tokio::test]
 async fn a_migration_that_is_stopped_cancels_the_running_statement() {
     let database = Database::create().await;

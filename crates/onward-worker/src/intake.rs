@@ -110,6 +110,7 @@ async fn receive<Q: Queue, H: MessageHandler>(
         Err(_) => Err(QueueError::new(QueueErrorKind::Network, "a poll did not end in time")),
     };
     drop(polling);
+    core.monitor.polled(outcome.is_ok());
     let messages = outcome.inspect_err(|_| count(&core.monitor.counters().failed_calls, 1))?;
     count(&core.monitor.counters().received, messages.len());
     count(&core.monitor.counters().empty_receives, usize::from(messages.is_empty()));

@@ -27,12 +27,18 @@ struct Inner {
     ended: AtomicU64,
     /// When a poll last began or ended, in milliseconds after `EPOCH`.
     moved_ms: AtomicU64,
+    /// When the first failed poll ended after the last one that did not fail, as `moved_ms`; zero if there is none.
+    failing_since_ms: AtomicU64,
     /// Notified when a poll begins.
     began: Notify,
 }
 
 /// A fixed moment to count from. The clock is the real one, because people and machines watch in real time.
 static EPOCH: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+
+fn now_ms() -> u64 {
+    u64::try_from(EPOCH.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
 
 impl Monitor {
     /// What has become of the messages so far.
@@ -53,6 +59,26 @@ impl Monitor {
     #[must_use]
     pub fn has_polled(&self) -> bool {
         self.0.open.load(Ordering::Relaxed) > 0 || self.0.ended.load(Ordering::Relaxed) > 0
+    }
+
+    /// For how long every poll has failed: from the first one that failed after the last one that did not.
+    #[must_use]
+    pub fn failing_for(&self) -> Option<Duration> {
+        match self.0.failing_since_ms.load(Ordering::Relaxed) {
+            0 => None,
+            since => Some(EPOCH.elapsed().saturating_sub(Duration::from_millis(since))),
+        }
+    }
+
+    /// Notes how a poll ended.
+    pub(crate) fn polled(&self, is_well: bool) {
+        let failing = &self.0.failing_since_ms;
+        if is_well {
+            failing.store(0, Ordering::Relaxed);
+        } else {
+            // Only the first failure counts.
+            let _ = failing.compare_exchange(0, now_ms().max(1), Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
     /// Completes when the worker polls.
@@ -79,8 +105,7 @@ impl Monitor {
     }
 
     fn moved(&self) {
-        let now = u64::try_from(EPOCH.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.moved_ms.store(now, Ordering::Relaxed);
+        self.0.moved_ms.store(now_ms(), Ordering::Relaxed);
     }
 }
 

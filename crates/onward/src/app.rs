@@ -216,7 +216,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             Command::Doctor { json } => {
                 let queues: Vec<_> =
                     self.queues.iter().map(|queue| (queue.name, queue.options.clone())).collect();
-                command::doctor::run(context, &queues, json).await
+                command::doctor::run(context, &queues, self.has_outbox, json).await
             }
             Command::Service(command) => service::run(&context.settings, &context.identity, &command),
             Command::Queue(queue) => command::queue::run(context, &queue).await,

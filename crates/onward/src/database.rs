@@ -1,10 +1,24 @@
+use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
+use std::time::Duration;
 
+use deadpool::Runtime;
+use deadpool::managed::{self, Object, PoolBuilder, PoolError, TimeoutType};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use onward_migrate::{DatabaseUrl, PostgresUrl, tls_connector};
 use tokio::sync::Notify;
 
 use crate::process::exit::{CommandError, Exit};
+
+/// How long a handler waits for a connection before its attempt fails.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many connections the pool of so many handlers may open: one for the transaction of each, and some more for the
+/// handlers that ask the pool for another one meanwhile. Without these, handlers that each hold one connection would wait for
+/// each other.
+pub(crate) fn pool_size(handlers: usize) -> usize {
+    handlers + handlers.min(16)
+}
 
 /// A pool of PostgreSQL connections for handlers.
 pub type PgPool = Pool;
@@ -43,8 +57,8 @@ pub struct OtherDatabase {
     requested: &'static str,
 }
 
-impl std::fmt::Display for OtherDatabase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Display for OtherDatabase {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "DATABASE_URL is not {}, but this app needs one", self.requested)
     }
 }
@@ -82,14 +96,15 @@ impl Database {
         &self.pools
     }
 
-    pub(crate) fn open(url: &DatabaseUrl, app: &str, size: usize) -> Result<Self, CommandError> {
+    /// The pool for as many handlers, not yet connected.
+    pub(crate) fn open(url: &DatabaseUrl, app: &str, handlers: usize) -> Result<Self, CommandError> {
+        let size = pool_size(handlers);
         let pools = match url {
             DatabaseUrl::Postgres(url) => Pools::Postgres(postgres(url, app, size)?),
             #[cfg(feature = "sqlserver")]
             DatabaseUrl::SqlServer(url) => {
                 let manager = MssqlManager { url: url.clone(), app: app.to_owned() };
-                let pool = MssqlPool::builder(manager).max_size(size).build().map_err(CommandError::fault)?;
-                Pools::SqlServer(pool)
+                Pools::SqlServer(build(MssqlPool::builder(manager), size)?)
             }
             other => {
                 let message =
@@ -107,7 +122,56 @@ fn postgres(url: &PostgresUrl, app: &str, size: usize) -> Result<PgPool, Command
     config.application_name(app);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = Manager::from_config(config, tls_connector(url)?, recycling);
-    Pool::builder(manager).max_size(size).build().map_err(CommandError::fault)
+    build(Pool::builder(manager), size)
+}
+
+fn build<M: managed::Manager>(
+    pool: PoolBuilder<M, Object<M>>,
+    size: usize,
+) -> Result<managed::Pool<M>, CommandError> {
+    let pool = pool.max_size(size).runtime(Runtime::Tokio1);
+    let pool =
+        pool.wait_timeout(Some(PATIENCE)).create_timeout(Some(PATIENCE)).recycle_timeout(Some(PATIENCE));
+    pool.build().map_err(CommandError::fault)
+}
+
+/// Takes a connection from the pool.
+pub(crate) async fn connection<M: managed::Manager>(
+    pool: &managed::Pool<M>,
+) -> Result<Object<M>, NoConnection<M::Error>> {
+    pool.get().await.map_err(|error| NoConnection { most: pool.status().max_size, error })
+}
+
+/// The pool gives no connection.
+#[derive(Debug)]
+pub(crate) struct NoConnection<E> {
+    most: usize,
+    error: PoolError<E>,
+}
+
+impl<E> Display for NoConnection<E> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.error {
+            PoolError::Timeout(TimeoutType::Wait) => write!(
+                f,
+                "all {} connections of the pool are in use, and none became free within {PATIENCE:?}: run the \
+                 statements of a handler in one connection, or lower `concurrency`",
+                self.most
+            ),
+            PoolError::Timeout(_) => write!(f, "the database did not answer within {PATIENCE:?}"),
+            _ => f.write_str("the database gives no connection"),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for NoConnection<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.error {
+            PoolError::Timeout(_) => None,
+            PoolError::Backend(error) => Some(error),
+            error => Some(error),
+        }
+    }
 }
 
 /// Opens SQL Server connections for a pool.
@@ -145,4 +209,44 @@ pub(crate) async fn run_batch(
     batch: &str,
 ) -> Result<(), tiberius::error::Error> {
     client.simple_query(batch).await?.into_results().await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use deadpool::managed::{Metrics, RecycleResult};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Units;
+
+    impl managed::Manager for Units {
+        type Type = ();
+        type Error = Infallible;
+
+        async fn create(&self) -> Result<(), Infallible> {
+            Ok(())
+        }
+
+        async fn recycle(&self, (): &mut (), _: &Metrics) -> RecycleResult<Infallible> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_does_not_wait_for_a_connection_for_ever() {
+        let pool = build(managed::Pool::builder(Units), 2).expect("has a runtime");
+        let _held = (connection(&pool).await.expect("is free"), connection(&pool).await.expect("is free"));
+        let began = tokio::time::Instant::now();
+        let error = connection(&pool).await.expect_err("all are in use");
+        assert_eq!(began.elapsed(), PATIENCE);
+        assert!(error.to_string().contains("all 2 connections of the pool are in use"), "{error}");
+    }
+
+    #[test]
+    fn handlers_that_hold_a_transaction_leave_connections_to_the_pool() {
+        assert_eq!([1, 4, 16, 200].map(pool_size), [2, 8, 32, 216]);
+    }
 }

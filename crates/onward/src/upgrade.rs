@@ -46,7 +46,11 @@ pub(crate) async fn upgrade(
     progress: Progress,
     stop: &CancellationToken,
 ) -> Result<Migrated, CommandError> {
-    let mut engine = connect(url, &context.identity, options.lock_timeout).await?;
+    let connecting = connect(url, &context.identity, options.lock_timeout);
+    let mut engine = stop.run_until_cancelled(connecting).await.unwrap_or_else(|| {
+        let help = "nothing was applied; run the command again";
+        Err(CommandError::new(Exit::Interrupted, "stopped before the database had answered", help))
+    })?;
     let options = MigrateOptions {
         to: options.to,
         wait: options.wait,

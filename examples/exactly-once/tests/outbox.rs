@@ -101,6 +101,9 @@ async fn rows_that_cannot_be_sent_stop_no_other() {
         300,
         "they wait for their queue"
     );
+    let doctor = world.app("doctor").stdout(Stdio::piped()).output().expect("runs");
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    assert!(said.contains("1 row(s) are parked"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! What PostgreSQL's errors mean, and where in a script they are.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use onward_script::{Script, statements};
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
@@ -48,6 +49,13 @@ pub(super) fn connection_error(url: &PostgresUrl, error: &tokio_postgres::Error)
         _ => (ErrorKind::Unreachable, "see the server's log"),
     };
     Error::new(kind, message, help)
+}
+
+/// The error for a server that accepts a connection and does not answer.
+pub(super) fn silent(url: &PostgresUrl, limit: Duration) -> Error {
+    let message = format!("{url} accepts the connection but does not answer within {limit:?}");
+    let help = "check that DATABASE_URL names a PostgreSQL server, and that this server or the proxy before it is healthy";
+    Error::new(ErrorKind::Unreachable, message, help)
 }
 
 fn server_error(db: &DbError) -> ServerError {

@@ -17,7 +17,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use self::error::{connection_error, journal_error, step_error, unexpected};
+use self::error::{connection_error, journal_error, silent, step_error, unexpected};
 use self::script::{RESET, reset_after};
 pub use self::tls::tls_connector;
 pub use self::url::{PostgresUrl, TlsMode};
@@ -40,6 +40,8 @@ pub struct Postgres {
     schema: String,
 }
 
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.connection.abort();
@@ -56,7 +58,7 @@ impl Postgres {
         let mut config = url.driver_config();
         config.application_name(&options.application_name);
         if config.get_connect_timeout().is_none() {
-            config.connect_timeout(Duration::from_secs(10));
+            config.connect_timeout(CONNECT_TIMEOUT);
         }
         // `RESET ALL` after each script goes back to the options of the session.
         let lock_timeout = options.lock_timeout.map_or(0, |timeout| timeout.as_millis());
@@ -65,8 +67,15 @@ impl Postgres {
         config.options(own);
 
         let tls = tls_connector(url)?;
-        let (client, mut connection) =
-            config.connect(tls.clone()).await.map_err(|error| connection_error(url, &error))?;
+        // The driver's limit is for the socket alone. A server that accepts it and says nothing more must not hold the start.
+        let hosts = u32::try_from(config.get_hosts().len()).unwrap_or(u32::MAX);
+        let limit = config.get_connect_timeout().map_or(CONNECT_TIMEOUT, |limit| *limit);
+        let limit = limit.saturating_mul(hosts.saturating_add(1));
+        let connecting = tokio::time::timeout(limit, config.connect(tls.clone()));
+        let (client, mut connection) = connecting
+            .await
+            .map_err(|_| silent(url, limit))?
+            .map_err(|error| connection_error(url, &error))?;
         let (sender, notices) = mpsc::unbounded_channel();
         let connection = tokio::spawn(async move {
             while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {

@@ -524,7 +524,8 @@ async fn open(mut config: Config) -> Result<TdsClient, tiberius::error::Error> {
         let connecting = TcpStream::connect(config.get_addr());
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| timed_out())??;
         stream.set_nodelay(true)?;
-        match Client::connect(config.clone(), stream.compat_write()).await {
+        let login = Client::connect(config.clone(), stream.compat_write());
+        match tokio::time::timeout(CONNECT_TIMEOUT, login).await.map_err(|_| timed_out())? {
             Err(tiberius::error::Error::Routing { host, port }) if routings < MAX_ROUTINGS => {
                 routings += 1;
                 config.host(host);

@@ -1,20 +1,22 @@
-//! `doctor`: one line for each check, with its result and the remedy. It changes nothing: it tests the queue's permissions
-//! with malformed requests, which SQS refuses only after it has checked the permission.
+//! `doctor`: one line for each check, with its result and the remedy. It changes nothing.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use onward_migrate::{Engine as _, Error, ServerInfo, Session, SessionOptions, Status};
 use onward_worker::sqs::{RedrivePolicy, attributes, queue_name, queue_url};
-use onward_worker::{Options, QueueError, QueueErrorKind};
+use onward_worker::{Options, QueueErrorKind};
 use serde_json::{Value, json};
 
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
+use crate::config::permissions;
+use crate::config::queues::{queue_url_of, queue_variable};
 use crate::config::settings::{AppEnv, Settings};
 use crate::config::sqs::client;
+use crate::database::{Database, pool_size};
+use crate::outbox::Outbox;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
 
@@ -62,13 +64,17 @@ fn failed(what: &'static str, error: CommandError) -> Check {
 
 pub(crate) async fn run(
     context: &Context,
-    queues: &[(&'static str, Options)],
+    worked: &[(&'static str, Options)],
+    has_outbox: bool,
     as_json: bool,
 ) -> Result<Exit, CommandError> {
     let mut checks = vec![environment(&context.settings)];
-    let handlers = queues.iter().map(|(_, options)| options.concurrency).sum();
-    checks.extend(database(context, handlers).await);
-    checks.extend(queue(&context.settings, queues).await);
+    let connections = pool_size(worked.iter().map(|(_, options)| options.concurrency).sum());
+    checks.extend(database(context, connections).await);
+    if has_outbox {
+        checks.extend(outbox(context).await);
+    }
+    checks.extend(queues(&context.settings, worked).await);
     let is_well = checks.iter().all(|check| check.verdict != Verdict::Wrong);
     if as_json {
         let all: Vec<_> = checks.iter().map(as_value).collect();
@@ -100,7 +106,7 @@ fn environment(settings: &Settings) -> Check {
     well("configuration", format!("{env}; {}", set.collect::<Vec<_>>().join(", ")))
 }
 
-async fn database(context: &Context, handlers: usize) -> Vec<Check> {
+async fn database(context: &Context, connections: usize) -> Vec<Check> {
     let database = match ResolvedDatabase::resolve(context).await {
         Ok(database) => database,
         Err(error) => return vec![failed("database", error)],
@@ -124,16 +130,34 @@ async fn database(context: &Context, handlers: usize) -> Vec<Check> {
         Err(error) => checks.push(failed("schema", error.into())),
     }
     match session.server_info().await {
-        Ok(info) => checks.extend(server_info(&info, handlers, context.settings.env)),
+        Ok(info) => checks.extend(server_info(&info, connections, context.settings.env)),
         Err(error) => checks.push(failed("server", error.into())),
     }
     checks
 }
 
+/// What waits in the outbox. Nothing, if the database itself cannot be used: this is another check's result.
+async fn outbox(context: &Context) -> Option<Check> {
+    let resolved = ResolvedDatabase::resolve(context).await.ok()?;
+    let database = Database::open(&resolved.url, &context.identity.name, 1).ok()?;
+    Some(match Outbox::of(&database).parked().await {
+        Ok(0) => well("outbox", "no row is parked"),
+        Ok(rows) => {
+            let help = "read the reasons with `SELECT id, queue, parked FROM outbox WHERE parked IS NOT NULL`; correct each row \
+                        and set `parked` to NULL, or delete it";
+            doubtful("outbox", format!("{rows} row(s) are parked: they cannot be sent as they are"), help)
+        }
+        Err(reason) => {
+            let help = "run `app migrate`; the table is described under the outbox in the documentation";
+            wrong("outbox", format!("cannot be read: {reason}"), help)
+        }
+    })
+}
+
 /// A larger difference makes leases and logs hard to read. SQS refuses calls from fifteen minutes on.
 const MOST_SKEW: Duration = Duration::from_secs(60);
 
-fn server_info(info: &ServerInfo, handlers: usize, env: AppEnv) -> Vec<Check> {
+fn server_info(info: &ServerInfo, connections: usize, env: AppEnv) -> Vec<Check> {
     let mut checks = vec![if info.may_create {
         well("rights", "this role may migrate and serve")
     } else {
@@ -160,24 +184,43 @@ fn server_info(info: &ServerInfo, handlers: usize, env: AppEnv) -> Vec<Check> {
         well("clock", "the clocks of this machine and the database agree")
     });
     let most = usize::try_from(info.max_connections).unwrap_or(usize::MAX);
-    checks.push(if handlers >= most {
+    checks.push(if connections >= most {
         let help = "lower `concurrency`, raise the server's limit, or put a connection pool in front of it";
         let says =
-            format!("{handlers} handlers may open as many connections, but the server accepts only {most}");
+            format!("the handlers may open {connections} connections, but the server accepts only {most}");
         doubtful("connections", says, help)
     } else {
-        well("connections", format!("up to {handlers} of the server's {most}"))
+        well("connections", format!("up to {connections} of the server's {most}"))
     });
     checks
 }
 
-async fn queue(settings: &Settings, queues: &[(&'static str, Options)]) -> Vec<Check> {
-    let Some(url) = &settings.queue_url else {
+async fn queues(settings: &Settings, queues: &[(&'static str, Options)]) -> Vec<Check> {
+    let Some(first) = &settings.queue_url else {
         return vec![match settings.env {
             AppEnv::Development => well("queue", "`serve` starts a private one"),
             AppEnv::Production => wrong("queue", "QUEUE_URL is not set", "set it to the queue's URL"),
         }];
     };
+    let mut checks = Vec::new();
+    for (index, (name, options)) in queues.iter().enumerate() {
+        let url = match index {
+            0 => Some(first.clone()),
+            _ => queue_url_of(name),
+        };
+        match url {
+            Some(url) => checks.extend(queue(&url, options).await),
+            None => {
+                let variable = queue_variable(name);
+                let says = format!("{variable} is not set, but a handler works the queue `{name}`");
+                checks.push(wrong("queue", says, format!("set {variable} to the queue's URL")));
+            }
+        }
+    }
+    checks
+}
+
+async fn queue(url: &str, options: &Options) -> Vec<Check> {
     let client = match client(url, false).await {
         Ok(client) => client,
         Err(error) => return vec![failed("queue", error)],
@@ -192,22 +235,15 @@ async fn queue(settings: &Settings, queues: &[(&'static str, Options)]) -> Vec<C
 
     let policy = all.get(&Attribute::RedrivePolicy).and_then(|text| RedrivePolicy::parse(text));
     checks.extend(redrive(&client, policy.as_ref(), number(Attribute::MessageRetentionPeriod)).await);
-    if let Some((_, options)) = queues.first() {
-        let (limit, lease) = (options.handler_timeout, options.max_lease);
-        checks.push(if limit > lease {
-            let help = "lower the handler's timeout, or raise `max_lease`";
-            wrong(
-                "handler timeout",
-                format!("{limit:?} is longer than a message can be leased ({lease:?})"),
-                help,
-            )
-        } else {
-            well(
-                "handler timeout",
-                format!("{limit:?}; leases of {:?} are extended meanwhile", options.visibility),
-            )
-        });
-    }
+    let (limit, lease) = (options.handler_timeout, options.max_lease);
+    checks.push(if limit > lease {
+        let help = "lower the handler's timeout, or raise `max_lease`";
+        let says = format!("{limit:?} is longer than a message can be leased ({lease:?})");
+        wrong("handler timeout", says, help)
+    } else {
+        let says = format!("{limit:?}; leases of {:?} are extended meanwhile", options.visibility);
+        well("handler timeout", says)
+    });
     checks
 }
 
@@ -246,32 +282,15 @@ async fn redrive(client: &Client, policy: Option<&RedrivePolicy>, retention: Opt
     checks
 }
 
-/// The permissions that a worker needs, each tested with a request that does nothing.
 async fn actions(client: &Client, url: &str) -> Vec<Check> {
-    const NO_HANDLE: &str = "onward-doctor";
-    let receive = client.receive_message().queue_url(url).max_number_of_messages(11).send().await;
-    let delete = client.delete_message().queue_url(url).receipt_handle(NO_HANDLE).send().await;
-    let change = client.change_message_visibility().queue_url(url).receipt_handle(NO_HANDLE);
-    let change = change.visibility_timeout(0).send().await;
-    let tried = [
-        ("ReceiveMessage", receive.err().map(|error| kind(&error))),
-        ("DeleteMessage", delete.err().map(|error| kind(&error))),
-        ("ChangeMessageVisibility", change.err().map(|error| kind(&error))),
-    ];
-    tried
-        .into_iter()
-        .map(|(what, refused)| match refused {
-            Some(QueueErrorKind::Credentials) => {
-                wrong(what, "is not allowed", format!("allow the role `sqs:{what}` on this queue"))
-            }
-            Some(QueueErrorKind::Network | QueueErrorKind::Throttled) => {
-                doubtful(what, "could not be tested", "run `doctor` again")
-            }
-            _ => well(what, "is allowed"),
-        })
-        .collect()
-}
-
-fn kind<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> QueueErrorKind {
-    QueueError::of_sdk(error).kind
+    let checks = permissions::probe(client, url).await.into_iter().map(|(what, refused)| match refused {
+        Some(QueueErrorKind::Credentials) => {
+            wrong(what, "is not allowed", format!("allow the role `sqs:{what}` on this queue"))
+        }
+        Some(QueueErrorKind::Network | QueueErrorKind::Throttled) => {
+            doubtful(what, "could not be tested", "run `doctor` again")
+        }
+        _ => well(what, "is allowed"),
+    });
+    checks.collect()
 }

@@ -5,6 +5,7 @@ pub(crate) mod database_url;
 pub(crate) mod identity;
 #[cfg(feature = "local")]
 pub(crate) mod local;
+pub(crate) mod permissions;
 pub(crate) mod queues;
 pub(crate) mod settings;
 pub(crate) mod sqs;

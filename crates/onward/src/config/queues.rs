@@ -66,7 +66,7 @@ pub(crate) fn queue_url_of(name: &str) -> Option<String> {
 }
 
 /// `QUEUE_URL_ORDERS_FIFO` for `orders.fifo`.
-fn queue_variable(name: &str) -> String {
+pub(crate) fn queue_variable(name: &str) -> String {
     let letters = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
     format!("QUEUE_URL_{}", letters.collect::<String>())
 }

@@ -80,13 +80,33 @@ impl Place {
         if onward_worker::sqs::queue_name(url.path()).is_empty() {
             return Err(malformed("it does not end with the name of a queue"));
         }
-        if host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn") {
-            let region = host.strip_prefix("sqs.").and_then(|host| host.split('.').next());
-            return Ok(Self { region: region.map(str::to_owned), endpoint: None });
+        if let Some(region) = region_of(host) {
+            // The SDK makes the standard endpoint itself. Another of Amazon's, as one for FIPS, in a VPC or of the dual stack, is
+            // the user's choice and stays.
+            let is_standard = host.starts_with("sqs.") && !host.ends_with(".api.aws");
+            let endpoint = (!is_standard).then(|| url.origin().ascii_serialization());
+            return Ok(Self { region: Some(region.to_owned()), endpoint });
         }
         // A server other than Amazon's ignores the region, but the SDK needs one.
         let endpoint = url.origin().ascii_serialization();
         Ok(Self { region: Some("us-east-1".to_owned()), endpoint: Some(endpoint) })
+    }
+}
+
+/// The region in a host of Amazon's. The forms: <https://docs.aws.amazon.com/general/latest/gr/sqs-service.html>, and for a
+/// VPC endpoint <https://docs.aws.amazon.com/vpc/latest/privatelink/create-interface-endpoint.html>.
+fn region_of(host: &str) -> Option<&str> {
+    let labels: Vec<_> = host.split('.').collect();
+    match labels[..] {
+        ["sqs" | "sqs-fips", region, "amazonaws", "com"]
+        | ["sqs" | "sqs-fips", region, "amazonaws", "com", "cn"]
+        | ["sqs" | "sqs-fips", region, "api", "aws"]
+        | [.., "sqs" | "sqs-fips", region, "vpce", "amazonaws", "com"]
+        | [.., "sqs" | "sqs-fips", region, "vpce", "amazonaws", "com", "cn"]
+        | [region, "queue", "amazonaws", "com"]
+        | [region, "queue", "amazonaws", "com", "cn"] => Some(region),
+        ["queue", "amazonaws", "com"] => Some("us-east-1"),
+        _ => None,
     }
 }
 
@@ -99,6 +119,21 @@ mod tests {
         let aws =
             Place::of("https://sqs.eu-west-1.amazonaws.com/123456789012/orders").expect("is a queue's URL");
         assert_eq!(aws, Place { region: Some("eu-west-1".to_owned()), endpoint: None });
+        let region = |host: &str| {
+            let place = Place::of(&format!("https://{host}/123456789012/orders")).expect("is a queue's URL");
+            (place.region.unwrap_or_default(), place.endpoint.is_some())
+        };
+        for (host, expected, is_kept) in [
+            ("sqs.cn-north-1.amazonaws.com.cn", "cn-north-1", false),
+            ("sqs-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1", true),
+            ("sqs.eu-west-1.api.aws", "eu-west-1", true),
+            ("vpce-0a1b-2c3d.sqs.eu-central-1.vpce.amazonaws.com", "eu-central-1", true),
+            ("vpce-0a1b-2c3d-eu-central-1a.sqs.eu-central-1.vpce.amazonaws.com", "eu-central-1", true),
+            ("eu-west-1.queue.amazonaws.com", "eu-west-1", true),
+            ("queue.amazonaws.com", "us-east-1", true),
+        ] {
+            assert_eq!(region(host), (expected.to_owned(), is_kept), "{host}");
+        }
         let local = Place::of("http://127.0.0.1:9324/000000000000/orders").expect("is a queue's URL");
         assert_eq!(local.endpoint.as_deref(), Some("http://127.0.0.1:9324"));
         for url in ["", "orders", "https://sqs.eu-west-1.amazonaws.com", "ftp://host/1/orders", "http:///1/x"]

@@ -3,7 +3,7 @@
 use deadpool_postgres::Manager;
 use onward_worker::causes;
 
-use crate::database::{Database, PgPool, Pools};
+use crate::database::{Database, PgPool, Pools, connection};
 #[cfg(feature = "sqlserver")]
 use crate::database::{MssqlManager, MssqlPool, run_batch};
 use crate::transaction::guard::TransactionGuard;
@@ -58,11 +58,31 @@ impl Outbox {
         }
     }
 
+    /// How many rows are parked.
+    pub(crate) async fn parked(&self) -> Result<i64, String> {
+        match self {
+            Self::Postgres(pool) => {
+                let count = "SELECT count(*) FROM outbox WHERE parked IS NOT NULL";
+                let client = connection(pool).await.map_err(text)?;
+                client.query_one(count, &[]).await.map(|row| row.get(0)).map_err(text)
+            }
+            #[cfg(feature = "sqlserver")]
+            Self::SqlServer(pool) => {
+                let count = "SELECT COUNT_BIG(*) FROM outbox WHERE parked IS NOT NULL";
+                let mut client = connection(pool).await.map_err(text)?;
+                let rows = client.simple_query(count).await.map_err(text)?;
+                let row = rows.into_row().await.map_err(text)?;
+                let parked = row.map(|row| row.try_get(0)).transpose().map_err(text)?;
+                parked.flatten().ok_or_else(|| "the server did not answer with a count".to_owned())
+            }
+        }
+    }
+
     /// The next rows in their order, without those that are parked or paused, unless another node has the turn.
     pub(crate) async fn turn(&self, paused: &[Paused]) -> Result<Option<(Turn, Vec<Row>)>, String> {
         match self {
             Self::Postgres(pool) => {
-                let guard = TransactionGuard::new(pool.get().await.map_err(text)?);
+                let guard = TransactionGuard::new(connection(pool).await.map_err(text)?);
                 let Some(rows) = postgres_rows(&guard, paused).await.map_err(text)? else {
                     guard.ended();
                     return Ok(None);
@@ -71,7 +91,7 @@ impl Outbox {
             }
             #[cfg(feature = "sqlserver")]
             Self::SqlServer(pool) => {
-                let mut guard = TransactionGuard::new(pool.get().await.map_err(text)?);
+                let mut guard = TransactionGuard::new(connection(pool).await.map_err(text)?);
                 let Some(rows) = sql_server_rows(&mut guard, paused).await.map_err(text)? else {
                     guard.ended();
                     return Ok(None);

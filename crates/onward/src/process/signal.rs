@@ -1,6 +1,12 @@
+use std::time::{Duration, Instant};
+
 use tokio_util::sync::CancellationToken;
 
 use crate::process::exit::{CommandError, Exit};
+
+/// Requests this close together are one: a terminal signals the whole foreground group, and a wrapper such as `cargo run`
+/// or a container's init process forwards the signal once more.
+const SAME_REQUEST: Duration = Duration::from_millis(500);
 
 /// The requests to stop: SIGTERM and Ctrl-C, on Windows the console's events and the service manager's stop.
 pub(crate) struct Stop {
@@ -86,7 +92,11 @@ impl Stop {
     pub(crate) async fn requested_twice(mut self, stop: &CancellationToken) {
         self.requested().await;
         stop.cancel();
+        let first = Instant::now();
         self.requested().await;
+        while first.elapsed() < SAME_REQUEST {
+            self.requested().await;
+        }
         tracing::warn!("a second request to stop: the process ends now");
     }
 

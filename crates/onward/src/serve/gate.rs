@@ -24,18 +24,21 @@ pub(crate) struct Passed {
 }
 
 /// Accepts a current schema, and a schema ahead whose floor this binary reaches. In development the gate upgrades a schema
-/// that is only behind. In production it refuses such a schema, with the list of scripts and the command.
+/// that is only behind. In production it refuses such a schema, with the list of scripts and the command. `None` if `stop` was cancelled before the
+/// cancelled before the database had answered.
 pub(crate) async fn pass(
     context: &Context,
     url: &DatabaseUrl,
     stop: &CancellationToken,
-) -> Result<Passed, CommandError> {
+) -> Result<Option<Passed>, CommandError> {
     let Context { history, settings, .. } = context;
-    let status = look(context, url).await?;
+    let Some(status) = stop.run_until_cancelled(look(context, url)).await.transpose()? else {
+        return Ok(None);
+    };
     let upgradable = matches!(status.state, SchemaState::Empty | SchemaState::Behind);
     if upgradable && settings.env == AppEnv::Development {
         let migrated = upgrade(context, url, &UpgradeOptions::default(), Progress::Quiet, stop).await?;
-        return Ok(Passed { before: migrated.from, now: migrated.to });
+        return Ok(Some(Passed { before: migrated.from, now: migrated.to }));
     }
     if !status.may_serve() {
         let mut error = refusal(&status, history);
@@ -45,7 +48,7 @@ pub(crate) async fn pass(
         return Err(error.into());
     }
     let now = status.applied.unwrap_or(status.latest);
-    Ok(Passed { before: Some(now), now })
+    Ok(Some(Passed { before: Some(now), now }))
 }
 
 /// Adds the drafts that changed: a development database gets drafts early, so it may have an older text of one.

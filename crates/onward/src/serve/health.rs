@@ -21,6 +21,10 @@ const DEFAULT: &str = "127.0.0.1:8080";
 /// How much longer than its wait a poll may stay open.
 const MARGIN: Duration = Duration::from_secs(20);
 
+/// For how long polls may fail before the worker is not ready. A deployment must not go on to the next node while this one
+/// cannot reach its queue, and a short outage must not mark all nodes.
+const MOST_FAILING: Duration = Duration::from_secs(180);
+
 /// Serves until the handle is dropped. An address that `HTTP_ADDR` names must be free. Without `HTTP_ADDR`, the app works
 /// without the endpoint if the default port is busy.
 pub(crate) async fn serve(
@@ -65,8 +69,10 @@ fn router(watched: Vec<Watched>, stop: CancellationToken) -> Router {
         .route(
             "/readyz",
             get(move || async move {
-                let polls = ready.iter().all(|queue| queue.monitor.has_polled());
-                answer(polls && !stop.is_cancelled(), "not polling")
+                if stop.is_cancelled() || !ready.iter().all(|queue| queue.monitor.has_polled()) {
+                    return answer(false, "not polling");
+                }
+                answer(!ready.iter().any(is_cut_off), "polls fail")
             }),
         )
         .route(
@@ -78,6 +84,10 @@ fn router(watched: Vec<Watched>, stop: CancellationToken) -> Router {
                 )
             }),
         )
+}
+
+fn is_cut_off(queue: &Watched) -> bool {
+    queue.monitor.failing_for().is_some_and(|time| time > MOST_FAILING)
 }
 
 pub(crate) fn is_live(watched: &[Watched]) -> bool {

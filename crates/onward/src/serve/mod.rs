@@ -67,14 +67,19 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     let grace = work.queues.iter().map(|queue| queue.options.grace).max().unwrap_or_default();
 
     let resolved = ResolvedDatabase::resolve(context).await?;
-    let passed = gate::pass(context, &resolved.url, &stop).await?;
+    let Some(passed) = gate::pass(context, &resolved.url, &stop).await? else { return Ok(stopped_early()) };
     let queues = ResolvedQueues::resolve(&context.settings, &names).await?;
     if context.settings.env == AppEnv::Development {
         banner::show(context, &resolved, passed, &queues.urls, work.example)?;
     }
     let database = Database::open(&resolved.url, &context.identity.name, connections)?;
-    let state = set_up(work.setup, &database, &queues).await?;
-    let prepared = workers::prepare(work.queues, &queues, &context.identity).await?;
+    let readied = async {
+        let state = set_up(work.setup, &database, &queues).await?;
+        Ok::<_, CommandError>((state, workers::prepare(work.queues, &queues, &context.identity).await?))
+    };
+    let Some((state, prepared)) = stop.run_until_cancelled(readied).await.transpose()? else {
+        return Ok(stopped_early());
+    };
     let watched: Vec<_> = prepared.iter().map(|Prepared { watched, .. }| watched.clone()).collect();
 
     // Ends the polls: after a request to stop, when the schema becomes too new, or when another queue fails.
@@ -93,6 +98,12 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     relaying.cancel();
     end_relay(relay).await;
     outcome
+}
+
+/// No message was received yet, so nothing has to be drained.
+fn stopped_early() -> Exit {
+    tracing::info!("a request to stop ended the start; no message was received");
+    Exit::Done
 }
 
 async fn set_up<S>(

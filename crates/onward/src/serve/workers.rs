@@ -5,6 +5,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::identity::{Identity, host_name};
+use crate::config::permissions;
 use crate::config::queues::ResolvedQueues;
 use crate::config::sqs::client;
 use crate::database::Database;
@@ -24,7 +25,7 @@ pub(crate) struct Prepared<S> {
     pub watched: Watched,
 }
 
-/// Makes a client for each queue.
+/// Makes a client for each queue, and refuses a queue that the role may not work.
 pub(crate) async fn prepare<S>(
     worked: Vec<WorkedQueue<S>>,
     queues: &ResolvedQueues,
@@ -37,8 +38,11 @@ pub(crate) async fn prepare<S>(
             // local queue costs nothing.
             queue.options.wait = queue.options.wait.min(LOCAL_WAIT);
         }
-        let sqs =
-            Sqs::new(client(url, queues.is_local()).await?, url).signed(&host_name(), &identity.version);
+        let client = client(url, queues.is_local()).await?;
+        if !queues.is_local() {
+            permissions::require(&client, url).await?;
+        }
+        let sqs = Sqs::new(client, url).signed(&host_name(), &identity.version);
         let watched = Watched { queue: queue.name, monitor: Default::default(), wait: queue.options.wait };
         prepared.push(Prepared { queue, url: url.clone(), sqs, watched });
     }

@@ -5,6 +5,7 @@ use onward_worker::Failure;
 use serde::Serialize;
 use tokio_postgres::error::SqlState;
 
+use crate::database::connection;
 use crate::handler::extract::{Delivery, FromMessage, Stop};
 use crate::transaction::guard::TransactionGuard;
 use crate::transaction::inbox::{ONE_TRANSACTION, Sent, missing_table};
@@ -75,7 +76,7 @@ impl<S: Sync> FromMessage<S> for PgTx {
         if delivery.transaction.is_some() {
             return Err(Failure::retry(ONE_TRANSACTION).into());
         }
-        let guard = TransactionGuard::new(delivery.database.postgres()?.get().await?);
+        let guard = TransactionGuard::new(connection(&delivery.database.postgres()?).await?);
         let (id, queue) = (delivery.message.identity(), delivery.queue);
         guard.batch_execute("BEGIN").await?;
         let insert = "INSERT INTO inbox (queue, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";

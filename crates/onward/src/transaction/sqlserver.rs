@@ -4,7 +4,7 @@ use onward_migrate::TdsClient;
 use onward_worker::Failure;
 use serde::Serialize;
 
-use crate::database::{MssqlManager, run_batch};
+use crate::database::{MssqlManager, connection, run_batch};
 use crate::handler::extract::{Delivery, FromMessage, Stop};
 use crate::transaction::guard::TransactionGuard;
 use crate::transaction::inbox::{ONE_TRANSACTION, Sent, missing_table};
@@ -86,7 +86,7 @@ impl<S: Sync> FromMessage<S> for MssqlTx {
         if delivery.transaction.is_some() {
             return Err(Failure::retry(ONE_TRANSACTION).into());
         }
-        let mut guard = TransactionGuard::new(delivery.database.sql_server()?.get().await?);
+        let mut guard = TransactionGuard::new(connection(&delivery.database.sql_server()?).await?);
         let (id, queue) = (delivery.message.identity(), delivery.queue);
         run_batch(&mut guard, "SET XACT_ABORT ON; BEGIN TRANSACTION;").await?;
         // Of two simultaneous deliveries the second waits for the first, and then finds its row or inserts its own.
