@@ -34,6 +34,8 @@ pub(crate) const FAMILIES: [Family; 6] = [
                 ("done", ledger.done),
                 ("retried", ledger.retried),
                 ("rejected", ledger.rejected),
+                ("given_up", ledger.given_up),
+                ("renewed", ledger.renewed),
                 ("released", ledger.released),
                 ("abandoned", ledger.abandoned),
                 ("undeleted", ledger.undeleted),
@@ -49,7 +51,7 @@ pub(crate) const FAMILIES: [Family; 6] = [
                 ("receive", ledger.receive_calls),
                 ("delete", ledger.delete_calls),
                 ("visibility", ledger.visibility_calls),
-                ("send", ledger.send_calls),
+                ("send", ledger.send_calls + ledger.renewed),
             ])
         },
     },
@@ -61,7 +63,7 @@ pub(crate) const FAMILIES: [Family; 6] = [
     },
     Family {
         name: "onward.pauses",
-        help: "How often polling stopped because every message failed.",
+        help: "How often polling stopped because every message failed and no more could wait.",
         label: None,
         values: |ledger| counts([("", ledger.pauses)]),
     },
