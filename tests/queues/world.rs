@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -17,45 +18,69 @@ use onward_local::LocalQueue;
 pub(crate) enum Kind {
     Embedded,
     LocalStack,
+    /// Closes a message group while a message of it is in flight, as AWS does; LocalStack does not.
+    Moto,
 }
 
 impl Kind {
+    pub(crate) const INDEPENDENT: [Self; 2] = [Self::LocalStack, Self::Moto];
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Embedded => "embedded",
             Self::LocalStack => "localstack",
+            Self::Moto => "moto",
         }
+    }
+
+    /// The variable that names the virtual environment of an independent server.
+    pub(crate) const fn variable(self) -> &'static str {
+        match self {
+            Self::Embedded => "",
+            Self::LocalStack => "LOCALSTACK_VENV",
+            Self::Moto => "MOTO_VENV",
+        }
+    }
+
+    pub(crate) fn is_there(self) -> bool {
+        std::env::var_os(self.variable()).is_some()
+    }
+
+    /// The address of an independent server, after its start.
+    fn endpoint(self) -> &'static OnceLock<String> {
+        static LOCALSTACK: OnceLock<String> = OnceLock::new();
+        static MOTO: OnceLock<String> = OnceLock::new();
+        if self == Self::Moto { &MOTO } else { &LOCALSTACK }
+    }
+
+    fn command(self, address: SocketAddr) -> Command {
+        let venv = PathBuf::from(std::env::var_os(self.variable()).expect("is set"));
+        let mut command = Command::new(venv.join("bin/python"));
+        if self == Self::Moto {
+            command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &address.port().to_string()]);
+            return command;
+        }
+        command.args(["-m", "localstack.runtime.main"]).env("SERVICES", "sqs");
+        command.env("GATEWAY_LISTEN", address.to_string());
+        command.env("SKIP_SSL_CERT_DOWNLOAD", "1").env("DISABLE_EVENTS", "1").env("DNS_ADDRESS", "0");
+        command.env("FILESYSTEM_ROOT", PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("localstack"));
+        command
     }
 }
 
-/// The address of LocalStack, after its start.
-static ENDPOINT: OnceLock<String> = OnceLock::new();
+/// An independent server; it ends with the test.
+pub(crate) struct Server(Child);
 
-/// LocalStack with only SQS; it ends with the test.
-pub(crate) struct LocalStack(Child);
-
-impl LocalStack {
-    pub(crate) fn start() -> Self {
-        let venv = PathBuf::from(std::env::var_os("LOCALSTACK_VENV").expect("is set"));
+impl Server {
+    pub(crate) fn start(kind: Kind) -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-        let address = free.expect("a port is free").to_string();
-        let state = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("localstack");
-        let mut command = Command::new(venv.join("bin/python"));
-        command
-            .args(["-m", "localstack.runtime.main"])
-            .env("SERVICES", "sqs")
-            .env("GATEWAY_LISTEN", &address);
-        command.env("SKIP_SSL_CERT_DOWNLOAD", "1").env("DISABLE_EVENTS", "1").env("DNS_ADDRESS", "0");
-        command
-            .env("FILESYSTEM_ROOT", state)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let child = command.spawn().expect("LOCALSTACK_VENV holds a python");
-        let server = Self(child);
+        let address = free.expect("a port is free");
+        let mut command = kind.command(address);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let server = Self(command.spawn().expect("the virtual environment holds a python"));
         let started = Instant::now();
-        while std::net::TcpStream::connect(&address).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(60), "LocalStack does not answer");
+        while std::net::TcpStream::connect(address).is_err() {
+            assert!(started.elapsed() < Duration::from_secs(60), "{kind:?} does not answer");
             std::thread::yield_now();
         }
         let endpoint = format!("http://{address}");
@@ -64,15 +89,15 @@ impl LocalStack {
         let client = client(&endpoint);
         runtime.block_on(async {
             while client.list_queues().send().await.is_err() {
-                assert!(started.elapsed() < Duration::from_secs(60), "LocalStack has no SQS");
+                assert!(started.elapsed() < Duration::from_secs(60), "{kind:?} has no SQS");
             }
         });
-        ENDPOINT.set(endpoint).expect("is started once");
+        kind.endpoint().set(endpoint).expect("is started once");
         server
     }
 }
 
-impl Drop for LocalStack {
+impl Drop for Server {
     fn drop(&mut self) {
         // A server that has ended by itself has already failed the tests.
         let _ = self.0.kill();
@@ -96,7 +121,7 @@ impl World {
                 let server = LocalQueue::start(0).await.expect("a port is free");
                 (server.endpoint().to_owned(), Some(server))
             }
-            Kind::LocalStack => (ENDPOINT.get().expect("is started").clone(), None),
+            kind => (kind.endpoint().get().expect("is started").clone(), None),
         };
         let client = client(&endpoint);
         let name = format!("q-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));

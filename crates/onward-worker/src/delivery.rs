@@ -200,6 +200,11 @@ async fn failed<Q: Queue, H: MessageHandler>(
             let delay_ms = milliseconds(delay);
             tracing::warn!(duration_ms, outcome = "retried", delay_ms, %reason, "message failed");
             count(&counters.retried, 1);
+            if kind == FailureKind::Undecodable {
+                // The message is at fault, which tells the breaker nothing.
+                claim.probe = None;
+                return Tried::Again(delay);
+            }
             if let Some(pause) = record(shared, claim, false) {
                 count(&counters.pauses, 1);
                 tracing::error!(

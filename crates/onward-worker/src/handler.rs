@@ -67,6 +67,8 @@ pub enum FailureKind {
     Postpone(Duration),
     /// It goes to the dead-letter queue at once, because another attempt is pointless.
     Reject,
+    /// Its body does not decode: it is tried again for [`Options::undecodable`](crate::Options::undecodable), then rejected.
+    Undecodable,
 }
 
 impl Failure {
@@ -89,6 +91,12 @@ impl Failure {
     /// The message goes to the dead-letter queue with the reason.
     pub fn reject(reason: impl fmt::Display) -> Self {
         Self { kind: FailureKind::Reject, reason: reason.to_string() }
+    }
+
+    /// The body does not decode. A newer sender may have written it, and a newer worker may handle it: so it is tried again
+    /// for [`Options::undecodable`](crate::Options::undecodable), and then rejected. By default it is rejected at once.
+    pub fn undecodable(reason: impl fmt::Display) -> Self {
+        Self { kind: FailureKind::Undecodable, reason: reason.to_string() }
     }
 }
 

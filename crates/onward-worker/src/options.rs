@@ -34,6 +34,9 @@ pub struct Options {
     pub backoff: Duration,
     /// The longest delay between two attempts, up to SQS's 12 h; a delay that a handler asks for is cut to it.
     pub max_backoff: Duration,
+    /// For how long after its first receive a message whose body does not decode is tried again before it is rejected. Set it
+    /// to the length of a rolling deployment, if senders may be newer than this worker; zero rejects it at once.
+    pub undecodable: Duration,
     /// When the worker gives a message up and writes it to the dead-letter queue.
     pub budget: Budget,
     /// How many messages may wait in this process for their next attempt. A retry here costs no receive. What has no room
@@ -59,6 +62,7 @@ impl Default for Options {
             grace: Duration::from_secs(25),
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(900),
+            undecodable: Duration::ZERO,
             budget: Budget::default(),
             max_parked: 2_000,
             breaker_after: 20,

@@ -20,6 +20,11 @@ pub(crate) enum Next {
 pub(crate) fn next(options: &Options, kind: FailureKind, attempts: u32, age: Duration) -> Next {
     match kind {
         FailureKind::Reject => Next::Reject,
+        FailureKind::Undecodable if age >= options.undecodable => Next::Reject,
+        FailureKind::Undecodable => {
+            let rest = options.undecodable.saturating_sub(age);
+            Next::Again(options.backoff().delay(attempts).min(rest))
+        }
         FailureKind::Postpone(delay) => Next::Again(delay.min(options.max_backoff)),
         _ if options.budget.is_used_up(attempts, age) => Next::GiveUp,
         // What a destination asks for is at least waited, and never longer than our own longest delay.
@@ -57,6 +62,16 @@ mod tests {
         assert_eq!(next(FailureKind::RetryAfter(HOUR), 3, HOUR), Next::GiveUp);
         assert_eq!(next(FailureKind::Reject, 1, Duration::ZERO), Next::Reject);
         assert!(matches!(next(FailureKind::Postpone(HOUR), 99, 99 * HOUR), Next::Again(_)));
+    }
+
+    #[test]
+    fn a_body_that_does_not_decode_is_rejected_when_a_deployment_is_over() {
+        let next = |options: &Options, age| next(options, FailureKind::Undecodable, 99, age);
+        assert_eq!(next(&Options::default(), Duration::ZERO), Next::Reject);
+        let options = Options { undecodable: HOUR, ..Options::default() };
+        assert!(matches!(next(&options, HOUR / 2), Next::Again(_)));
+        assert_eq!(next(&options, HOUR - Duration::from_secs(1)), Next::Again(Duration::from_secs(1)));
+        assert_eq!(next(&options, HOUR), Next::Reject);
     }
 
     #[test]

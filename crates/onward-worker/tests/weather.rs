@@ -500,3 +500,23 @@ async fn a_probe_that_meets_a_message_that_is_done_lets_the_next_one_go() {
     let ledger = timeout(6 * HOUR, work).await.expect("it closes again").expect("works");
     assert_eq!((ledger.done, queue.dead_letters().len()), (200, 0), "{ledger:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_newer_sender_wrote_waits_for_a_newer_worker() {
+    let queue = queue();
+    queue.send("written by the next version");
+    let options = Options { undecodable: HOUR, ..short() };
+    let old = |_: Message| async { Err(Failure::undecodable("a field is missing")) };
+    let until_deployed = sleep(HOUR / 2);
+    let ledger = run(queue.clone(), old, options.clone(), until_deployed).await.expect("works");
+    assert_eq!((ledger.rejected, ledger.pauses, queue.dead_letters().len()), (0, 0, 0), "{ledger:?}");
+
+    let new = |_: Message| async { Ok(()) };
+    let work = run(queue.clone(), new, options.clone(), until_empty(queue.clone()));
+    assert_eq!(work.await.expect("works").done, 1);
+
+    queue.send("written by nobody");
+    let work = run(queue.clone(), old, options, until_empty(queue.clone()));
+    let ledger = work.await.expect("works");
+    assert_eq!((ledger.rejected, ledger.given_up, queue.dead_letters().len()), (1, 0, 1), "{ledger:?}");
+}

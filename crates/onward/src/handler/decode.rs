@@ -7,15 +7,15 @@ use onward_worker::Failure;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use serde_json::Value;
 
-/// Decodes a body. One that does not decode is rejected, with a hint where it is an envelope of another AWS service.
+/// Decodes a body. One that does not decode is undecodable, with a hint where it is an envelope of another AWS service.
 pub(crate) fn decode<T: DeserializeOwned>(body: &str) -> Result<T, Failure> {
     // serde takes a list for a struct, field by field. In a message that is an accident.
     if body.trim_start().starts_with('[') && is_struct::<T>() {
-        return Err(Failure::reject("the body does not decode: it is a list, not an object"));
+        return Err(Failure::undecodable("the body does not decode: it is a list, not an object"));
     }
     serde_json::from_str(body).map_err(|error| {
         let hint = envelope(body).map(|hint| format!("; {hint}")).unwrap_or_default();
-        Failure::reject(format!("the body does not decode: {error}{hint}"))
+        Failure::undecodable(format!("the body does not decode: {error}{hint}"))
     })
 }
 
@@ -110,7 +110,7 @@ mod tests {
 
     fn refused(body: &str) -> String {
         let failure = decode::<Order>(body).expect_err("does not decode");
-        assert_eq!(failure.kind, FailureKind::Reject);
+        assert_eq!(failure.kind, FailureKind::Undecodable);
         failure.reason
     }
 

@@ -155,7 +155,10 @@ impl<S: Sync> FromMessage<S> for RawBody {
         match delivery.message.attribute("Content-Transfer-Encoding") {
             Some(encoding) if encoding.eq_ignore_ascii_case("base64") => {
                 let bytes = aws_smithy_types::base64::decode(body.trim());
-                Ok(Self(bytes.map_err(|error| Failure::reject(format!("the body is not Base64: {error}")))?))
+                Ok(Self(
+                    bytes
+                        .map_err(|error| Failure::undecodable(format!("the body is not Base64: {error}")))?,
+                ))
             }
             _ => Ok(Self(body.clone().into_bytes())),
         }

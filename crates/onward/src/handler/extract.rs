@@ -75,7 +75,8 @@ pub trait FromMessage<S>: Sized + Send {
     fn from_message(delivery: &mut Delivery<'_, S>) -> impl Future<Output = Result<Self, Stop>> + Send;
 }
 
-/// The decoded body of the message. If the body does not decode, the worker rejects the message, because no retry can help.
+/// The decoded body of the message. If the body does not decode, the worker rejects the message; with
+/// [`Options::undecodable`](crate::Options::undecodable) it first tries again for a while.
 ///
 /// ```
 /// use onward::{Failure, Json};

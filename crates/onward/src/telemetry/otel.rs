@@ -247,7 +247,7 @@ impl SpanOutcome {
         self.is_recorded = true;
         let failure = result.as_ref().err()?;
         let kind = match failure.kind {
-            FailureKind::Reject => "rejected",
+            FailureKind::Reject | FailureKind::Undecodable => "rejected",
             _ => "retried",
         };
         self.record(kind, &failure.reason);
