@@ -161,7 +161,8 @@ async fn the_stop_releases_what_has_not_started_and_finishes_what_has() {
         Ok(())
     };
     let stop = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        // The start is slow: the second poll begins after a second.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
         // The open poll will bring this one after the stop.
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
