@@ -98,7 +98,7 @@ async fn admitted<Q: Queue, H: MessageHandler>(shared: &Shared<Q, H>) -> (Vec<Re
 async fn receive<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
     room: Vec<Reservation>,
-    mut probe: Option<Probe>,
+    probe: Option<Probe>,
 ) -> Result<Vec<Claim>, QueueError> {
     let core = &shared.core;
     let options = &core.options;
@@ -119,7 +119,7 @@ async fn receive<Q: Queue, H: MessageHandler>(
     let mut claims: Vec<_> =
         messages.into_iter().zip(room).filter_map(|(message, room)| claim(shared, message, room)).collect();
     if let Some(first) = claims.first_mut() {
-        first.probe = probe.take();
+        first.probe = probe;
     }
     if claims.iter().any(is_suspicious) {
         shared.capacity.be_careful();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
 use crate::config::permissions;
-use crate::config::queues::{queue_url_of, queue_variable};
+use crate::config::queues::{configured_url, queue_variable};
 use crate::config::settings::{AppEnv, Settings};
 use crate::config::sqs::client;
 use crate::database::{Database, pool_size};
@@ -70,10 +70,7 @@ pub(crate) async fn run(
 ) -> Result<Exit, CommandError> {
     let mut checks = vec![environment(&context.settings)];
     let connections = pool_size(worked.iter().map(|(_, options)| options.concurrency).sum());
-    checks.extend(database(context, connections).await);
-    if has_outbox {
-        checks.extend(outbox(context).await);
-    }
+    checks.extend(database(context, connections, has_outbox).await);
     checks.extend(queues(&context.settings, worked).await);
     let is_well = checks.iter().all(|check| check.verdict != Verdict::Wrong);
     if as_json {
@@ -106,7 +103,7 @@ fn environment(settings: &Settings) -> Check {
     well("configuration", format!("{env}; {}", set.collect::<Vec<_>>().join(", ")))
 }
 
-async fn database(context: &Context, connections: usize) -> Vec<Check> {
+async fn database(context: &Context, connections: usize, has_outbox: bool) -> Vec<Check> {
     let database = match ResolvedDatabase::resolve(context).await {
         Ok(database) => database,
         Err(error) => return vec![failed("database", error)],
@@ -133,14 +130,18 @@ async fn database(context: &Context, connections: usize) -> Vec<Check> {
         Ok(info) => checks.extend(server_info(&info, connections, context.settings.env)),
         Err(error) => checks.push(failed("server", error.into())),
     }
+    if has_outbox {
+        checks.push(match Database::open(&database.url, &context.identity.name, 1) {
+            Ok(database) => outbox(&database).await,
+            Err(error) => failed("outbox", error),
+        });
+    }
     checks
 }
 
-/// What waits in the outbox. Nothing, if the database itself cannot be used: this is another check's result.
-async fn outbox(context: &Context) -> Option<Check> {
-    let resolved = ResolvedDatabase::resolve(context).await.ok()?;
-    let database = Database::open(&resolved.url, &context.identity.name, 1).ok()?;
-    Some(match Outbox::of(&database).parked().await {
+/// What waits in the outbox.
+async fn outbox(database: &Database) -> Check {
+    match Outbox::of(database).parked().await {
         Ok(0) => well("outbox", "no row is parked"),
         Ok(rows) => {
             let help = "read the reasons with `SELECT id, queue, parked FROM outbox WHERE parked IS NOT NULL`; correct each row \
@@ -151,7 +152,7 @@ async fn outbox(context: &Context) -> Option<Check> {
             let help = "run `app migrate`; the table is described under the outbox in the documentation";
             wrong("outbox", format!("cannot be read: {reason}"), help)
         }
-    })
+    }
 }
 
 /// A larger difference makes leases and logs hard to read. SQS refuses calls from fifteen minutes on.
@@ -204,11 +205,7 @@ async fn queues(settings: &Settings, queues: &[(&'static str, Options)]) -> Vec<
     };
     let mut checks = Vec::new();
     for (index, (name, options)) in queues.iter().enumerate() {
-        let url = match index {
-            0 => Some(first.clone()),
-            _ => queue_url_of(name),
-        };
-        match url {
+        match configured_url(first, index, name) {
             Some(url) => checks.extend(queue(&url, options).await),
             None => {
                 let variable = queue_variable(name);

@@ -18,11 +18,11 @@ impl ResolvedQueues {
     /// Returns the configured queues. In development without them, it starts private ones.
     pub(crate) async fn resolve(settings: &Settings, names: &[&str]) -> Result<Self, CommandError> {
         if let Some(first) = &settings.queue_url {
-            let mut urls = vec![first.clone()];
-            for name in &names[1..] {
+            let mut urls = Vec::new();
+            for (index, name) in names.iter().enumerate() {
                 let form = format!("https://sqs.REGION.amazonaws.com/ACCOUNT/{name}");
                 let missing = || not_set(settings, &queue_variable(name), &form);
-                urls.push(queue_url_of(name).ok_or_else(missing)?);
+                urls.push(configured_url(first, index, name).ok_or_else(missing)?);
             }
             return Ok(Self {
                 urls,
@@ -58,6 +58,11 @@ impl ResolvedQueues {
     pub(crate) fn is_local(&self) -> bool {
         false
     }
+}
+
+/// The configured URL of the app's queue at this place: the first is that of `QUEUE_URL`, each other has its own variable.
+pub(crate) fn configured_url(first: &str, index: usize, name: &str) -> Option<String> {
+    if index == 0 { Some(first.to_owned()) } else { queue_url_of(name) }
 }
 
 /// What the variable of a queue says, if it is set.

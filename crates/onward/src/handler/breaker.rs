@@ -9,9 +9,7 @@ use tokio::time::Instant;
 use tower::util::ServiceExt as _;
 use tower::{BoxError, Layer, Service};
 
-use crate::handler::service::{Boxed, HandlerError};
-
-type KeyFn = dyn Fn(&Message) -> Option<String> + Send + Sync;
+use crate::handler::service::{Boxed, HandlerError, KeyFn};
 
 /// A layer that pauses the messages of one key, a destination for example, while their handler fails.
 ///
@@ -158,10 +156,14 @@ impl Keys {
     }
 }
 
-/// Whether an error tells that what the handler calls is away or busy.
-fn is_failure(error: &BoxError) -> bool {
-    let failure = error.downcast_ref::<HandlerError>();
-    failure.is_none_or(|failed| matches!(failed.0.kind, FailureKind::Retry | FailureKind::RetryAfter(_)))
+/// Whether an outcome tells that what the handler calls is away or busy; nothing, if the handler did not run.
+fn has_failed(outcome: &Result<(), BoxError>) -> Option<bool> {
+    let Err(error) = outcome else { return Some(false) };
+    match error.downcast_ref::<HandlerError>().map(|failed| failed.0.kind) {
+        Some(FailureKind::Postpone(_)) => None,
+        Some(kind) => Some(matches!(kind, FailureKind::Retry | FailureKind::RetryAfter(_))),
+        None => Some(true),
+    }
 }
 
 impl<S> Service<Message> for BrokenByKey<S>
@@ -189,11 +191,7 @@ where
                 HandlerError(Failure::postpone(wait, format!("`{key}` is paused, because its handler fails")))
             })?;
             let outcome = inner.oneshot(message).await.map_err(Into::into);
-            let is_postponed = outcome.as_ref().err().and_then(|error| error.downcast_ref::<HandlerError>());
-            let is_postponed =
-                is_postponed.is_some_and(|failed| matches!(failed.0.kind, FailureKind::Postpone(_)));
-            if !is_postponed {
-                let has_failed = outcome.as_ref().is_err_and(is_failure);
+            if let Some(has_failed) = has_failed(&outcome) {
                 keys.record(&key, has_failed, probe.is_some());
             }
             outcome

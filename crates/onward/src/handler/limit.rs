@@ -16,9 +16,7 @@ use tokio::time::Instant;
 use tower::util::ServiceExt as _;
 use tower::{BoxError, Layer, Service};
 
-use crate::handler::service::{Boxed, HandlerError};
-
-type KeyFn = dyn Fn(&Message) -> Option<String> + Send + Sync;
+use crate::handler::service::{Boxed, HandlerError, KeyFn};
 
 /// A layer that limits the messages of each key, for example of a destination: at once, in a time, or both.
 ///

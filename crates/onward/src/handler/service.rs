@@ -6,6 +6,9 @@ use onward_worker::{Failure, Message};
 use tower::util::{BoxCloneSyncService, ServiceExt as _};
 use tower::{BoxError, Service};
 
+/// What a layer by key reads from a message; a message without a key passes.
+pub(crate) type KeyFn = dyn Fn(&Message) -> Option<String> + Send + Sync;
+
 /// A handler as a tower service, for [`App::layer`](crate::App::layer).
 #[derive(Clone)]
 pub struct MessageService(BoxCloneSyncService<Message, (), BoxError>);

@@ -135,10 +135,7 @@ impl Relay {
         if let Some(url) = self.known.get(queue) {
             return Ok(url.clone());
         }
-        let url = match queue_url(&self.client, queue, None).await {
-            Ok(url) => url,
-            Err(error) => return Err(error.to_string()),
-        };
+        let url = queue_url(&self.client, queue, None).await.map_err(|error| error.to_string())?;
         self.known.insert(queue.to_owned(), url.clone());
         Ok(url)
     }

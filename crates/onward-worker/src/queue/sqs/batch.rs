@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
-    MessageAttributeValue,
+    MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
 };
 
 use crate::queue::{BATCH, Refused};
@@ -72,6 +72,17 @@ pub fn visibility_entries<'a>(
 pub fn text_attribute(value: &str) -> MessageAttributeValue {
     let attribute = MessageAttributeValue::builder().data_type("String").string_value(value);
     attribute.build().expect("the data type is set")
+}
+
+/// SQS takes at most ten attributes.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>
+pub const MAX_ATTRIBUTES: usize = 10;
+
+/// The system attribute with the trace header of X-Ray, the only one that a sender may set.
+#[must_use]
+pub fn trace_header(header: &str) -> (MessageSystemAttributeNameForSends, MessageSystemAttributeValue) {
+    let value = MessageSystemAttributeValue::builder().data_type("String").string_value(header);
+    (MessageSystemAttributeNameForSends::AwsTraceHeader, value.build().expect("the data type is set"))
 }
 
 /// SQS counts in whole seconds. A part of a second counts as one, so that a delay is never cut short.

@@ -5,11 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
 use aws_sdk_sqs::primitives::Blob;
-use aws_sdk_sqs::types::{
-    MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
-};
+use aws_sdk_sqs::types::MessageAttributeValue;
 
-use super::batch::{seconds, text_attribute};
+use super::batch::{MAX_ATTRIBUTES, seconds, text_attribute, trace_header};
 use super::error::queue_error;
 use crate::error::{QueueError, QueueErrorKind};
 use crate::message::{ATTEMPTS, Attribute, AttributeValue, MESSAGE_ID, Message};
@@ -25,10 +23,6 @@ pub(super) struct Worker<'a> {
     pub node: &'a str,
     pub version: &'a str,
 }
-
-/// SQS takes at most ten attributes.
-/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>
-const MAX_ATTRIBUTES: usize = 10;
 
 /// The lengths of a reason that are tried, in characters. The attribute counts towards the size of the message, so where a
 /// message is as large as SQS allows, the reason gives way and not what the sender wrote.
@@ -91,10 +85,8 @@ fn copy(
 ) -> SendMessageFluentBuilder {
     let mut request = client.send_message().queue_url(url).message_body(&message.body);
     if let Some(header) = &message.trace_header {
-        let value = MessageSystemAttributeValue::builder().data_type("String").string_value(header);
-        let value = value.build().expect("the data type is set");
-        request =
-            request.message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, value);
+        let (name, value) = trace_header(header);
+        request = request.message_system_attributes(name, value);
     }
     for (name, value) in attributes(message, about) {
         request = request.message_attributes(name, value);

@@ -14,7 +14,9 @@ use aws_sdk_sqs::types::MessageSystemAttributeName;
 use tokio::time::Instant;
 
 pub use self::admin::{RedrivePolicy, attributes, dead_letter_url, queue_name, queue_url, redrive_policy};
-pub use self::batch::{batches, delete_entries, text_attribute, visibility_entries};
+pub use self::batch::{
+    MAX_ATTRIBUTES, batches, delete_entries, text_attribute, trace_header, visibility_entries,
+};
 use self::batch::{refused, seconds};
 use self::error::queue_error;
 pub use self::letter::REJECTED;

@@ -3,11 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use aws_sdk_sqs::types::{
-    Message, MessageSystemAttributeName as System, MessageSystemAttributeNameForSends,
-    MessageSystemAttributeValue, SendMessageBatchRequestEntry,
-};
-use onward_worker::sqs::{batches, delete_entries, text_attribute};
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System, SendMessageBatchRequestEntry};
+use onward_worker::sqs::{MAX_ATTRIBUTES, batches, delete_entries, text_attribute, trace_header};
 use onward_worker::{MESSAGE_ID, REJECTED, is_fifo};
 
 use super::letter;
@@ -20,9 +17,6 @@ const HIDDEN: Duration = Duration::from_secs(600);
 
 /// After how many letters the progress is shown.
 const PROGRESS: usize = 500;
-
-/// SQS takes at most ten attributes.
-const MAX_ATTRIBUTES: usize = 10;
 
 pub(super) async fn run(queue: &QueueClient, filter: Option<&str>, max: usize) -> Result<Exit, CommandError> {
     let dead = queue.dead_letters().await?;
@@ -242,9 +236,8 @@ fn copy(index: usize, letter: &Message) -> aws_sdk_sqs::types::builders::SendMes
         .message_body(letter.body().unwrap_or_default())
         .set_message_attributes(Some(attributes));
     if let Some(header) = letter::system(letter, &System::AwsTraceHeader) {
-        let value = MessageSystemAttributeValue::builder().data_type("String").string_value(header);
-        let value = value.build().expect("the data type is set");
-        entry = entry.message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, value);
+        let (name, value) = trace_header(&header);
+        entry = entry.message_system_attributes(name, value);
     }
     entry
 }
