@@ -1,4 +1,6 @@
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, RwLockReadGuard, RwLockWriteGuard};
@@ -8,16 +10,13 @@ use crate::claim::Claim;
 use crate::handler::{Failure, MessageHandler};
 use crate::message::Message;
 use crate::queue::Queue;
-use crate::retry::SUSPICIOUS_RECEIVES;
 use crate::shared::Shared;
 
-/// How long such a message waits until no other handler runs.
-const MAX_WAIT_FOR_OTHERS: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long a suspicious message waits until no other handler runs.
+const MAX_WAIT_FOR_OTHERS: Duration = Duration::from_secs(30);
 
-/// Whether the message may be one that kills the process: it was received several times, and nobody knows why it came back.
-pub(crate) fn is_suspicious(claim: &Claim) -> bool {
-    claim.message.receive_count >= SUSPICIOUS_RECEIVES && claim.failed == 0
-}
+/// How long a suspicious message runs alone: then it is a long one rather than one that kills the process.
+const MAX_ALONE: Duration = Duration::from_secs(30);
 
 /// How an attempt has ended.
 pub(crate) enum Attempted {
@@ -27,26 +26,46 @@ pub(crate) enum Attempted {
     Abandoned,
 }
 
-/// Runs the handler once, in a span of its own.
+/// Runs the handler once.
 pub(crate) async fn attempt<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
-    claim: &Claim,
+    claim: &mut Claim,
     handler: OwnedSemaphorePermit,
 ) -> Attempted {
-    let message = Message { attempt: claim.failed_attempts().saturating_add(1), ..claim.message.clone() };
-    let _turn = turn(shared, claim).await;
-    let begun = Instant::now();
     let ended = tokio::select! {
-        outcome = handled(shared, message) => Attempted::Ended(outcome),
+        outcome = in_turn(shared, claim) => Attempted::Ended(outcome),
         () = shared.abandon.cancelled() => Attempted::Abandoned,
     };
-    shared.capacity.took(begun.elapsed());
     drop(handler);
     ended
 }
 
+async fn in_turn<Q: Queue, H: MessageHandler>(
+    shared: &Shared<Q, H>,
+    claim: &mut Claim,
+) -> Result<(), Failure> {
+    let message = Message { attempt: claim.failed_attempts().saturating_add(1), ..claim.message.clone() };
+    let turn = turn(shared, claim).await;
+    let begun = Instant::now();
+    let mut handled = pin!(handled(shared, message));
+    let outcome = match turn {
+        Turn::Beside(_beside) => handled.await,
+        Turn::Alone(alone) => match timeout(MAX_ALONE, &mut handled).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                claim.caution = None;
+                let _beside = alone.downgrade();
+                handled.await
+            }
+        },
+    };
+    // The process has survived it.
+    claim.caution = None;
+    shared.capacity.took(begun.elapsed());
+    outcome
+}
+
 /// The right to run: beside others or, for a suspicious message, alone.
-#[expect(dead_code, reason = "held until the attempt has ended")]
 enum Turn<'a> {
     Beside(RwLockReadGuard<'a, ()>),
     Alone(RwLockWriteGuard<'a, ()>),
@@ -59,7 +78,7 @@ async fn turn<'a, Q, H>(shared: &'a Shared<Q, H>, claim: &Claim) -> Turn<'a> {
         shared.core.finished.fewer_in_doubt_than(1).await;
         alone
     };
-    if is_suspicious(claim)
+    if claim.caution.is_some()
         && let Ok(alone) = timeout(MAX_WAIT_FOR_OTHERS, alone).await
     {
         return Turn::Alone(alone);

@@ -1,11 +1,12 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use crate::queue::BATCH;
+use crate::slow_start::SlowStart;
 
 /// How long a message may wait in this process for a handler. The worker does not ask for what would wait longer, and
 /// gives back what has waited longer, so that another worker can have it.
@@ -25,57 +26,7 @@ pub(crate) struct Capacity {
     began: Instant,
     /// When a handler last began or ended, in milliseconds after `began`.
     moved_ms: AtomicU64,
-    start: SlowStart,
-}
-
-/// How many messages may be here at once after the start and after a suspicious message: one at first, doubled by each
-/// success, and by each second in which a handler runs and the process survives. A message that kills the process drags few
-/// neighbours along.
-#[derive(Debug)]
-struct SlowStart {
-    /// From this many on there is no limit any more.
-    enough: usize,
-    limit: AtomicUsize,
-    grows: Mutex<Instant>,
-}
-
-const GROWTH_INTERVAL: Duration = Duration::from_secs(1);
-
-impl SlowStart {
-    fn new(enough: usize) -> Self {
-        Self { enough, limit: AtomicUsize::new(1), grows: Mutex::new(Instant::now() + GROWTH_INTERVAL) }
-    }
-
-    fn grows(&self) -> MutexGuard<'_, Instant> {
-        self.grows.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The limit now and, while something runs, when it grows by itself.
-    fn limit(&self, is_running: bool) -> (usize, Option<Instant>) {
-        if self.limit.load(Ordering::Relaxed) >= self.enough {
-            return (usize::MAX, None);
-        }
-        let (mut grows, now) = (self.grows(), Instant::now());
-        if !is_running {
-            *grows = now + GROWTH_INTERVAL;
-        } else if *grows <= now {
-            self.double();
-            *grows = now + GROWTH_INTERVAL;
-        }
-        (self.limit.load(Ordering::Relaxed), is_running.then_some(*grows))
-    }
-
-    fn double(&self) {
-        let limit = self.limit.load(Ordering::Relaxed);
-        if limit < self.enough {
-            self.limit.store(limit * 2, Ordering::Relaxed);
-        }
-    }
-
-    fn begin_again(&self) {
-        *self.grows() = Instant::now() + GROWTH_INTERVAL;
-        self.limit.store(1, Ordering::Relaxed);
-    }
+    start: Arc<SlowStart>,
 }
 
 /// Larger than any mean, so that no handler counts as quick before one has ended.
@@ -95,7 +46,7 @@ impl Capacity {
             mean_us: AtomicU64::new(UNKNOWN),
             began: Instant::now(),
             moved_ms: AtomicU64::new(0),
-            start: SlowStart::new(2 * concurrency + 2 * BATCH),
+            start: Arc::new(SlowStart::new(2 * concurrency + 2 * BATCH)),
         })
     }
 
@@ -103,7 +54,7 @@ impl Capacity {
     /// is free.
     pub(crate) async fn reserve(self: &Arc<Self>) -> Vec<Reservation> {
         loop {
-            let freed = self.freed.notified();
+            let (freed, calm) = (self.freed.notified(), self.start.calm());
             let ahead = self.ahead();
             let reserved = self.reserved.load(Ordering::Relaxed);
             let (limit, grows) = self.start.limit(reserved > 0);
@@ -115,6 +66,7 @@ impl Capacity {
             }
             tokio::select! {
                 () = freed => {}
+                () = calm => {}
                 () = sleep_until(grows.unwrap_or_else(Instant::now)), if grows.is_some() => {}
             }
         }
@@ -125,14 +77,9 @@ impl Capacity {
         Reservation::new(self)
     }
 
-    /// A message has succeeded, so more may be here at once.
-    pub(crate) fn succeeded(&self) {
-        self.start.double();
-    }
-
-    /// A message has come that may kill the process, so few others may be here at once for a while.
-    pub(crate) fn be_careful(&self) {
-        self.start.begin_again();
+    /// What limits how many messages may be here after the start.
+    pub(crate) fn slow_start(&self) -> &Arc<SlowStart> {
+        &self.start
     }
 
     /// How many messages beyond the free handlers would start within half of [`MAX_HANDLER_WAIT`].

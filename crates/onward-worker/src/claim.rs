@@ -7,6 +7,7 @@ use crate::capacity::Reservation;
 use crate::leases::Lease;
 use crate::message::Message;
 use crate::runs::Run;
+use crate::slow_start::Caution;
 
 /// A message that this worker has received, with all that the worker holds for it.
 ///
@@ -20,6 +21,9 @@ pub(crate) struct Claim {
     pub reservation: Option<Reservation>,
     /// Reports to the breaker what becomes of the message, where the breaker waits for it.
     pub probe: Option<Probe>,
+    /// Held as long as the message may be one that kills the process: it was received several times, and nobody knows why it
+    /// came back.
+    pub caution: Option<Caution>,
     /// How many attempts have failed under this claim.
     pub failed: u32,
     /// How many had failed before the message was sent anew.
@@ -41,6 +45,7 @@ impl Claim {
             run,
             reservation: Some(reservation),
             probe: None,
+            caution: None,
             failed: 0,
             since: Instant::now(),
             age_before: age_before.unwrap_or_default(),

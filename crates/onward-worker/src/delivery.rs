@@ -153,7 +153,7 @@ async fn try_once<Q: Queue, H: MessageHandler>(
     let duration_ms = milliseconds(begun.elapsed());
     match outcome {
         Ok(()) => {
-            shared.capacity.succeeded();
+            shared.capacity.slow_start().succeeded();
             record(shared, claim, true);
             tracing::info!(duration_ms, outcome = "done", "message done");
             count(&shared.core.monitor.counters().done, 1);

@@ -6,7 +6,6 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::task::TaskTracker;
 
-use crate::attempt::is_suspicious;
 use crate::backoff::Backoff;
 use crate::breaker::{Admission, Probe};
 use crate::capacity::Reservation;
@@ -18,6 +17,7 @@ use crate::leases::Lease;
 use crate::ledger::count;
 use crate::message::Message;
 use crate::queue::{BATCH, Queue};
+use crate::retry::SUSPICIOUS_RECEIVES;
 use crate::runs::AlreadyHere;
 use crate::shared::Shared;
 
@@ -30,6 +30,9 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// How many messages may be done and not deleted yet before the worker receives no more: a queue that accepts no deletes
 /// must not fill the memory.
 const MAX_UNACKED: usize = 1_000;
+
+/// How long a suspicious message stays away that finds another one here.
+const RETURN_OF_SUSPICIOUS: Duration = Duration::from_secs(10);
 
 /// Polls until the worker is told to stop, then awaits the polls that are open and gives back what they bring.
 ///
@@ -121,10 +124,34 @@ async fn receive<Q: Queue, H: MessageHandler>(
     if let Some(first) = claims.first_mut() {
         first.probe = probe;
     }
-    if claims.iter().any(is_suspicious) {
-        shared.capacity.be_careful();
+    if !claims.is_empty() {
+        shared.capacity.slow_start().received(again > 0);
     }
-    Ok(claims)
+    Ok(one_suspicious(shared, claims).await)
+}
+
+/// Marks the suspicious messages, and gives back all but one before that one begins: if it kills the process, the others do
+/// not pay for it with a receive. In a FIFO queue to go back would cost them a receive for certain, so they stay.
+async fn one_suspicious<Q: Queue, H: MessageHandler>(
+    shared: &Shared<Q, H>,
+    claims: Vec<Claim>,
+) -> Vec<Claim> {
+    let (start, is_fifo) = (shared.capacity.slow_start(), shared.core.queue.is_fifo());
+    let mut kept = Vec::with_capacity(claims.len());
+    for mut claim in claims {
+        if claim.message.receive_count >= SUSPICIOUS_RECEIVES {
+            if start.is_careful() && !is_fifo {
+                count(&shared.core.monitor.counters().released, 1);
+                let why = "another message is here that may end the process";
+                tracing::info!(id = %claim.message.identity(), why, "message released without an attempt");
+                shared.give_back(claim, RETURN_OF_SUSPICIOUS).await;
+                continue;
+            }
+            claim.caution = Some(start.be_careful());
+        }
+        kept.push(claim);
+    }
+    kept
 }
 
 /// The claim on a message, unless this process has the message already.

@@ -9,6 +9,7 @@
 //! | the step order of a worker, and its whole stop | `run.rs` |
 //! | which messages are asked for, and when | `intake.rs` |
 //! | how many messages are asked for | `capacity.rs` |
+//! | that few are asked for after the start, and beside a suspicious message | `slow_start.rs` |
 //! | when nothing is asked for, because everything fails | `breaker.rs` |
 //! | one message from its first attempt to its outcome | `delivery.rs`, `attempt.rs` |
 //! | when a message is tried again, and when it is given up | `retry.rs`, `budget.rs` |
@@ -48,6 +49,7 @@ mod retry;
 mod run;
 mod runs;
 mod shared;
+mod slow_start;
 mod trace;
 
 pub use budget::Budget;
@@ -55,7 +57,7 @@ pub use causes::causes;
 pub use error::{QueueError, QueueErrorKind};
 pub use handler::{Failure, FailureKind, MessageHandler};
 pub use ledger::Ledger;
-pub use message::{Attribute, AttributeValue, MESSAGE_ID, Message, Receipt};
+pub use message::{ATTEMPTS, Attribute, AttributeValue, MESSAGE_ID, Message, Receipt};
 pub use monitor::Monitor;
 pub use options::{Options, OptionsError};
 pub use queue::memory::MemoryQueue;

@@ -73,7 +73,7 @@ impl Attribute {
 
 /// The message attribute of a copy that a worker has sent anew: how many attempts had failed, and when the message was first
 /// received, in milliseconds since 1970, with a `/` in between.
-pub(crate) const ATTEMPTS: &str = "onward.attempts";
+pub const ATTEMPTS: &str = "onward.attempts";
 
 /// The message attribute with the identity of a message that has been sent more than once: by the relay of an outbox, to a
 /// dead-letter queue, or from there. A producer may set one of its own.

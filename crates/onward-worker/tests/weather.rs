@@ -237,52 +237,171 @@ async fn a_quiet_queue_bears_an_outage_of_hours() {
     assert_eq!((ledger.received, ledger.done, queue.dead_letters().len()), (1, 1, 0), "{ledger:?}");
 }
 
+/// A process that can die: then nothing of it does anything any more.
+#[derive(Clone)]
+struct Process {
+    queue: MemoryQueue,
+    is_dead: Arc<AtomicBool>,
+    killed: Arc<Notify>,
+}
+
+impl Process {
+    async fn lives(&self) {
+        if self.is_dead.load(Ordering::Relaxed) {
+            std::future::pending().await
+        }
+    }
+}
+
+impl Queue for Process {
+    fn name(&self) -> &str {
+        self.queue.name()
+    }
+
+    fn is_fifo(&self) -> bool {
+        false
+    }
+
+    async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        visibility: Duration,
+    ) -> Result<Vec<Message>, QueueError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            self.lives().await;
+            // A receive that waits must not take what comes after the death.
+            let received = self.queue.receive(max, Duration::ZERO, visibility).await?;
+            if !received.is_empty() || Instant::now() >= deadline {
+                return Ok(received);
+            }
+            sleep(SECOND / 10).await;
+        }
+    }
+
+    async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Refused>, QueueError> {
+        self.lives().await;
+        self.queue.delete(receipts).await
+    }
+
+    async fn change_visibility(&self, entries: &[(Receipt, Duration)]) -> Result<Vec<Refused>, QueueError> {
+        self.lives().await;
+        self.queue.change_visibility(entries).await
+    }
+
+    async fn send_to_dead_letters(&self, message: &Message, death: &Death) -> Result<bool, QueueError> {
+        self.lives().await;
+        self.queue.send_to_dead_letters(message, death).await
+    }
+
+    async fn renew(
+        &self,
+        message: &Message,
+        attempts: Attempts,
+        delay: Duration,
+    ) -> Result<bool, QueueError> {
+        self.lives().await;
+        self.queue.renew(message, attempts, delay).await
+    }
+}
+
+/// 30 good messages of 3 seconds, with some at the given places that kill the process after a while. It is restarted at once.
+async fn kill(places: &[usize], after: Duration) {
+    let queue = queue();
+    for number in 0..30 {
+        if places.contains(&number) {
+            queue.send("poison");
+        }
+        queue.send(number.to_string());
+    }
+    let log = Log::default();
+    for life in 0.. {
+        if queue.is_empty() {
+            break;
+        }
+        assert!(life < 60, "the poison is dead by now");
+        let process = Process { queue: queue.clone(), is_dead: Arc::default(), killed: Arc::default() };
+        let (this, seen) = (process.clone(), log.clone());
+        let handler = move |message: Message| {
+            let (this, seen) = (this.clone(), seen.clone());
+            async move {
+                this.lives().await;
+                if message.body == "poison" {
+                    sleep(after).await;
+                    this.is_dead.store(true, Ordering::Relaxed);
+                    this.killed.notify_one();
+                }
+                sleep(3 * SECOND).await;
+                this.lives().await;
+                seen.add(&message.body);
+                Ok::<_, Failure>(())
+            }
+        };
+        let options = Options { wait: SECOND, ..Options::default() };
+        tokio::select! {
+            ended = run(process.clone(), handler, options, std::future::pending()) => panic!("{ended:?}"),
+            () = process.killed.notified() => {}
+            () = until_empty(queue.clone()) => {}
+        }
+    }
+    let dead: Vec<_> = queue.dead_letters().into_iter().map(|(body, _)| body).collect();
+    assert_eq!(dead, vec!["poison"; places.len()], "places {places:?}, after {after:?}");
+    assert_eq!(log.bodies().into_iter().collect::<HashSet<_>>().len(), 30, "places {places:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_message_that_kills_the_process_dies_alone() {
     for place in [0, 7, 15, 29] {
-        let queue = queue();
-        for number in 0..30 {
-            if number == place {
-                queue.send("poison");
-            }
-            queue.send(number.to_string());
+        for after in [Duration::ZERO, 2 * SECOND] {
+            kill(&[place], after).await;
         }
-        let log = Log::default();
-        for life in 0..40 {
-            if queue.is_empty() {
-                break;
-            }
-            let killed = Arc::new(Notify::new());
-            let (seen, kill) = (log.clone(), killed.clone());
-            let handler = move |message: Message| {
-                let (seen, kill) = (seen.clone(), kill.clone());
-                async move {
-                    if message.body == "poison" {
-                        kill.notify_one();
-                        std::future::pending::<()>().await;
-                    }
-                    sleep(3 * SECOND).await;
-                    seen.add(&message.body);
-                    Ok::<_, Failure>(())
-                }
-            };
-            // A kill ends every task at once: nothing is told to the queue any more.
-            let life_of = tokio::runtime::Handle::current();
-            let (worked, options) = (queue.clone(), Options { wait: SECOND, ..Options::default() });
-            let life_of =
-                life_of.spawn(async move { run(worked, handler, options, std::future::pending()).await });
-            tokio::select! {
-                () = killed.notified() => {}
-                () = until_empty(queue.clone()) => {}
-            }
-            life_of.abort();
-            let _ = life_of.await;
-            assert!(life < 39, "the poison is dead by now");
-        }
-        let dead: Vec<_> = queue.dead_letters().into_iter().map(|(body, _)| body).collect();
-        assert_eq!(dead, ["poison"], "place {place}");
-        assert_eq!(log.bodies().into_iter().collect::<HashSet<_>>().len(), 30, "place {place}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_messages_that_kill_the_process_take_no_other_along() {
+    for after in [Duration::ZERO, 2 * SECOND, 8 * SECOND] {
+        kill(&[0, 8, 20], after).await;
+        kill(&[3, 4, 5, 6, 7], after).await;
+        kill(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], after).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_message_that_came_several_times_holds_up_the_others_for_a_minute_at_most() {
+    let queue = queue();
+    queue.send("long");
+    for _ in 0..3 {
+        let received = queue.receive(1, Duration::ZERO, MINUTE).await.expect("is received");
+        queue
+            .change_visibility(&[(received[0].receipt.clone(), Duration::ZERO)])
+            .await
+            .expect("is given back");
+    }
+    for number in 0..30 {
+        queue.send(number.to_string());
+    }
+    let log = Log::default();
+    let seen = log.clone();
+    let handler = move |message: Message| {
+        let seen = seen.clone();
+        async move {
+            sleep(if message.body == "long" { HOUR } else { SECOND }).await;
+            seen.add(&message.body);
+            Ok::<_, Failure>(())
+        }
+    };
+    let all_but_long = async {
+        while queue.len() > 1 {
+            sleep(SECOND).await;
+        }
+    };
+    let begun = Instant::now();
+    let options = Options { grace: SECOND, ..Options::default() };
+    let ledger = run(queue.clone(), handler, options, all_but_long).await.expect("works");
+    assert_eq!(ledger.done, 30, "{ledger:?}");
+    assert!(begun.elapsed() < MINUTE, "{:?}", begun.elapsed());
 }
 
 /// Bad messages in front of a good one: how long the good one waits.

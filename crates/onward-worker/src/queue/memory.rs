@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Attempts, BATCH, Death, Queue, Refused};
+use super::{Attempts, BATCH, Death, Queue, Refused, is_nearly_used_up};
 use crate::error::QueueError;
 use crate::message::{ATTEMPTS, Attribute, MESSAGE_ID, Message, Receipt};
 
@@ -243,7 +243,7 @@ impl Queue for MemoryQueue {
         attempts: Attempts,
         delay: Duration,
     ) -> Result<bool, QueueError> {
-        let has_receives_left = self.max_receive_count.is_none_or(|most| message.receive_count < most);
+        let has_receives_left = self.max_receive_count.is_none_or(|most| !is_nearly_used_up(message, most));
         if has_receives_left || message.group_id.is_some() {
             return Ok(false);
         }

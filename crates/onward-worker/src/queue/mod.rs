@@ -26,6 +26,11 @@ pub fn is_fifo(name_or_url: &str) -> bool {
     name_or_url.ends_with(".fifo")
 }
 
+/// Whether the next receive of a message, or a death of the process after it, would make it a dead letter without a reason.
+pub(crate) fn is_nearly_used_up(message: &Message, max_receive_count: u32) -> bool {
+    message.receive_count.saturating_add(1) >= max_receive_count
+}
+
 /// An entry of a batch that the queue refused; it has done the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -72,7 +77,7 @@ pub trait Queue: Clone + Send + Sync + 'static {
         death: &Death,
     ) -> impl Future<Output = Result<bool, QueueError>> + Send;
 
-    /// Sends a message anew, where its next receive would make it a dead letter without a reason: the copy has all that the
+    /// Sends a message anew, where its next receive, or the one after that, would make it a dead letter without a reason: the copy has all that the
     /// sender wrote, the identity of the message and what is known of its attempts, and comes after the delay. Returns false
     /// where no copy was sent: the message has receives left, or its queue keeps an order that a copy would break.
     fn renew(

@@ -20,7 +20,7 @@ pub use self::batch::{
 use self::batch::{refused, seconds};
 use self::error::queue_error;
 pub use self::letter::REJECTED;
-use super::{Attempts, Death, Queue, Refused, is_fifo};
+use super::{Attempts, Death, Queue, Refused, is_fifo, is_nearly_used_up};
 use crate::error::QueueError;
 use crate::message::{Attribute, AttributeValue, Message, Receipt};
 
@@ -149,7 +149,7 @@ impl Queue for Sqs {
             return Ok(false);
         }
         match self.policy().await? {
-            Some(policy) if message.receive_count >= policy.max_receive_count => {
+            Some(policy) if is_nearly_used_up(message, policy.max_receive_count) => {
                 letter::send_anew(&self.client, &self.url, message, attempts, delay).await
             }
             _ => Ok(false),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System, SendMessageBatchRequestEntry};
 use onward_worker::sqs::{MAX_ATTRIBUTES, batches, delete_entries, text_attribute, trace_header};
-use onward_worker::{MESSAGE_ID, REJECTED, is_fifo};
+use onward_worker::{ATTEMPTS, MESSAGE_ID, REJECTED, is_fifo};
 
 use super::letter;
 use super::open::{QueueClient, sqs_error};
@@ -208,7 +208,8 @@ fn received_ms(letter: &Message) -> Option<u64> {
     letter::ms(letter, &System::ApproximateFirstReceiveTimestamp).filter(|_| is_first)
 }
 
-/// The message once more, with its identity and without the reason of its death.
+/// The message once more, with its identity and without what was written about its first life: the reason of its death, and
+/// the attempts that a worker recorded before SQS itself moved it. It has its whole budget again.
 fn entry(index: usize, letter: &Message, target: &str) -> SendMessageBatchRequestEntry {
     let id = letter.message_id().unwrap_or_default();
     let entry = copy(index, letter)
@@ -216,7 +217,7 @@ fn entry(index: usize, letter: &Message, target: &str) -> SendMessageBatchReques
         .set_message_deduplication_id(is_fifo(target).then(|| format!("redrive-{id}")));
     let mut entry = entry.build().expect("id and body are set");
     let attributes = entry.message_attributes.get_or_insert_default();
-    attributes.remove(REJECTED);
+    attributes.retain(|name, _| ![REJECTED, ATTEMPTS].contains(&name.as_str()));
     if attributes.is_empty() {
         entry.message_attributes = None;
     }
@@ -240,4 +241,25 @@ fn copy(index: usize, letter: &Message) -> aws_sdk_sqs::types::builders::SendMes
         entry = entry.message_system_attributes(name, value);
     }
     entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_begins_anew_with_its_identity_and_what_its_sender_wrote() {
+        let letter = [("tenant", "acme"), (REJECTED, "{}"), (ATTEMPTS, "9/1700000000000")]
+            .into_iter()
+            .fold(Message::builder().message_id("id-1").body("order"), |letter, (name, value)| {
+                letter.message_attributes(name, text_attribute(value))
+            })
+            .build();
+        let attributes =
+            entry(0, &letter, "https://sqs.local/1/orders").message_attributes.unwrap_or_default();
+        let mut left: Vec<_> =
+            attributes.iter().map(|(name, value)| (name.as_str(), value.string_value())).collect();
+        left.sort_unstable();
+        assert_eq!(left, [(MESSAGE_ID, Some("id-1")), ("tenant", Some("acme"))]);
+    }
 }
