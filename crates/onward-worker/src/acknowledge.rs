@@ -1,16 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::error::{QueueError, QueueErrorKind};
 use crate::ledger::count;
 use crate::message::Receipt;
-use crate::outcome::{Lanes, Outcome};
-use crate::queue::{BATCH, Queue, Refused};
+use crate::outcome::{Lane, Lanes, Outcome};
+use crate::queue::{Queue, Refused};
 use crate::shared::Core;
 
 /// How long a batch waits to be filled: long enough for ten entries under load, too short to be noticed.
@@ -24,17 +22,9 @@ pub(crate) async fn run<Q: Queue>(core: Arc<Core<Q>>, lanes: Lanes) {
     tokio::join!(lane(core.clone(), lanes.deletes), lane(core, lanes.returns));
 }
 
-async fn lane<Q: Queue>(core: Arc<Core<Q>>, mut outcomes: UnboundedReceiver<Outcome>) {
+async fn lane<Q: Queue>(core: Arc<Core<Q>>, lane: Arc<Lane>) {
     let mut sending = JoinSet::new();
-    while let Some(first) = outcomes.recv().await {
-        let mut batch = vec![first];
-        let full_by = Instant::now() + LINGER;
-        while batch.len() < BATCH {
-            match timeout_at(full_by, outcomes.recv()).await {
-                Ok(Some(outcome)) => batch.push(outcome),
-                Ok(None) | Err(_) => break,
-            }
-        }
+    while let Some(batch) = lane.batch(LINGER).await {
         if sending.len() >= CONCURRENT_BATCHES {
             sending.join_next().await;
         }

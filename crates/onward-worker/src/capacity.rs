@@ -6,11 +6,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use crate::queue::BATCH;
+use crate::retry::MAX_HANDLER_WAIT;
 use crate::slow_start::SlowStart;
-
-/// How long a message may wait in this process for a handler. The worker does not ask for what would wait longer, and
-/// gives back what has waited longer, so that another worker can have it.
-const MAX_HANDLER_WAIT: Duration = Duration::from_secs(1);
 
 /// How many messages may be asked for: one for each free handler and, while handlers are quick, enough to keep
 /// batches full. A receive of ten costs as much as a receive of one.
@@ -55,14 +52,9 @@ impl Capacity {
     pub(crate) async fn reserve(self: &Arc<Self>) -> Vec<Reservation> {
         loop {
             let (freed, calm) = (self.freed.notified(), self.start.calm());
-            let ahead = self.ahead();
-            let reserved = self.reserved.load(Ordering::Relaxed);
-            let (limit, grows) = self.start.limit(reserved > 0);
-            let most = (self.concurrency + ahead).min(limit);
-            let free = most.saturating_sub(reserved);
-            let least = if ahead > 0 { BATCH.min(most) } else { 1 };
-            if free >= least {
-                return (0..free.min(BATCH)).map(|_| Reservation::new(self)).collect();
+            let (room, grows) = self.room();
+            if room > 0 {
+                return (0..room).map(|_| Reservation::new(self)).collect();
             }
             tokio::select! {
                 () = freed => {}
@@ -70,6 +62,17 @@ impl Capacity {
                 () = sleep_until(grows.unwrap_or_else(Instant::now)), if grows.is_some() => {}
             }
         }
+    }
+
+    /// How many messages a receive may ask for now, and when that grows by itself.
+    fn room(&self) -> (usize, Option<Instant>) {
+        let ahead = self.ahead();
+        let reserved = self.reserved.load(Ordering::Relaxed);
+        let (limit, grows) = self.start.limit(reserved > 0);
+        let most = (self.concurrency + ahead).min(limit);
+        let least = if ahead > 0 { BATCH.min(most) } else { 1 };
+        let free = most.saturating_sub(reserved);
+        (if free >= least { free.min(BATCH) } else { 0 }, grows)
     }
 
     /// Room for a message that is here already and is to be tried again, also beyond the limit.
@@ -105,23 +108,16 @@ impl Capacity {
     }
 
     /// Waits for a free handler; none in time means that another worker should have the message.
-    pub(crate) async fn handler(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn handler(&self, patience: Duration) -> Option<OwnedSemaphorePermit> {
         let permit = match self.handlers.clone().try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
-                let waiting = tokio::time::timeout(MAX_HANDLER_WAIT, self.handlers.clone().acquire_owned());
+                let waiting = tokio::time::timeout(patience, self.handlers.clone().acquire_owned());
                 waiting.await.ok()?.expect("the handlers are never closed")
             }
         };
         self.moved();
         Some(permit)
-    }
-
-    /// Waits for a free handler as long as it takes, for a message that must not go back.
-    pub(crate) async fn patient_handler(&self) -> OwnedSemaphorePermit {
-        let permit = self.handlers.clone().acquire_owned().await.expect("the handlers are never closed");
-        self.moved();
-        permit
     }
 
     /// A handler has ended. One slow message ends all receiving ahead until quick ones have outweighed it.
@@ -152,6 +148,9 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.0.reserved.fetch_sub(1, Ordering::Relaxed);
-        self.0.freed.notify_one();
+        // The intake is woken only for what it can use: to wake it for each message costs more than the message.
+        if self.0.room().0 > 0 {
+            self.0.freed.notify_one();
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::handler::{Failure, FailureKind, MessageHandler};
 use crate::ledger::count;
 use crate::parking::Spot;
 use crate::queue::{Death, Queue};
-use crate::retry::{Next, least_return, next};
+use crate::retry::{Next, least_return, next, patience};
 use crate::shared::Shared;
 
 /// What became of one message of a group.
@@ -104,8 +104,8 @@ async fn deliver<Q: Queue, H: MessageHandler>(
     }
 }
 
-/// A free handler, unless none becomes free in time or the worker stops first. A message that was here for an attempt, or has
-/// come several times, waits as long as it takes: to go back would cost it another receive.
+/// A free handler, unless none becomes free in time or the worker stops first. A message that was here for an attempt waits as
+/// long as it takes.
 async fn free_handler<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
     claim: &Claim,
@@ -113,15 +113,10 @@ async fn free_handler<Q: Queue, H: MessageHandler>(
     if shared.stop.is_cancelled() {
         return None;
     }
-    let handler = async {
-        match claim.failed > 0 || claim.message.receive_count > 1 {
-            true => Some(shared.capacity.patient_handler().await),
-            false => shared.capacity.handler().await,
-        }
-    };
+    let patience = if claim.failed > 0 { Duration::MAX } else { patience(claim.message.receive_count) };
     tokio::select! {
         biased;
-        handler = handler => handler,
+        handler = shared.capacity.handler(patience) => handler,
         () = shared.stop.cancelled() => None,
     }
 }

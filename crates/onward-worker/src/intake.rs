@@ -42,7 +42,7 @@ const RETURN_OF_SUSPICIOUS: Duration = Duration::from_secs(10);
 /// An error ends it only as long as no poll has succeeded, because then the configuration is wrong.
 pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
     shared: Arc<Shared<Q, H>>,
-    tasks: &TaskTracker,
+    tasks: TaskTracker,
 ) -> Result<(), QueueError> {
     let (shared, stop) = (&shared, &shared.stop);
     let mut polls = FuturesUnordered::new();
@@ -67,7 +67,7 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
                 }
                 (failures, proven) = (0, true);
                 allowed = if claims.len() == BATCH { MAX_POLLS.min(allowed + 1) } else { 1.max(allowed - 1) };
-                dispatch(shared, tasks, claims);
+                dispatch(shared, &tasks, claims);
             }
             Err(error) if !proven && error.kind != QueueErrorKind::Throttled => return Err(error),
             Err(error) => {

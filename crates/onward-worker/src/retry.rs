@@ -36,6 +36,16 @@ pub(crate) fn next(options: &Options, kind: FailureKind, attempts: u32, age: Dur
 /// With so many receives and no attempt under this claim a message may be one that kills the process.
 pub(crate) const SUSPICIOUS_RECEIVES: u32 = 3;
 
+/// How long a message may wait in this process for a handler. The worker does not ask for what would wait longer, and gives
+/// back what has waited longer, so that another worker can have it.
+pub(crate) const MAX_HANDLER_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a message waits for a handler before it goes back. It waits longer after each receive, because to go back costs
+/// it another one: its five receives last for more than an hour behind slow messages.
+pub(crate) fn patience(receive_count: u32) -> Duration {
+    MAX_HANDLER_WAIT.saturating_mul(8_u32.saturating_pow(receive_count.saturating_sub(1)))
+}
+
 /// How long a message that goes back to the queue stays away at least. It grows so steeply with each receive that restarts
 /// and a lack of room during an outage do not use up the receives. A standard queue's message can be sent anew; that of a
 /// FIFO queue cannot, so its five receives last for five hours.
@@ -81,6 +91,12 @@ mod tests {
         assert_eq!(next(&options, asked, 1, Duration::ZERO), Next::Again(options.max_backoff));
         let asked = FailureKind::RetryAfter(Duration::from_secs(30));
         assert_eq!(next(&options, asked, 1, Duration::ZERO), Next::Again(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_message_waits_for_a_handler_longer_after_each_receive() {
+        assert_eq!(patience(1), MAX_HANDLER_WAIT);
+        assert!(patience(5) > HOUR && patience(u32::MAX) > HOUR);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::pin::Pin;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,10 +96,11 @@ pub async fn run_monitored<Q: Queue, H: MessageHandler>(
     let acknowledging = AbortOnDropHandle::new(tokio::spawn(acknowledge::run(core.clone(), lanes)));
     let _renewing = AbortOnDropHandle::new(tokio::spawn(renewal::run(core.clone())));
     let tasks = TaskTracker::new();
-    let mut polling = Box::pin(intake::poll(shared.clone(), &tasks));
+    // A task of its own, because the thread that waits for `run` may be none of the runtime's workers.
+    let mut polling = AbortOnDropHandle::new(tokio::spawn(intake::poll(shared.clone(), tasks.clone())));
 
     let error = tokio::select! {
-        ended = &mut polling => ended.err(),
+        ended = &mut polling => ended.unwrap_or_else(|error| resume_unwind(error.into_panic())).err(),
         () = shutdown => None,
     };
     let (running, parked) = (tasks.len(), shared.parking.messages());
@@ -144,7 +145,7 @@ fn prepare<Q: Queue, H: MessageHandler>(
 /// Awaits the open polls and the running handlers, and abandons the handlers when the grace has ended.
 async fn drain<Q, H>(
     shared: &Shared<Q, H>,
-    polling: Option<Pin<Box<impl Future<Output = Result<(), QueueError>>>>>,
+    polling: Option<AbortOnDropHandle<Result<(), QueueError>>>,
     tasks: &TaskTracker,
 ) {
     let ended = async {
