@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use crate::support::{Database, Queue, Running, Said, arguments, production, run};
 
@@ -222,36 +223,106 @@ fn a_request_to_stop_ends_a_start_that_waits_for_the_database() {
     }
 }
 
+/// A server that answers each request to a queue by its text, and its URL.
+fn answering(answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("http://{}/000000000000/deliveries", listener.local_addr().expect("is bound"));
+    let answer = std::sync::Arc::new(answer);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, answer) = (stream.expect("somebody connects"), answer.clone());
+            std::thread::spawn(move || {
+                let mut request = vec![0; 8192];
+                let read = stream.read(&mut request).expect("is readable");
+                let (status, body) = answer(&String::from_utf8_lossy(&request[..read]));
+                let head = format!(
+                    "HTTP/1.1 {status} Answer\r\ncontent-type: application/x-amz-json-1.0\r\nconnection: close\r\n\
+                     content-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                // A client that has ended meanwhile takes no answer.
+                let _ = stream.write_all(head.as_bytes());
+            });
+        }
+    });
+    url
+}
+
+fn refusal(kind: &str) -> (u16, String) {
+    (400, format!(r#"{{"__type":"{kind}","message":"refused"}}"#))
+}
+
 /// A role that may receive but not delete would handle each message again and again.
 #[test]
 fn a_worker_does_not_start_on_a_queue_that_it_may_not_work() {
     let database = Database::create();
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let url = format!("http://{}/000000000000/deliveries", listener.local_addr().expect("is bound"));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.expect("somebody connects");
-            let mut request = vec![0; 8192];
-            let read = stream.read(&mut request).expect("is readable");
-            let request = String::from_utf8_lossy(&request[..read]).to_lowercase();
-            let kind = match request.contains("amazonsqs.deletemessage") {
-                true => "com.amazon.coral.service#AccessDeniedException",
-                false => "com.amazonaws.sqs#InvalidParameterValue",
-            };
-            let body = format!(r#"{{"__type":"{kind}","message":"refused"}}"#);
-            let head = format!(
-                "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\nconnection: close\r\n\
-                 content-length: {}\r\n\r\n{body}",
-                body.len()
-            );
-            stream.write_all(head.as_bytes()).expect("is writable");
-        }
-    });
-    let migrated = run(&mut arguments(production(&database.url, &url), ["migrate"]));
+    let migrated = run(&mut arguments(production(&database.url, "http://127.0.0.1:1/0/x"), ["migrate"]));
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
-    let refused = run(&mut arguments(production(&database.url, &url), ["serve"]));
-    assert_eq!(refused.code, Some(5), "{}", refused.stderr);
-    assert!(refused.stderr.contains("but not `sqs:DeleteMessage`"), "{}", refused.stderr);
+    for (call, said) in [
+        ("DeleteMessage", "allow `sqs:DeleteMessage` on this queue"),
+        ("SendMessage", "allow `sqs:SendMessage` on its dead-letter queue"),
+        ("GetQueueUrl", "allow `sqs:GetQueueUrl` on its dead-letter queue"),
+        ("GetQueueAttributes", "allow `sqs:GetQueueAttributes` on this queue"),
+    ] {
+        let url = answering(move |request| {
+            let request = request.to_lowercase();
+            let is = |call: &str| request.contains(&format!("amazonsqs.{}\r", call.to_lowercase()));
+            let policy = r#"{\"deadLetterTargetArn\":\"arn:aws:sqs:us-east-1:0:deliveries-dead\",\"maxReceiveCount\":5}"#;
+            match () {
+                () if is(call) => refusal("com.amazon.coral.service#AccessDeniedException"),
+                () if is("GetQueueAttributes") => {
+                    (200, format!(r#"{{"Attributes":{{"RedrivePolicy":"{policy}"}}}}"#))
+                }
+                () if is("GetQueueUrl") => {
+                    let host =
+                        request.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
+                    (200, format!(r#"{{"QueueUrl":"http://{host}/0/deliveries-dead"}}"#))
+                }
+                () => refusal("com.amazonaws.sqs#InvalidParameterValue"),
+            }
+        });
+        let refused = run(&mut arguments(production(&database.url, &url), ["serve"]));
+        assert_eq!(refused.code, Some(5), "{call}: {}", refused.stderr);
+        assert!(refused.stderr.contains(said), "{call}: {}", refused.stderr);
+    }
+}
+
+/// As a sidecar or an operator rotates them.
+#[test]
+fn credentials_that_are_rotated_in_their_file_are_read_again() {
+    let database = Database::create();
+    let (sender, keys) = std::sync::mpsc::channel();
+    let url = answering(move |request| {
+        let key = request.split("Credential=").nth(1).and_then(|rest| rest.split('/').next());
+        let _ = sender.send(key.unwrap_or_default().to_owned());
+        if request.contains("ReceiveMessage") {
+            // A long poll of an empty queue.
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        (200, "{}".to_owned())
+    });
+    let file = tempfile::NamedTempFile::new().expect("is made");
+    let write = |key: &str| {
+        let profile = format!("[default]\naws_access_key_id = {key}\naws_secret_access_key = secret\n");
+        std::fs::write(file.path(), profile).expect("is written");
+    };
+    let app = |command: &str| {
+        let mut app = arguments(production(&database.url, &url), [command]);
+        app.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        app.env("AWS_SHARED_CREDENTIALS_FILE", file.path()).env("HTTP_ADDR", "127.0.0.1:0");
+        app
+    };
+    assert_eq!(run(&mut app("migrate")).code, Some(0));
+    write("BEFORE");
+    let _serving = Running::start(&mut app("serve"));
+    let deadline = Instant::now() + Duration::from_secs(150);
+    let until = |key: &str| {
+        let left = || deadline.saturating_duration_since(Instant::now());
+        while keys.recv_timeout(left()).expect("the worker polls with the new key in time") != key {}
+    };
+    until("BEFORE");
+    write("AFTER");
+    until("AFTER");
 }
 
 /// An HTTP service that answers one request with 200 and passes the request to the test.

@@ -280,14 +280,14 @@ async fn redrive(client: &Client, policy: Option<&RedrivePolicy>, retention: Opt
 }
 
 async fn actions(client: &Client, url: &str) -> Vec<Check> {
-    let checks = permissions::probe(client, url).await.into_iter().map(|(what, refused)| match refused {
-        Some(QueueErrorKind::Credentials) => {
-            wrong(what, "is not allowed", format!("allow the role `sqs:{what}` on this queue"))
+    let checks = permissions::probe(client, url).await.into_iter().map(|probed| match probed.refused {
+        _ if probed.is_denied() => {
+            wrong(probed.action, format!("is not allowed on {}", probed.on), probed.help())
         }
         Some(QueueErrorKind::Network | QueueErrorKind::Throttled) => {
-            doubtful(what, "could not be tested", "run `doctor` again")
+            doubtful(probed.action, "could not be tested", "run `doctor` again")
         }
-        _ => well(what, "is allowed"),
+        _ => well(probed.action, format!("is allowed on {}", probed.on)),
     });
     checks.collect()
 }

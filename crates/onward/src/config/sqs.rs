@@ -12,6 +12,7 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use url::Url;
 
+use crate::config::credentials::RereadCredentials;
 use crate::process::exit::{CommandError, Exit};
 
 /// Longer than the longest poll, so that only a call that hangs times out.
@@ -29,7 +30,7 @@ pub(crate) async fn client(queue_url: &str, local: bool) -> Result<Client, Comma
         .operation_attempt_timeout(CALL_TIMEOUT)
         .build();
     let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts);
+        aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone()).timeout_config(timeouts);
     if local {
         let credentials = Credentials::new("local", "local", None, None, "onward-local");
         loader = loader.credentials_provider(credentials).region(Region::new("us-east-1"));
@@ -38,7 +39,9 @@ pub(crate) async fn client(queue_url: &str, local: bool) -> Result<Client, Comma
         let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
             .or_else(ProfileFileRegionProvider::new())
             .or_else(place.region.map(Region::new));
-        loader = loader.region(region);
+        let region = region.region().await;
+        let credentials = RereadCredentials { http: http.clone(), region: region.clone() };
+        loader = loader.region(region).credentials_provider(credentials);
     }
     let shared = loader.load().await;
     let mut config = aws_sdk_sqs::config::Builder::from(&shared);

@@ -31,22 +31,30 @@ pub(crate) async fn prepare<S>(
     queues: &ResolvedQueues,
     identity: &Identity,
 ) -> Result<Vec<Prepared<S>>, CommandError> {
-    let mut prepared = Vec::new();
-    for (mut queue, url) in worked.into_iter().zip(&queues.urls) {
-        if queues.is_local() {
-            // A stop waits for the open poll. A developer who presses Ctrl-C must not wait 20 s for it, and a poll of the
-            // local queue costs nothing.
-            queue.options.wait = queue.options.wait.min(LOCAL_WAIT);
-        }
-        let client = client(url, queues.is_local()).await?;
-        if !queues.is_local() {
-            permissions::require(&client, url).await?;
-        }
-        let sqs = Sqs::new(client, url).signed(&host_name(), &identity.version);
-        let watched = Watched { queue: queue.name, monitor: Default::default(), wait: queue.options.wait };
-        prepared.push(Prepared { queue, url: url.clone(), sqs, watched });
+    // All at once: each asks a server several questions.
+    let preparing =
+        worked.into_iter().zip(&queues.urls).map(|(queue, url)| prepare_one(queue, url, queues, identity));
+    futures_util::future::try_join_all(preparing).await
+}
+
+async fn prepare_one<S>(
+    mut queue: WorkedQueue<S>,
+    url: &str,
+    queues: &ResolvedQueues,
+    identity: &Identity,
+) -> Result<Prepared<S>, CommandError> {
+    if queues.is_local() {
+        // A stop waits for the open poll. A developer who presses Ctrl-C must not wait 20 s for it, and a poll of the local
+        // queue costs nothing.
+        queue.options.wait = queue.options.wait.min(LOCAL_WAIT);
     }
-    Ok(prepared)
+    let client = client(url, queues.is_local()).await?;
+    if !queues.is_local() {
+        permissions::require(&client, url).await?;
+    }
+    let sqs = Sqs::new(client, url).signed(&host_name(), &identity.version);
+    let watched = Watched { queue: queue.name, monitor: Default::default(), wait: queue.options.wait };
+    Ok(Prepared { queue, url: url.to_owned(), sqs, watched })
 }
 
 /// The workers of an app, one for each queue.
