@@ -297,7 +297,7 @@ fn credentials_that_are_rotated_in_their_file_are_read_again() {
         let _ = sender.send(key.unwrap_or_default().to_owned());
         if request.contains("ReceiveMessage") {
             // A long poll of an empty queue.
-            std::thread::sleep(Duration::from_secs(1));
+            std::thread::park_timeout(Duration::from_secs(1));
         }
         (200, "{}".to_owned())
     });

@@ -1,5 +1,3 @@
-use crate::error::{Error, ErrorKind};
-
 /// The mark that `rebuild` leaves on a database, so that the next one may drop it without a confirmation.
 pub(crate) const MARK: &str = "onward: development database";
 
@@ -10,9 +8,4 @@ pub struct DropTarget {
     pub name: String,
     /// Whether it carries the mark of a development database.
     pub is_marked: bool,
-}
-
-pub(crate) fn unnamed() -> Error {
-    let help = "name the database in DATABASE_URL";
-    Error::new(ErrorKind::Configuration, "DATABASE_URL names no database", help)
 }

@@ -60,14 +60,20 @@ pub trait Engine: Send {
 /// use onward_migrate::SessionOptions;
 ///
 /// let lock_timeout = Some(Duration::from_secs(5));
-/// let options = SessionOptions { application_name: "shop migrate".to_owned(), lock_timeout };
+/// let application_name = "shop migrate".to_owned();
+/// let options = SessionOptions { application_name, lock_timeout, ..SessionOptions::default() };
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct SessionOptions {
     /// What the server's list of sessions shows.
     pub application_name: String,
-    /// How long a statement may wait for a lock of another session; without a limit by default.
+    /// How long a statement may wait for a lock of another session; by default what the role or the server says.
     pub lock_timeout: Option<Duration>,
+    /// The schema of the journal, on PostgreSQL. By default it is where a journal is, and else where unqualified names are
+    /// created.
+    pub journal_schema: Option<String>,
+    /// Whether the session only reads, so that it may go through a connection pool such as PgBouncer.
+    pub reads_only: bool,
 }
 
 /// Ends the statement that a session runs, from outside the session.

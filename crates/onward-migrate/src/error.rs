@@ -143,8 +143,23 @@ pub struct ServerError {
     pub batch: Option<(usize, usize)>,
     /// Whether the statement is the one that writes the journal, not one of the script.
     pub in_journal: bool,
-    /// Whether the script ended the migrator's transaction, so that its earlier changes may stay.
-    pub transaction_ended: bool,
+    /// What became of the transaction.
+    pub end: TransactionEnd,
+}
+
+/// What became of the transaction of a script that failed, as the server says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TransactionEnd {
+    /// The server has rolled it back.
+    RolledBack,
+    /// The script ended it, so its changes before that may stay.
+    ByScript,
+    /// The script had none.
+    None,
+    /// The server did not say.
+    #[default]
+    Unknown,
 }
 
 impl fmt::Display for ServerError {
@@ -244,6 +259,11 @@ pub(crate) fn script_failed(
             "undo what it left behind, run `DELETE FROM schema_journal WHERE version = {version} AND state = \
              'started'`, correct the script, rebuild, and run `app migrate` again"
         )
+    } else if server.end == TransactionEnd::ByScript {
+        "undo what it left behind, take COMMIT and ROLLBACK out of the script, rebuild, and run `app migrate` again"
+            .to_owned()
+    } else if server.end != TransactionEnd::RolledBack {
+        "run `app status`: if the script is still pending, run `app migrate` again".to_owned()
     } else if let Some(help) = without_fault(&server.code) {
         format!("nothing is lost, and the script is not at fault: {help}, then run `app migrate` again")
     } else if script.sealed {
@@ -282,6 +302,12 @@ pub(crate) fn connection_lost(script: &Script, reason: &str) -> Error {
     let help = "the database has rolled the script back, or has committed it whole: run `app status`, then \
                 `app migrate` again";
     Error::new(ErrorKind::Unreachable, message, help)
+}
+
+/// The error for an address without a database.
+pub(crate) fn unnamed() -> Error {
+    let help = "name the database in DATABASE_URL";
+    Error::new(ErrorKind::Configuration, "DATABASE_URL names no database", help)
 }
 
 /// The error for a journal's table that Onward did not make.

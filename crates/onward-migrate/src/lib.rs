@@ -40,7 +40,7 @@ pub use adopt::{AdoptOptions, Adopted, adopt};
 #[cfg(feature = "rebuild")]
 pub use drop_target::DropTarget;
 pub use engine::{Canceller, Engine, ServerInfo, SessionOptions};
-pub use error::{Error, ErrorKind, ScriptFailure, ServerError, StepError};
+pub use error::{Error, ErrorKind, ScriptFailure, ServerError, StepError, TransactionEnd};
 pub use event::Event;
 pub use journal::{JOURNAL, JournalRow, Observed, RowState};
 pub use plan::{Plan, Transaction};

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bridge::{self, Failure};
 use crate::engine::{Canceller, Engine};
-use crate::error::{Error, ErrorKind, StepError, connection_lost, script_failed};
+use crate::error::{Error, ErrorKind, StepError, TransactionEnd, connection_lost, script_failed};
 use crate::event::Event;
 use crate::lock::take_lock;
 use crate::plan::{Plan, Transaction};
@@ -161,22 +161,25 @@ fn report(history: &History, plan: &Plan<'_>, failed: usize, failure: Failure<'_
         Failure::Step(script, StepError::Lost(reason)) => return connection_lost(script, &reason),
         Failure::Step(script, StepError::Server(error)) => (script, *error),
     };
-    let outcome = match &plan.transactions[failed] {
-        _ if error.transaction_ended => format!(
+    let outcome = match (&plan.transactions[failed], error.end) {
+        (Transaction::None(_), _) => format!(
+            "{} ran outside a transaction: its changes until then stay, and the journal says that it began",
+            script.file_name()
+        ),
+        (_, TransactionEnd::ByScript) => format!(
             "{} ended the transaction that it ran in: its changes before that may stay, the rest was rolled \
              back, and the journal has no row of it",
             script.file_name()
         ),
-        Transaction::Together(scripts) if scripts.len() > 1 => format!(
+        (_, TransactionEnd::Unknown | TransactionEnd::None) => {
+            "the server did not say what became of the transaction: `app status` shows it".to_owned()
+        }
+        (Transaction::Together(scripts), _) if scripts.len() > 1 => format!(
             "rolled back {} to {}, which were to commit together",
             scripts[0].file_name(),
             scripts[scripts.len() - 1].file_name()
         ),
-        Transaction::Together(_) => format!("{} was rolled back as a whole", script.file_name()),
-        Transaction::None(_) => format!(
-            "{} ran outside a transaction: its changes until then stay, and the journal says that it began",
-            script.file_name()
-        ),
+        (Transaction::Together(_), _) => format!("{} was rolled back as a whole", script.file_name()),
     };
     let remaining = &plan.transactions[failed..];
     let rest = Plan { transactions: remaining.to_vec() };

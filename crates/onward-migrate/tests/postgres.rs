@@ -11,7 +11,7 @@ use onward_migrate::{
     Applier, Engine as _, Error, ErrorKind, Event, MigrateOptions, Migrated, Postgres, PostgresUrl,
     SchemaState, SessionOptions, Status, migrate, status,
 };
-use onward_script::{CheckOptions, Content, Entry, Folder, History, Known, check};
+use onward_script::{Bundle, CheckOptions, Content, Digest, Entry, Folder, History, Known, check};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
 
@@ -192,7 +192,7 @@ async fn what_a_script_sets_in_its_session_ends_with_it() {
 async fn a_busy_lock_is_waited_for_and_names_its_holder() {
     let database = Database::create().await;
     let url: PostgresUrl = database.url.parse().expect("is an address");
-    let named = SessionOptions { application_name: "the other one".to_owned(), lock_timeout: None };
+    let named = SessionOptions { application_name: "the other one".to_owned(), ..SessionOptions::default() };
     let mut holder = Postgres::connect(&url, &named).await.expect("connects");
     let locked = onward_migrate::Engine::try_lock(&mut holder).await.expect("works");
     assert_eq!(locked, Ok(()));
@@ -303,4 +303,213 @@ async fn notices_and_progress_are_reported_in_order() {
             "applied Script-0001.sql",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_the_apps_own_is_refused() {
+    for (url, said) in [
+        ("postgres://app:x@127.0.0.1:1", "names no database"),
+        ("host=127.0.0.1 port=1 user=app", "names no database"),
+        ("postgres://app:x@127.0.0.1:1/template1", "leads to `template1`"),
+    ] {
+        let url: PostgresUrl = url.parse().expect("is an address");
+        let error = Postgres::connect(&url, &SessionOptions::default()).await.err().expect("is refused");
+        assert!(matches!(error.kind, ErrorKind::Configuration), "{error}");
+        assert!(error.message.contains(said), "{error}");
+    }
+}
+
+/// A role of its own, which makes what its scripts make; its address.
+async fn with_role(database: &Database, prefix: &str) -> (String, String) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let role = format!("{prefix}_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let name = database.query("SELECT current_database()").await;
+    database
+        .query(&format!(
+            "DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT CREATE ON DATABASE {name} TO {role}; \
+             GRANT ALL ON SCHEMA public TO {role}"
+        ))
+        .await;
+    let (_, host) = database.url.split_once('@').expect("has a host");
+    (format!("postgres://{role}:x@{host}"), role)
+}
+
+async fn connect_as(url: &str) -> Postgres {
+    let url: PostgresUrl = url.parse().expect("is an address");
+    Postgres::connect(&url, &SessionOptions::default()).await.expect("connects")
+}
+
+#[tokio::test]
+async fn a_schema_of_the_roles_name_hides_no_journal() {
+    let database = Database::create().await;
+    let (url, role) = with_role(&database, "journal").await;
+    let all = history(&[
+        "CREATE TABLE orders (id bigint PRIMARY KEY);",
+        &format!("INSERT INTO orders VALUES (1); CREATE SCHEMA IF NOT EXISTS {role};"),
+        "CREATE TABLE invoices (id bigint PRIMARY KEY);",
+    ]);
+    let first = MigrateOptions { to: Some(1), ..options() };
+    migrate(&mut connect_as(&url).await, &all, &first, &mut |_| {}).await.expect("works");
+    assert_eq!(status(&mut connect_as(&url).await, &all).await.expect("is read").applied, Some(1));
+    assert_eq!(database.status(&all).await.applied, Some(1), "another role sees the same journal");
+    let rest = migrate(&mut connect_as(&url).await, &all, &options(), &mut |_| {}).await.expect("works");
+    assert_eq!((rest.from, rest.scripts), (Some(1), 1));
+    let journals = "SELECT count(*) FROM pg_class WHERE relname = 'schema_journal'";
+    assert_eq!(database.query(journals).await, "1");
+    assert_eq!(database.query("SELECT count(*) FROM pg_class WHERE relname = 'orders'").await, "1");
+}
+
+#[tokio::test]
+async fn a_search_path_that_a_script_sets_hides_no_journal() {
+    let database = Database::create().await;
+    let (url, role) = with_role(&database, "path").await;
+    let all = history(&[
+        "CREATE TABLE orders (id bigint PRIMARY KEY);",
+        &format!("CREATE SCHEMA core; ALTER ROLE {role} SET search_path TO core, public;"),
+        "CREATE TABLE invoices (id bigint PRIMARY KEY);",
+    ]);
+    for to in [1, 2] {
+        let up_to = MigrateOptions { to: Some(to), ..options() };
+        migrate(&mut connect_as(&url).await, &all, &up_to, &mut |_| {}).await.expect("works");
+        assert_eq!(status(&mut connect_as(&url).await, &all).await.expect("is read").applied, Some(to));
+    }
+    // A path that names no schema at all hides none, either.
+    database.query(&format!("ALTER ROLE {role} SET search_path TO nowhere")).await;
+    assert_eq!(status(&mut connect_as(&url).await, &all).await.expect("is read").state, SchemaState::Current);
+}
+
+#[tokio::test]
+async fn a_named_schema_has_a_journal_of_its_own() {
+    let database = Database::create().await;
+    let all = history(&["CREATE TABLE orders (id bigint PRIMARY KEY);"]);
+    database.migrate(&all, &options()).await.expect("works");
+    database.query("CREATE SCHEMA other").await;
+    let url: PostgresUrl = database.url.parse().expect("is an address");
+    let named = SessionOptions { journal_schema: Some("other".to_owned()), ..SessionOptions::default() };
+    let mut engine = Postgres::connect(&url, &named).await.expect("connects");
+    assert_eq!(status(&mut engine, &all).await.expect("is read").state, SchemaState::Empty);
+    let url: PostgresUrl =
+        format!("{}&options=-csearch_path%3Dother", database.url).parse().expect("is an address");
+    let mut engine = Postgres::connect(&url, &SessionOptions::default()).await.expect("connects");
+    migrate(&mut engine, &all, &options(), &mut |_| {}).await.expect("works");
+    assert_eq!(database.query("SELECT count(*) FROM other.orders").await, "0");
+    assert_eq!(database.status(&all).await.state, SchemaState::Current, "the other one is where it was");
+}
+
+#[tokio::test]
+async fn only_what_no_user_made_counts_as_empty() {
+    let state = async |made: &str| {
+        let database = Database::create().await;
+        database.query(made).await;
+        database.status(&history(&[BASELINE])).await.state
+    };
+    for made in [
+        "CREATE SCHEMA shop",
+        "CREATE SCHEMA shop; CREATE TABLE shop.orders ()",
+        "CREATE TYPE mood AS ENUM ('good')",
+        "CREATE DOMAIN positive AS int CHECK (value > 0)",
+        "CREATE TYPE pair AS (a int, b int)",
+        "CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE PROCEDURE nothing() LANGUAGE sql AS ''",
+        "CREATE AGGREGATE total(int) (sfunc = int4pl, stype = int)",
+        "CREATE SEQUENCE numbers",
+        "CREATE VIEW two AS SELECT 2",
+        "CREATE MATERIALIZED VIEW three AS SELECT 3",
+        "CREATE COLLATION german (locale = 'C')",
+        "CREATE TEXT SEARCH CONFIGURATION search (COPY = simple)",
+        "CREATE PUBLICATION everything FOR ALL TABLES",
+        "CREATE FUNCTION hear() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; \
+         CREATE EVENT TRIGGER heard ON ddl_command_end EXECUTE FUNCTION hear()",
+        "DROP SCHEMA public; CREATE SCHEMA public; CREATE TABLE t ()",
+    ] {
+        assert_eq!(state(made).await, SchemaState::Unversioned, "{made}");
+    }
+    for made in [
+        "SELECT 1",
+        "CREATE EXTENSION IF NOT EXISTS pg_trgm",
+        "CREATE SCHEMA extensions; CREATE EXTENSION IF NOT EXISTS hstore SCHEMA extensions",
+        "DROP SCHEMA public; CREATE SCHEMA public",
+        "CREATE TEMP TABLE t ()",
+        "DO 'BEGIN CREATE ROLE rdsadmin; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END'; \
+         CREATE SCHEMA rds; CREATE TABLE rds.heartbeat (); ALTER SCHEMA rds OWNER TO rdsadmin; \
+         CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION one() OWNER TO rdsadmin",
+    ] {
+        assert_eq!(state(made).await, SchemaState::Empty, "{made}");
+    }
+}
+
+#[tokio::test]
+async fn a_script_leaves_nothing_for_the_next_one() {
+    let things = "CREATE TABLE things (id int); INSERT INTO things VALUES (1);";
+    let temporary = "CREATE TEMP TABLE things AS TABLE things; PREPARE p AS SELECT 1; LISTEN news; SELECT nextval('numbers');";
+    let next = "ALTER TABLE things ADD COLUMN note text;";
+    for single_transaction in [false, true] {
+        let database = Database::create().await;
+        let baseline = format!("{things} CREATE SEQUENCE numbers;");
+        let all = history(&[&baseline, temporary, next, "PREPARE p AS SELECT 2; DEALLOCATE p;"]);
+        let options = MigrateOptions { single_transaction, ..options() };
+        database.migrate(&all, &options).await.expect("works");
+        let columns = "SELECT string_agg(column_name, ',' ORDER BY ordinal_position) FROM information_schema.columns \
+                       WHERE table_schema = 'public' AND table_name = 'things'";
+        assert_eq!(database.query(columns).await, "id,note", "single transaction: {single_transaction}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_means_the_same_whatever_a_role_has_set() {
+    let database = Database::create().await;
+    let (url, role) = with_role(&database, "settings").await;
+    for setting in [
+        "standard_conforming_strings = off",
+        "transform_null_equals = on",
+        "datestyle = 'SQL, DMY'",
+        "intervalstyle = sql_standard",
+        "timezone = 'Asia/Tokyo'",
+        "lock_timeout = '7s'",
+        "default_transaction_isolation = serializable",
+    ] {
+        database.query(&format!("ALTER ROLE {role} SET {setting}")).await;
+    }
+    let read = "CREATE TABLE read AS SELECT 'a\\b' AS text, (NULL = NULL) IS NULL AS is_null, '01/02/2020'::date AS day, \
+                '2020-01-01 00:00'::timestamptz = '2020-01-01 00:00+00' AS is_utc, current_setting('lock_timeout') AS wait, \
+                current_setting('transaction_isolation') AS isolation;";
+    let all =
+        history(&["CREATE TABLE t ();", "SET timezone = 'Europe/Paris'; SET datestyle = 'SQL, DMY';", read]);
+    migrate(&mut connect_as(&url).await, &all, &options(), &mut |_| {}).await.expect("works");
+    let found = database.query("SELECT text, is_null, day::text, is_utc, wait, isolation FROM read").await;
+    assert_eq!(found, "a\\b|t|2020-01-02|t|7s|read committed");
+}
+
+/// A text that the build's rules cannot see through, because a function runs it.
+#[tokio::test]
+async fn a_rollback_is_only_said_where_the_server_says_it() {
+    let database = Database::create().await;
+    let ends = "CREATE TABLE u (id bigint);\nCOMMIT;\nCREATE TABLE v (id bigint);\nSELECT 1/0;";
+    let error = database.migrate(&unchecked(BASELINE, ends), &options()).await.expect_err("fails");
+    let ErrorKind::Script(failure) = &error.kind else { panic!("{error}") };
+    assert!(failure.outcome.contains("ended the transaction that it ran in"), "{error}");
+    assert!(!error.help.contains("nothing is lost"), "{error}");
+    assert_eq!(database.query("SELECT count(*) FROM u").await, "0", "it stayed");
+
+    let fails = "CREATE TABLE w (id bigint); SELECT 1/0;";
+    let error = database.migrate(&unchecked(BASELINE, fails), &options()).await.expect_err("fails");
+    let ErrorKind::Script(failure) = &error.kind else { panic!("{error}") };
+    assert_eq!(failure.outcome, "Script-0001.sql was rolled back as a whole");
+    assert_eq!(database.query("SELECT to_regclass('w') IS NULL").await, "t");
+}
+
+/// A history with a script that no check has seen.
+fn unchecked(baseline: &str, script: &str) -> History {
+    let digest = Digest::of(script.as_bytes());
+    let checked = Bundle::write(&history(&[baseline, "SELECT 1;"]));
+    let lines: Vec<_> = checked
+        .manifest
+        .lines()
+        .map(|line| match line.starts_with("Script-0001.sql ") {
+            true => format!("Script-0001.sql {digest} {} --- ", script.len()),
+            false => line.to_owned(),
+        })
+        .collect();
+    let scripts = [baseline.as_bytes(), script.as_bytes()].concat();
+    Bundle::read((lines.join("\n") + "\n").leak(), scripts.leak()).expect("is readable")
 }

@@ -8,7 +8,7 @@ use onward_migrate::{DatabaseUrl, Event, MigrateOptions, Migrated, Session, Sess
 use tokio_util::sync::CancellationToken;
 
 use crate::config::context::Context;
-use crate::config::identity::{Identity, host_name};
+use crate::config::identity::host_name;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::note;
 
@@ -46,7 +46,7 @@ pub(crate) async fn upgrade(
     progress: Progress,
     stop: &CancellationToken,
 ) -> Result<Migrated, CommandError> {
-    let connecting = connect(url, &context.identity, options.lock_timeout);
+    let connecting = connect(url, context, options.lock_timeout);
     let mut engine = stop.run_until_cancelled(connecting).await.unwrap_or_else(|| {
         let help = "nothing was applied; run the command again";
         Err(CommandError::new(Exit::Interrupted, "stopped before the database had answered", help))
@@ -70,11 +70,11 @@ pub(crate) async fn upgrade(
 
 pub(crate) async fn connect(
     url: &DatabaseUrl,
-    identity: &Identity,
+    context: &Context,
     lock_timeout: Option<Duration>,
 ) -> Result<Session, CommandError> {
-    let application_name = format!("{} migrate on {}", identity.name, host_name());
-    Ok(Session::connect(url, &SessionOptions { application_name, lock_timeout }).await?)
+    let options = SessionOptions { lock_timeout, ..context.session(&format!("migrate on {}", host_name())) };
+    Ok(Session::connect(url, &options).await?)
 }
 
 /// Reports the progress of a migration: a bar on a terminal, lines elsewhere.

@@ -8,7 +8,7 @@ use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
 use super::script::reset_after;
 use super::url::PostgresUrl;
-use crate::error::{Error, ErrorKind, ServerError, StepError, causes};
+use crate::error::{Error, ErrorKind, ServerError, StepError, TransactionEnd, causes};
 use crate::journal::JOURNAL;
 
 /// The error for a failure outside a script.
@@ -87,10 +87,11 @@ pub(super) fn step_error(
     prefix: usize,
     done: Option<usize>,
     error: &tokio_postgres::Error,
+    end: TransactionEnd,
 ) -> StepError {
     let Some(db) = error.as_db_error() else { return StepError::Lost(causes(error)) };
     let text = script.text();
-    let mut server = server_error(db);
+    let mut server = ServerError { end, ..server_error(db) };
     let spans: Vec<Range<usize>> = statements(text).iter().map(onward_script::Statement::span).collect();
     // After the script come the resets and the journal row; a failure after them is a failure of the commit.
     let behind = reset_after(script).matches(';').count() + 1;

@@ -2,6 +2,9 @@
 
 mod conninfo;
 mod error;
+mod objects;
+mod place;
+mod quote;
 mod script;
 mod tls;
 mod url;
@@ -18,13 +21,17 @@ use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::error::{connection_error, journal_error, silent, step_error, unexpected};
-use self::script::{RESET, reset_after};
+use self::place::{Found, Place};
+use self::quote::literal;
+#[cfg(feature = "rebuild")]
+use self::quote::quoted;
+use self::script::{FORGET, PINNED, RESET, may_leave_something, reset_after};
 pub use self::tls::tls_connector;
 pub use self::url::{PostgresUrl, TlsMode};
 #[cfg(feature = "rebuild")]
-use crate::drop_target::{DropTarget, MARK, unnamed};
+use crate::drop_target::{DropTarget, MARK};
 use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
-use crate::error::{Error, ErrorKind, StepError, causes, foreign_journal};
+use crate::error::{Error, ErrorKind, StepError, TransactionEnd, causes, foreign_journal, unnamed};
 use crate::journal::{JOURNAL, JournalRow, Observed, RowState};
 use crate::journal_sql::JournalSql;
 use crate::step::Step;
@@ -36,8 +43,16 @@ pub struct Postgres {
     tls: MakeRustlsConnect,
     connection: JoinHandle<()>,
     notices: mpsc::UnboundedReceiver<String>,
-    /// The schema that unqualified names are created in, quoted for SQL.
-    schema: String,
+    /// The schema that the options name for the journal.
+    named: Option<String>,
+    /// Whether the address sets `search_path`.
+    is_path_set: bool,
+    /// Where the journal is, or will be.
+    place: Place,
+    /// Whether this session has the migration lock, which belongs to the place.
+    is_locked: bool,
+    /// Whether a script may have left something in the session.
+    is_used: bool,
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,16 +70,17 @@ impl Postgres {
     ///
     /// If the server cannot be reached, refuses the user, or has no such database.
     pub async fn connect(url: &PostgresUrl, options: &SessionOptions) -> Result<Self, Error> {
+        require_own_database(url)?;
         let mut config = url.driver_config();
         config.application_name(&options.application_name);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
-        // `RESET ALL` after each script goes back to the options of the session.
-        let lock_timeout = options.lock_timeout.map_or(0, |timeout| timeout.as_millis());
-        let settings = format!("-c client_min_messages=notice -c lock_timeout={lock_timeout}");
-        let own = config.get_options().map_or(settings.clone(), |own| format!("{settings} {own}"));
-        config.options(own);
+        let own = config.get_options().unwrap_or_default().to_owned();
+        // A connection pool in front of the server takes no options. One that only reads needs none.
+        if !options.reads_only {
+            config.options(startup(options, &own));
+        }
 
         let tls = tls_connector(url)?;
         // The driver's limit is for the socket alone. A server that accepts it and says nothing more must not hold the start.
@@ -92,19 +108,35 @@ impl Postgres {
                 }
             }
         });
-        let mut session = Self { client, tls, connection, notices, schema: String::new() };
-        session.schema = session.current_schema().await?;
+        let place = Place { schema: String::new(), is_named: false };
+        let named = options.journal_schema.clone();
+        let is_path_set = own.contains("search_path");
+        let mut session = Self {
+            client,
+            tls,
+            connection,
+            notices,
+            named,
+            is_path_set,
+            place,
+            is_locked: false,
+            is_used: false,
+        };
+        session.place = session.find_journal().await?;
         Ok(session)
     }
 
-    async fn current_schema(&self) -> Result<String, Error> {
+    async fn find_journal(&self) -> Result<Place, Error> {
+        let found = self.rows(&place::find()).await.map_err(unexpected)?;
+        let found: Vec<_> = found
+            .iter()
+            .filter_map(|row| {
+                Some(Found { schema: row.get(0)?.to_owned(), may_read: row.get(1) == Some("t") })
+            })
+            .collect();
         let rows = self.rows("SELECT quote_ident(current_schema())").await.map_err(unexpected)?;
-        let schema = rows.first().and_then(|row| row.get(0));
-        schema.map(str::to_owned).ok_or_else(|| {
-            let message = "no schema of the search path exists, so there is no place for the tables";
-            let help = "create it, or correct `search_path` of the role or of DATABASE_URL";
-            Error::new(ErrorKind::Configuration, message, help)
-        })
+        let current = rows.first().and_then(|row| row.get(0));
+        place::decide(self.named.as_deref(), current, self.is_path_set, &found)
     }
 
     async fn rows(&self, query: &str) -> Result<Vec<SimpleQueryRow>, tokio_postgres::Error> {
@@ -119,7 +151,7 @@ impl Postgres {
     }
 
     fn journal(&self) -> String {
-        format!("{}.{JOURNAL}", self.schema)
+        format!("{}.{JOURNAL}", self.place.schema)
     }
 
     /// Both halves of the lock's key: the product, and the journal that the lock guards. An advisory lock belongs to its
@@ -130,20 +162,57 @@ impl Postgres {
 
     /// Runs a whole query. An error comes with the number of statements that were complete before it.
     async fn run(&self, query: &str) -> Result<(), (usize, tokio_postgres::Error)> {
+        self.run_in(query, &mut None).await
+    }
+
+    /// As [`Postgres::run`], and keeps the first value of the first row: with [`BEGIN`] the id of the transaction.
+    async fn run_in(
+        &self,
+        query: &str,
+        transaction: &mut Option<String>,
+    ) -> Result<(), (usize, tokio_postgres::Error)> {
         let mut done = 0;
         let stream = self.client.simple_query_raw(query).await.map_err(|error| (0, error))?;
         let mut stream = pin!(stream);
         while let Some(message) = stream.try_next().await.map_err(|error| (done, error))? {
-            done += usize::from(matches!(message, SimpleQueryMessage::CommandComplete(_)));
+            match message {
+                SimpleQueryMessage::CommandComplete(_) => done += 1,
+                SimpleQueryMessage::Row(row) if transaction.is_none() => {
+                    *transaction = row.try_get(0).ok().flatten().map(str::to_owned);
+                }
+                _ => {}
+            }
         }
         Ok(())
     }
 
-    /// Ends the failed transaction, so that the session can go on.
-    async fn roll_back(&self) {
+    /// Ends the failed transaction, so that the session can go on, and asks the server what became of it.
+    /// <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT>
+    async fn roll_back(&self, transaction: Option<&str>) -> TransactionEnd {
         if let Err(error) = self.client.batch_execute("ROLLBACK").await {
             tracing::debug!(%error, "the connection ended before the rollback; the server rolls back");
+            return TransactionEnd::Unknown;
         }
+        let Some(transaction) = transaction else { return TransactionEnd::Unknown };
+        match self.rows(&format!("SELECT txid_status({transaction})")).await {
+            Ok(rows) => match rows.first().and_then(|row| row.get(0)) {
+                Some("aborted") => TransactionEnd::RolledBack,
+                Some("committed") => TransactionEnd::ByScript,
+                _ => TransactionEnd::Unknown,
+            },
+            Err(error) => {
+                tracing::debug!(%error, "the server did not say what became of the transaction");
+                TransactionEnd::Unknown
+            }
+        }
+    }
+
+    /// Drops what an earlier script has left in the session, so that the next one finds the same as in a run of its own.
+    async fn forget(&mut self) -> Result<(), StepError> {
+        if std::mem::take(&mut self.is_used) {
+            self.run(FORGET).await.map_err(|(_, error)| journal_error(&error))?;
+        }
+        Ok(())
     }
 
     fn insert(&self, step: &Step<'_>, state: RowState, duration_ms: &str) -> String {
@@ -155,16 +224,48 @@ impl Postgres {
     }
 }
 
-/// The first statement of the query that a script runs in.
-const BEGIN: &str = "BEGIN;\n";
+/// libpq would take the user's name as that of the database; and each new database is a copy of `template1`.
+/// <https://www.postgresql.org/docs/current/manage-ag-templatedbs.html>
+fn require_own_database(url: &PostgresUrl) -> Result<(), Error> {
+    let name = url.database().ok_or_else(unnamed)?;
+    if !["template0", "template1"].contains(&name) {
+        return Ok(());
+    }
+    let message = format!("the connection leads to `{name}`, of which each new database is a copy");
+    Err(Error::new(ErrorKind::Configuration, message, "name the app's database in DATABASE_URL"))
+}
+
+/// The first statements of the query that a script runs in.
+const BEGIN: &str = "BEGIN; SELECT txid_current();\n";
+
+/// How many they are.
+const BEGIN_STATEMENTS: usize = 2;
+
+/// The options of a session that migrates. `RESET ALL` goes back to them after each script.
+fn startup(options: &SessionOptions, own: &str) -> String {
+    let mut all = "-c client_min_messages=notice".to_owned();
+    for (name, value) in PINNED {
+        all.push_str(&format!(" -c {name}={}", value.replace(' ', "\\ ")));
+    }
+    if let Some(timeout) = options.lock_timeout {
+        all.push_str(&format!(" -c lock_timeout={}", timeout.as_millis()));
+    }
+    format!("{all} {own}").trim_end().to_owned()
+}
 
 impl Engine for Postgres {
     async fn observe(&mut self) -> Result<Observed, Error> {
+        let place = self.find_journal().await?;
+        if self.is_locked && place != self.place {
+            let message = format!("meanwhile another migrator made the journal {}.{JOURNAL}", place.schema);
+            return Err(Error::new(ErrorKind::Database, message, "run the command again"));
+        }
+        self.place = place;
         let query =
             format!("SELECT {} FROM {} ORDER BY version", JournalRow::COLUMNS.join(", "), self.journal());
         match self.rows(&query).await {
             Ok(rows) if rows.is_empty() => {
-                Ok(Observed { journal: Some(Vec::new()), has_tables: self.has_tables().await? })
+                Ok(Observed { journal: Some(Vec::new()), has_tables: self.has_objects().await? })
             }
             Ok(rows) => {
                 let journal =
@@ -173,7 +274,7 @@ impl Engine for Postgres {
                 Ok(Observed { journal: Some(journal), has_tables: true })
             }
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
-                Ok(Observed { journal: None, has_tables: self.has_tables().await? })
+                Ok(Observed { journal: None, has_tables: self.has_objects().await? })
             }
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => Err(foreign_journal()),
             Err(error) => Err(unexpected(error)),
@@ -184,6 +285,7 @@ impl Engine for Postgres {
         let query = format!("SELECT pg_try_advisory_lock({})", self.lock_key());
         let rows = self.rows(&query).await.map_err(unexpected)?;
         if rows.first().and_then(|row| row.get(0)) == Some("t") {
+            self.is_locked = true;
             return Ok(Ok(()));
         }
         let query = format!(
@@ -202,6 +304,7 @@ impl Engine for Postgres {
 
     async fn unlock(&mut self) -> Result<(), Error> {
         let query = format!("SELECT pg_advisory_unlock({})", self.lock_key());
+        self.is_locked = false;
         self.rows(&query).await.map(|_| ()).map_err(unexpected)
     }
 
@@ -233,22 +336,27 @@ impl Engine for Postgres {
             reset_after(step.script),
             self.insert(step, RowState::Applied, duration)
         );
-        let begun = Instant::now();
-        match self.run(&query).await {
+        self.forget().await?;
+        self.is_used = may_leave_something(step.script);
+        let (begun, mut transaction) = (Instant::now(), None);
+        match self.run_in(&query, &mut transaction).await {
             Ok(()) => Ok(begun.elapsed()),
             Err((done, error)) => {
-                self.roll_back().await;
-                Err(step_error(step.script, BEGIN.len(), done.checked_sub(1), &error))
+                let end = self.roll_back(transaction.as_deref()).await;
+                Err(step_error(step.script, BEGIN.len(), done.checked_sub(BEGIN_STATEMENTS), &error, end))
             }
         }
     }
 
     async fn apply_alone(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {
+        self.forget().await?;
+        self.is_used = true;
         let started = self.insert(step, RowState::Started, "NULL");
         self.run(&started).await.map_err(|(_, error)| journal_error(&error))?;
         let begun = Instant::now();
         let outcome = self.run(step.script.text()).await;
-        outcome.map_err(|(done, error)| step_error(step.script, 0, Some(done), &error))?;
+        outcome
+            .map_err(|(done, error)| step_error(step.script, 0, Some(done), &error, TransactionEnd::None))?;
         let took = begun.elapsed();
         let finished = format!("{RESET} {}", self.journal_sql(&self.journal()).finish(step, took));
         self.run(&finished).await.map_err(|(_, error)| journal_error(&error))?;
@@ -256,27 +364,35 @@ impl Engine for Postgres {
     }
 
     async fn apply_together(&mut self, steps: &[Step<'_>]) -> Result<Vec<Duration>, (usize, StepError)> {
-        let mut took = Vec::with_capacity(steps.len());
+        let (mut took, mut transaction) = (Vec::with_capacity(steps.len()), None);
+        self.forget().await.map_err(|error| (0, error))?;
         for (index, step) in steps.iter().enumerate() {
-            let begin = if index == 0 { BEGIN } else { "" };
-            let duration = "NULL";
+            let (begin, statements) = if index == 0 { (BEGIN, BEGIN_STATEMENTS) } else { ("", 0) };
+            let forget = if index > 0 && may_leave_something(steps[index - 1].script) { FORGET } else { "" };
             let query = format!(
-                "{begin}{}\n;{}{}",
+                "{begin}{forget}{}\n;{}{}",
                 step.script.text(),
                 reset_after(step.script),
-                self.insert(step, RowState::Applied, duration)
+                self.insert(step, RowState::Applied, "NULL")
             );
+            let before = statements + forget.matches(';').count();
             let begun = Instant::now();
-            if let Err((done, error)) = self.run(&query).await {
-                self.roll_back().await;
-                let done = done.checked_sub(usize::from(index == 0));
-                return Err((index, step_error(step.script, begin.len(), done, &error)));
+            if let Err((done, error)) = self.run_in(&query, &mut transaction).await {
+                let end = self.roll_back(transaction.as_deref()).await;
+                let prefix = begin.len() + forget.len();
+                return Err((index, step_error(step.script, prefix, done.checked_sub(before), &error, end)));
             }
             took.push(begun.elapsed());
         }
         let last = steps.len() - 1;
-        self.run("COMMIT").await.map_err(|(_, error)| (last, journal_error(&error)))?;
-        Ok(took)
+        self.is_used = may_leave_something(steps[last].script);
+        match self.run("COMMIT").await {
+            Ok(()) => Ok(took),
+            Err((_, error)) => {
+                let end = self.roll_back(transaction.as_deref()).await;
+                Err((last, step_error(steps[last].script, 0, None, &error, end)))
+            }
+        }
     }
 
     async fn record(&mut self, steps: &[Step<'_>]) -> Result<(), Error> {
@@ -317,17 +433,13 @@ impl Engine for Postgres {
 }
 
 impl Postgres {
-    /// Whether the schema holds anything that a baseline would create; objects of extensions do not count.
-    async fn has_tables(&self) -> Result<bool, Error> {
-        let query = format!(
-            "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE quote_ident(n.nspname) = {} AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') \
-             AND c.relname <> '{JOURNAL}' \
-             AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e'))",
-            literal(&self.schema)
-        );
-        let rows = self.rows(&query).await.map_err(unexpected)?;
-        Ok(rows.first().and_then(|row| row.get(0)) == Some("t"))
+    /// Whether the database holds anything that a user made and a baseline could meet.
+    async fn has_objects(&self) -> Result<bool, Error> {
+        let rows = self.rows(&objects::one_of_user(&self.place)).await.map_err(unexpected)?;
+        if let Some(row) = rows.first() {
+            tracing::debug!(kind = row.get(0), name = row.get(1), "the database is not empty");
+        }
+        Ok(!rows.is_empty())
     }
 }
 
@@ -337,7 +449,8 @@ impl Postgres {
     async fn connect_beside(url: &PostgresUrl) -> Result<(Self, String), Error> {
         let name = url.database().ok_or_else(unnamed)?.to_owned();
         let beside = url.with_database("postgres");
-        let options = SessionOptions { application_name: "onward rebuild".to_owned(), lock_timeout: None };
+        let options =
+            SessionOptions { application_name: "onward rebuild".to_owned(), ..SessionOptions::default() };
         Ok((Self::connect(&beside, &options).await?, name))
     }
 
@@ -368,14 +481,4 @@ impl Postgres {
         let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&target.name));
         session.client.batch_execute(&statement).await.map_err(unexpected)
     }
-}
-
-#[cfg(feature = "rebuild")]
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text as an SQL literal; `standard_conforming_strings` is on, and no text here holds a NUL.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

@@ -5,6 +5,34 @@ use onward_script::{Script, Statement, statements};
 /// Resets what a script may have changed in its session: settings, role and user.
 pub(super) const RESET: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;";
 
+/// Drops what a script may have left in its session: temporary tables, prepared statements, cursors, notifications, and the
+/// values of sequences. All but the advisory locks, among which is the migrator's own.
+/// <https://www.postgresql.org/docs/current/sql-discard.html>
+pub(super) const FORGET: &str = "CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD SEQUENCES; DISCARD TEMP;";
+
+/// The settings that change what a text means, each with the server's own default. A role or a database may have others.
+/// <https://www.postgresql.org/docs/current/runtime-config-client.html>,
+/// <https://www.postgresql.org/docs/current/runtime-config-compatible.html>
+pub(super) const PINNED: [(&str, &str); 12] = [
+    ("standard_conforming_strings", "on"),
+    ("backslash_quote", "safe_encoding"),
+    ("transform_null_equals", "off"),
+    ("array_nulls", "on"),
+    ("datestyle", "ISO, MDY"),
+    ("intervalstyle", "postgres"),
+    ("timezone", "UTC"),
+    ("xmloption", "content"),
+    ("check_function_bodies", "on"),
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_deferrable", "off"),
+    ("plpgsql.variable_conflict", "error"),
+];
+
+/// Whether a script may leave in its session what the next one would find.
+pub(super) fn may_leave_something(script: &Script) -> bool {
+    !reset_after(script).is_empty()
+}
+
 /// What the engine sends after a script. It sends nothing if the script cannot have changed the session, because the three
 /// statements cost as much as a small table.
 pub(super) fn reset_after(script: &Script) -> &'static str {
@@ -13,7 +41,9 @@ pub(super) fn reset_after(script: &Script) -> &'static str {
         let begins = |words: &[&str]| words.iter().any(|word| statement.starts_with(text, &[word]));
         let has = |words: &[&str]| words.iter().any(|word| statement.find(text, word).is_some());
         // The server evaluates a default for existing rows, and it may call any function.
-        let runs_code = has(&["set", "select", "execute"]) || begins(&["alter"]) && has(&["default"]);
+        let is_temporary = has(&["temp", "temporary", "pg_temp"]);
+        let runs_code =
+            is_temporary || has(&["set", "select", "execute"]) || begins(&["alter"]) && has(&["default"]);
         begins(&["create", "alter", "drop", "comment", "grant", "revoke"]) && !runs_code
     };
     if statements(text).iter().all(is_plain_ddl) { "" } else { RESET }

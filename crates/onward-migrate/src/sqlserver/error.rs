@@ -6,7 +6,7 @@ use onward_script::Batch;
 use tiberius::error::TokenError;
 
 use super::url::SqlServerUrl;
-use crate::error::{Error, ErrorKind, ServerError, StepError, causes};
+use crate::error::{Error, ErrorKind, ServerError, StepError, TransactionEnd, causes};
 use crate::journal::JOURNAL;
 
 /// <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
@@ -82,7 +82,8 @@ fn server_error(server: &TokenError) -> ServerError {
 pub(super) fn journal_error(error: tiberius::error::Error) -> StepError {
     match error {
         tiberius::error::Error::Server(server) => {
-            StepError::Server(Box::new(ServerError { in_journal: true, ..server_error(&server) }))
+            let end = TransactionEnd::RolledBack;
+            StepError::Server(Box::new(ServerError { in_journal: true, end, ..server_error(&server) }))
         }
         error => StepError::Lost(causes(&error)),
     }
@@ -91,25 +92,22 @@ pub(super) fn journal_error(error: tiberius::error::Error) -> StepError {
 /// The error for a script that does not leave its transaction open: a `ROLLBACK` in it, for example in a procedure, ends
 /// the transaction.
 pub(super) fn left_behind(open: Option<i32>) -> ServerError {
-    let (message, transaction_ended) = match open {
-        Some(0) => {
-            ("the script ended the transaction that it ran in, by a COMMIT or ROLLBACK".to_owned(), true)
-        }
-        Some(1) => ("the script left its transaction in a state that cannot be committed".to_owned(), false),
-        Some(open) => (format!("the script left {} transaction(s) open", open - 1), false),
-        None => (
-            "the script stopped the session from running statements (SET NOEXEC, PARSEONLY)".to_owned(),
-            false,
-        ),
+    let message = match open {
+        Some(0) => "the script ended the transaction that it ran in, by a COMMIT or ROLLBACK".to_owned(),
+        Some(1) => "the script left its transaction in a state that cannot be committed".to_owned(),
+        Some(open) => format!("the script left {} transaction(s) open", open - 1),
+        None => "the script stopped the session from running statements (SET NOEXEC, PARSEONLY)".to_owned(),
     };
-    ServerError { code: "onward".to_owned(), message, transaction_ended, ..ServerError::default() }
+    let end = if open == Some(0) { TransactionEnd::ByScript } else { TransactionEnd::RolledBack };
+    ServerError { code: "onward".to_owned(), message, end, ..ServerError::default() }
 }
 
 /// The error for a session that cannot return to its own user, so it cannot write the journal.
 pub(super) fn acts_as_another() -> ServerError {
     let message =
         "the script left the session acting as another user, by EXECUTE AS … WITH NO REVERT or a cookie";
-    ServerError { code: "onward".to_owned(), message: message.to_owned(), ..ServerError::default() }
+    let (code, end) = ("onward".to_owned(), TransactionEnd::RolledBack);
+    ServerError { code, message: message.to_owned(), end, ..ServerError::default() }
 }
 
 /// Finds the place in the script: SQL Server counts lines from the start of the batch, or of the procedure in which
@@ -122,8 +120,9 @@ pub(super) fn batch_error(
 ) -> StepError {
     let tiberius::error::Error::Server(server) = error else { return StepError::Lost(causes(&error)) };
     let text = &source[batch.span.clone()];
-    let transaction_ended = TRANSACTION_ENDED.contains(&server.code());
-    let mut found = ServerError { batch: numbered, transaction_ended, ..server_error(&server) };
+    let is_ended = TRANSACTION_ENDED.contains(&server.code());
+    let end = if is_ended { TransactionEnd::ByScript } else { TransactionEnd::RolledBack };
+    let mut found = ServerError { batch: numbered, end, ..server_error(&server) };
     let line = usize::try_from(server.line()).unwrap_or(0);
     let in_module = !server.procedure().is_empty() && !defines(text, server.procedure());
     if in_module {

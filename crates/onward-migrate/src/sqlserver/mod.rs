@@ -18,8 +18,10 @@ use self::error::{acts_as_another, batch_error, connection_error, journal_error,
 use self::prints::Prints;
 pub use self::url::SqlServerUrl;
 #[cfg(feature = "rebuild")]
-use crate::drop_target::{DropTarget, MARK, unnamed};
+use crate::drop_target::{DropTarget, MARK};
 use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
+#[cfg(feature = "rebuild")]
+use crate::error::unnamed;
 use crate::error::{Error, ErrorKind, StepError, foreign_journal};
 use crate::journal::{JOURNAL, JournalRow, Observed, RowState};
 use crate::journal_sql::JournalSql;
@@ -35,6 +37,7 @@ pub struct SqlServer {
     lock_timeout_ms: i64,
     /// The schema that unqualified names are created in, quoted for SQL.
     schema: String,
+    database: String,
     /// An SQL expression: whether the session now acts as another user.
     acts_as_another: String,
 }
@@ -64,10 +67,27 @@ impl SqlServer {
             prints: Prints::default(),
             lock_timeout_ms,
             schema: String::new(),
+            database: String::new(),
             acts_as_another: String::new(),
         };
         session.read_identity().await?;
+        session.refuse_system_database()?;
+        if let Some(named) = &options.journal_schema {
+            session.schema = format!("[{}]", named.replace(']', "]]"));
+        }
         Ok(session)
+    }
+
+    /// A user without a database lands in `master`, whose tables would be everybody's. New databases are copies of `model`,
+    /// and `tempdb` is emptied at each start.
+    /// <https://learn.microsoft.com/sql/relational-databases/databases/system-databases>
+    fn refuse_system_database(&self) -> Result<(), Error> {
+        if !["master", "model", "msdb", "tempdb"].contains(&self.database.to_lowercase().as_str()) {
+            return Ok(());
+        }
+        let message = format!("the connection leads to `{}`, a database of the server's own", self.database);
+        let help = "name the app's database in DATABASE_URL: `database=NAME`";
+        Err(Error::new(ErrorKind::Configuration, message, help))
     }
 
     /// Opens a connection for other uses than migrations.
@@ -95,7 +115,7 @@ impl SqlServer {
 
     /// Reads the schema in which unqualified names are created, and the user of the session.
     async fn read_identity(&mut self) -> Result<(), Error> {
-        let batch = "SELECT QUOTENAME(SCHEMA_NAME()), USER_NAME(), SUSER_SNAME()";
+        let batch = "SELECT QUOTENAME(SCHEMA_NAME()), USER_NAME(), SUSER_SNAME(), DB_NAME()";
         let rows = self.rows(batch).await.map_err(unexpected)?;
         let schema = rows.first().and_then(|row| text(row, 0)).ok_or_else(|| {
             let message = "the user has no default schema, so there is no place for the tables";
@@ -104,6 +124,7 @@ impl SqlServer {
         let name = |column| literal(rows.first().and_then(|row| text(row, column)).unwrap_or_default());
         self.acts_as_another = format!("(USER_NAME() <> {} OR SUSER_SNAME() <> {})", name(1), name(2));
         self.schema = schema.to_owned();
+        self.database = rows.first().and_then(|row| text(row, 3)).unwrap_or_default().to_owned();
         Ok(())
     }
 

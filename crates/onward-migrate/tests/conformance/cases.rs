@@ -339,6 +339,7 @@ async fn a_lock_is_not_waited_for_longer(world: World) {
     let options_with_limit = onward_migrate::SessionOptions {
         application_name: "impatient".to_owned(),
         lock_timeout: Some(Duration::from_millis(200)),
+        ..Default::default()
     };
     let mut engine =
         onward_migrate::Session::connect(&world.url, &options_with_limit).await.expect("connects");

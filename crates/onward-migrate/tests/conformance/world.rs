@@ -99,7 +99,7 @@ impl World {
     }
 
     pub(crate) async fn connect_as(&self, name: &str) -> Session {
-        let options = SessionOptions { application_name: name.to_owned(), lock_timeout: None };
+        let options = SessionOptions { application_name: name.to_owned(), ..SessionOptions::default() };
         Session::connect(&self.url, &options).await.expect("connects")
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use onward_migrate::{
     AdoptOptions, Applier, DatabaseUrl, Engine as _, Error, ErrorKind, Event, MigrateOptions, Migrated,
-    SchemaState, ScriptFailure, Session, SessionOptions, adopt, migrate, status,
+    SchemaState, ScriptFailure, Session, SessionOptions, TransactionEnd, adopt, migrate, status,
 };
 use onward_script::{CheckOptions, Content, Dialect, Entry, Folder, History, Known, check};
 use server::Server;
@@ -81,7 +81,7 @@ async fn each_script_has_a_transaction_with_its_row() {
     assert_eq!(
         shape,
         [
-            "SELECT QUOTENAME(SCHEMA_NAME()), USER_NAME(), SUSER_SNAME()",
+            "SELECT QUOTENAME(SCHEMA_NAME()), USER_NAME(), SUSER_SNAME(), DB_NAME()",
             "lock",
             "look",
             "journal",
@@ -141,9 +141,15 @@ async fn an_error_inside_a_procedure_counts_in_the_procedure() {
 #[tokio::test]
 async fn a_script_that_ends_or_opens_a_transaction_fails() {
     let ended = fails("EXEC p -- rollback").await;
-    assert!(ended.server.transaction_ended && ended.outcome.contains("ended the transaction"), "{ended}");
+    assert!(
+        ended.server.end == TransactionEnd::ByScript && ended.outcome.contains("ended the transaction"),
+        "{ended}"
+    );
     let counted = fails("EXEC p -- error 266 1: Transaction count after EXECUTE indicates a mismatch").await;
-    assert!(counted.server.transaction_ended && counted.outcome.contains("may stay, the rest"), "{counted}");
+    assert!(
+        counted.server.end == TransactionEnd::ByScript && counted.outcome.contains("may stay, the rest"),
+        "{counted}"
+    );
     let opened = fails("EXEC p -- begin").await;
     assert!(opened.server.message.contains("left 1 transaction(s) open"), "{opened}");
     let silent = fails("EXEC p -- noexec").await;
@@ -273,6 +279,18 @@ async fn wrong_credentials_are_reported_as_such() {
     let error = Session::connect(&url, &SessionOptions::default()).await.err().expect("is refused");
     assert!(matches!(error.kind, ErrorKind::Credentials), "{error}");
     assert!(!error.to_string().contains("hush"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_of_the_servers_own_is_refused() {
+    let server = Server::start().await;
+    for name in ["master", "MSDB", "model", "tempdb"] {
+        server.state().database = Some(name);
+        let url: DatabaseUrl = server.url.parse().expect("is an address");
+        let error = Session::connect(&url, &SessionOptions::default()).await.err().expect("is refused");
+        assert!(matches!(error.kind, ErrorKind::Configuration), "{error}");
+        assert!(error.message.contains(name), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ pub(crate) struct State {
     pub(crate) batches: Vec<String>,
     /// The committed rows of the journal, once it exists: version, name, applied_on, sha256, state, floor.
     pub(crate) journal: Option<Vec<[String; 6]>>,
+    /// Where a connection leads to; `app` by default.
+    pub(crate) database: Option<&'static str>,
     lock: Option<usize>,
     connections: usize,
 }
@@ -141,8 +143,9 @@ impl Connection {
             return Some(done(0));
         }
         if batch.contains("QUOTENAME(SCHEMA_NAME())") {
-            let itself = ["[dbo]", "dbo", "app"].map(str::to_owned).to_vec();
-            return Some(rows(&[Column::Text; 3], &[itself]));
+            let database = state.database.unwrap_or("app");
+            let itself = ["[dbo]", "dbo", "app", database].map(str::to_owned).to_vec();
+            return Some(rows(&[Column::Text; 4], &[itself]));
         }
         if batch.contains("sp_getapplock") {
             let free = state.lock.is_none_or(|holder| holder == self.id);

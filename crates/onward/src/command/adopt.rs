@@ -9,7 +9,7 @@ use crate::upgrade::{Progress, ProgressReport, connect};
 
 pub(crate) async fn run(context: &Context, options: &cli::Adopt) -> Result<Exit, CommandError> {
     let database = ResolvedDatabase::resolve(context).await?;
-    let mut session = connect(&database.url, &context.identity, None).await?;
+    let mut session = connect(&database.url, context, None).await?;
     let options =
         AdoptOptions { through: options.through, wait: options.wait, applier: context.identity.applier() };
     let mut report = ProgressReport::new(Progress::Lines);

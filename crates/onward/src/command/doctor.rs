@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
-use onward_migrate::{Engine as _, Error, ServerInfo, Session, SessionOptions, Status};
+use onward_migrate::{Engine as _, Error, ServerInfo, Session, Status};
 use onward_worker::sqs::{RedrivePolicy, attributes, queue_name, queue_url};
 use onward_worker::{Options, QueueErrorKind};
 use serde_json::{Value, json};
@@ -108,9 +108,7 @@ async fn database(context: &Context, connections: usize, has_outbox: bool) -> Ve
         Ok(database) => database,
         Err(error) => return vec![failed("database", error)],
     };
-    let options =
-        SessionOptions { application_name: format!("{} doctor", context.identity.name), lock_timeout: None };
-    let mut session = match Session::connect(&database.url, &options).await {
+    let mut session = match Session::connect(&database.url, &context.reading("doctor")).await {
         Ok(session) => session,
         Err(error) => return vec![failed("database", error.into())],
     };

@@ -39,7 +39,7 @@ async fn show_plan(
     options: &UpgradeOptions,
 ) -> Result<Exit, CommandError> {
     let history = &context.history;
-    let mut engine = connect(url, &context.identity, options.lock_timeout).await?;
+    let mut engine = connect(url, context, options.lock_timeout).await?;
     let status: Status = onward_migrate::status(&mut engine, history).await?;
     let plan = Plan::make(history, &status, options.to, options.single_transaction)?;
     if plan.transactions.is_empty() {

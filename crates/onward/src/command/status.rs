@@ -1,4 +1,4 @@
-use onward_migrate::{Error, SchemaState, Session, SessionOptions, Status};
+use onward_migrate::{Error, SchemaState, Session, Status};
 use onward_script::Script;
 use serde_json::json;
 
@@ -9,9 +9,7 @@ use crate::process::terminal::data;
 
 async fn look(context: &Context) -> Result<Status, CommandError> {
     let database = ResolvedDatabase::resolve(context).await?;
-    let application_name = format!("{} status", context.identity.name);
-    let options = SessionOptions { application_name, lock_timeout: None };
-    let mut engine = Session::connect(&database.url, &options).await?;
+    let mut engine = Session::connect(&database.url, &context.reading("status")).await?;
     Ok(onward_migrate::status(&mut engine, &context.history).await?)
 }
 

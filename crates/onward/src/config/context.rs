@@ -1,3 +1,4 @@
+use onward_migrate::SessionOptions;
 use onward_script::History;
 
 use crate::config::identity::Identity;
@@ -9,4 +10,20 @@ pub(crate) struct Context {
     pub settings: Settings,
     pub history: History,
     pub identity: Identity,
+}
+
+impl Context {
+    /// A session that only reads, and says what for.
+    pub(crate) fn reading(&self, purpose: &str) -> SessionOptions {
+        SessionOptions { reads_only: true, ..self.session(purpose) }
+    }
+
+    /// A session that says what it is for.
+    pub(crate) fn session(&self, purpose: &str) -> SessionOptions {
+        SessionOptions {
+            application_name: format!("{} {purpose}", self.identity.name),
+            journal_schema: self.settings.journal_schema.clone(),
+            ..SessionOptions::default()
+        }
+    }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub queue_url: Option<String>,
     /// The address that serves health and metrics.
     pub http_addr: Option<String>,
+    /// The schema of the journal, on PostgreSQL.
+    pub journal_schema: Option<String>,
     /// The file whose variables were added to the environment.
     pub env_file: Option<PathBuf>,
     /// The source of each variable of `PLACES`, if it is set.
@@ -131,6 +133,7 @@ impl Settings {
             database_url: set(globals.database_url),
             queue_url: set(globals.queue_url),
             http_addr: variable("HTTP_ADDR"),
+            journal_schema: variable("JOURNAL_SCHEMA"),
             env_file: globals.env_file,
             #[cfg(feature = "local")]
             project: variable("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from),

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use onward_migrate::{
-    DatabaseUrl, Divergence, Engine as _, Error, SchemaState, Session, SessionOptions, Status,
-};
+use onward_migrate::{DatabaseUrl, Divergence, Engine as _, Error, SchemaState, Session, Status};
 use onward_script::History;
 use tokio_util::sync::CancellationToken;
 
@@ -93,8 +91,7 @@ fn refusal(status: &Status, history: &History) -> Error {
 }
 
 async fn look(context: &Context, url: &DatabaseUrl) -> Result<Status, Error> {
-    let application_name = format!("{} gate", context.identity.name);
-    let mut engine = Session::connect(url, &SessionOptions { application_name, lock_timeout: None }).await?;
+    let mut engine = Session::connect(url, &context.reading("gate")).await?;
     Ok(Status::assess(&context.history, &engine.observe().await?))
 }
 
