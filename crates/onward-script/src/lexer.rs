@@ -64,8 +64,8 @@ impl Token {
 /// Splits a text into tokens by the lexical rules of the dialect.
 ///
 /// Any text can be lexed: a token that is not closed runs to the end of the text and carries its [`Unclosed`].
-/// PostgreSQL: <https://www.postgresql.org/docs/current/sql-syntax-lexical.html>, with
-/// `standard_conforming_strings` on. SQL Server: `QUOTED_IDENTIFIER` on, nested comments.
+/// PostgreSQL: <https://www.postgresql.org/docs/current/sql-syntax-lexical.html> and the rules of its own lexer, `scan.l`, with
+/// `standard_conforming_strings` on and an encoding of UTF-8. SQL Server: `QUOTED_IDENTIFIER` on, nested comments.
 #[must_use]
 pub fn lex(source: &str, dialect: Dialect) -> Vec<Token> {
     let mut cursor = Cursor { source, at: 0 };
@@ -84,16 +84,16 @@ struct Cursor<'a> {
 impl Cursor<'_> {
     fn next(&mut self, dialect: Dialect) -> Option<Token> {
         let rest = &self.source[self.at..];
-        self.at = self.source.len() - rest.trim_start_matches(is_space).len();
+        self.at = self.source.len() - rest.trim_start_matches(|c| is_space(c, dialect)).len();
         let start = self.at;
         let first = self.peek()?;
         let (kind, fault) = match first {
             '-' if self.rest().starts_with("--") => {
-                self.at += self.rest().find('\n').unwrap_or(self.rest().len());
+                self.at += self.rest().find(line_ends(dialect)).unwrap_or(self.rest().len());
                 (TokenKind::LineComment, None)
             }
             '/' if self.rest().starts_with("/*") => (TokenKind::BlockComment, self.block_comment()),
-            '\'' => (TokenKind::String, self.quoted('\'', false, Unclosed::String)),
+            '\'' => (TokenKind::String, self.string(dialect, false)),
             '"' => (TokenKind::QuotedName, self.quoted('"', false, Unclosed::Name)),
             '[' if dialect == Dialect::SqlServer => {
                 (TokenKind::QuotedName, self.quoted(']', false, Unclosed::Name))
@@ -102,7 +102,8 @@ impl Cursor<'_> {
                 Some(tag) => (TokenKind::String, self.dollar_quoted(&tag)),
                 None => self.symbol(first),
             },
-            _ if is_word_start(first) => self.word(dialect),
+            _ if first.is_ascii_digit() && dialect == Dialect::Postgres => self.number(),
+            _ if is_word_start(first, dialect) => self.word(dialect),
             _ => self.symbol(first),
         };
         Some(Token { kind, span: start..self.at, fault })
@@ -121,9 +122,17 @@ impl Cursor<'_> {
         (TokenKind::Symbol(symbol), None)
     }
 
+    /// The digits of a number. What follows them is a token of its own: in older servers `1e'x'` is a number and a string, newer
+    /// ones refuse it.
+    fn number(&mut self) -> (TokenKind, Option<Unclosed>) {
+        let is_digit = |c: char| c.is_ascii_digit();
+        self.at += self.rest().find(|c| !is_digit(c)).unwrap_or(self.rest().len());
+        (TokenKind::Word, None)
+    }
+
     /// A word, or a string or name with a prefix: `E'…'`, `N'…'`, `U&"…"`.
     fn word(&mut self, dialect: Dialect) -> (TokenKind, Option<Unclosed>) {
-        let end = self.rest().find(|c| !is_word_part(c)).unwrap_or(self.rest().len());
+        let end = self.rest().find(|c| !is_word_part(c, dialect)).unwrap_or(self.rest().len());
         let (word, after) = self.rest().split_at(end);
         let unicode = dialect == Dialect::Postgres
             && word.eq_ignore_ascii_case("u")
@@ -136,11 +145,42 @@ impl Cursor<'_> {
         let backslash = prefix && dialect == Dialect::Postgres && matches!(word, "e" | "E");
         self.at += end + usize::from(unicode);
         match self.peek() {
-            Some('\'') if prefix || unicode => {
-                (TokenKind::String, self.quoted('\'', backslash, Unclosed::String))
-            }
+            Some('\'') if prefix || unicode => (TokenKind::String, self.string(dialect, backslash)),
             Some('"') if unicode => (TokenKind::QuotedName, self.quoted('"', false, Unclosed::Name)),
             _ => (TokenKind::Word, None),
+        }
+    }
+
+    /// A string. On PostgreSQL one that goes on after a line end is one string, and a backslash means in its second part what it
+    /// means in the first.
+    fn string(&mut self, dialect: Dialect, backslash: bool) -> Option<Unclosed> {
+        loop {
+            if let Some(unclosed) = self.quoted('\'', backslash, Unclosed::String) {
+                return Some(unclosed);
+            }
+            match self.continuation() {
+                Some(at) if dialect == Dialect::Postgres => self.at = at,
+                _ => return None,
+            }
+        }
+    }
+
+    /// Where a string goes on: behind white space with a line end, between which there may be line comments.
+    fn continuation(&self) -> Option<usize> {
+        let (mut rest, mut has_line_end) = (self.rest(), false);
+        loop {
+            let next = rest.chars().next()?;
+            if next == '\'' {
+                return has_line_end.then(|| self.source.len() - rest.len());
+            } else if rest.starts_with("--") {
+                // It goes on only behind the end of its line.
+                rest = &rest[rest.find(['\n', '\r'])?..];
+            } else if is_space(next, Dialect::Postgres) {
+                has_line_end |= matches!(next, '\n' | '\r');
+                rest = &rest[1..];
+            } else {
+                return None;
+            }
         }
     }
 
@@ -169,7 +209,7 @@ impl Cursor<'_> {
         let inner = &self.rest()[1..];
         let tag = &inner[..inner.find('$')?];
         let is_tag = !tag.starts_with(|c: char| c.is_ascii_digit())
-            && tag.chars().all(|c| is_word_part(c) && c != '$');
+            && tag.chars().all(|c| is_word_part(c, Dialect::Postgres) && c != '$');
         is_tag.then(|| format!("${tag}$"))
     }
 
@@ -211,16 +251,31 @@ impl Cursor<'_> {
     }
 }
 
-fn is_space(c: char) -> bool {
-    c.is_whitespace() || c == '\u{feff}'
+/// PostgreSQL takes ASCII's white space only: a no-break space is a part of a name there.
+fn is_space(c: char, dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::Postgres => matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}'),
+        Dialect::SqlServer => c.is_whitespace() || c == '\u{feff}',
+    }
 }
 
-fn is_word_start(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '#' | '@')
+/// What ends a line comment.
+const fn line_ends(dialect: Dialect) -> &'static [char] {
+    match dialect {
+        Dialect::Postgres => &['\n', '\r'],
+        Dialect::SqlServer => &['\n'],
+    }
 }
 
-fn is_word_part(c: char) -> bool {
-    is_word_start(c) || c == '$'
+fn is_word_start(c: char, dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::Postgres => c.is_ascii_alphabetic() || c == '_' || !c.is_ascii(),
+        Dialect::SqlServer => c.is_alphanumeric() || matches!(c, '_' | '#' | '@'),
+    }
+}
+
+fn is_word_part(c: char, dialect: Dialect) -> bool {
+    is_word_start(c, dialect) || c.is_ascii_digit() || c == '$'
 }
 
 #[cfg(test)]
@@ -259,6 +314,56 @@ mod tests {
         ];
         for (source, expected) in cases {
             assert_eq!(shown(source, Dialect::Postgres), *expected, "{source}");
+        }
+    }
+
+    /// Each case is a rule of `scan.l`, by its name there.
+    #[test]
+    fn the_rules_of_postgres_own_lexer() {
+        let cases: &[(&str, &str, &[&str])] = &[
+            ("comment", "a -- b\rc", &["Word a", "LineComment -- b", "Word c"]),
+            ("space", "a\u{b}b\u{c}c", &["Word a", "Word b", "Word c"]),
+            ("identifier", "a\u{a0}b \u{1f600} é1$", &["Word a\u{a0}b", "Word \u{1f600}", "Word é1$"]),
+            ("identifier", "@end#a", &["Symbol @", "Word end", "Symbol #", "Word a"]),
+            ("quotecontinue", "'a'\n  'b;' c", &["String 'a'\n  'b;'", "Word c"]),
+            ("quotecontinue", "'a' -- x\n -- y\n'b' c", &["String 'a' -- x\n -- y\n'b'", "Word c"]),
+            ("quotecontinue", "'a' 'b'", &["String 'a'", "String 'b'"]),
+            ("quotecontinue", "'a' -- x", &["String 'a'", "LineComment -- x"]),
+            ("quotecontinue", "'a' /* x */\n'b'", &["String 'a'", "BlockComment /* x */", "String 'b'"]),
+            ("xe", "E'a'\r'\\';' b", &["String E'a'\r'\\';'", "Word b"]),
+            ("xe", "E'\\\\' a", &["String E'\\\\'", "Word a"]),
+            ("xus", "U&'a'\n'b\\' c", &["String U&'a'\n'b\\'", "Word c"]),
+            ("xb", "b'1' X'f' N'n'", &["String b'1'", "String X'f'", "String N'n'"]),
+            ("integer_junk", "1e'\\';' 2a", &["Word 1", "String e'\\';'", "Word 2", "Word a"]),
+            ("param", "$1$$;$$", &["Symbol $", "Word 1", "String $$;$$"]),
+            ("dolqdelim", "1$a$;$a$", &["Word 1", "String $a$;$a$"]),
+            (
+                "dolqdelim",
+                "$é$;$é$ $a@b$;",
+                &["String $é$;$é$", "Symbol $", "Word a", "Symbol @", "Word b$", "Symbol ;"],
+            ),
+            ("dolqdelim", "$a$ $$ $b$a$ c", &["String $a$ $$ $b$a$", "Word c"]),
+            (
+                "xcstart",
+                "1 +/* -- */-2",
+                &["Word 1", "Symbol +", "BlockComment /* -- */", "Symbol -", "Word 2"],
+            ),
+            (
+                "xcstop",
+                "/**/a/***/b/*/ */c",
+                &[
+                    "BlockComment /**/",
+                    "Word a",
+                    "BlockComment /***/",
+                    "Word b",
+                    "BlockComment /*/ */",
+                    "Word c",
+                ],
+            ),
+            ("operator", "a*-- b\nc", &["Word a", "Symbol *", "LineComment -- b", "Word c"]),
+        ];
+        for (rule, source, expected) in cases {
+            assert_eq!(shown(source, Dialect::Postgres), *expected, "{rule}: {source}");
         }
     }
 

@@ -36,9 +36,9 @@ impl Statement {
 
 /// Splits a PostgreSQL script at its top-level semicolons.
 ///
-/// The rules are those of psql. A semicolon ends no statement inside parentheses (`CREATE RULE … DO (a; b)`)
+/// The rules are those of the server's grammar. A semicolon ends no statement inside parentheses (`CREATE RULE … DO (a; b)`)
 /// or inside the `BEGIN ATOMIC … END` body of a function or procedure. Strings, dollar quotes and comments are
-/// not code. <https://www.postgresql.org/docs/current/app-psql.html>
+/// not code. <https://www.postgresql.org/docs/current/sql-createfunction.html>
 #[must_use]
 pub fn statements(source: &str) -> Vec<Statement> {
     split(source, &lex(source, Dialect::Postgres))
@@ -46,26 +46,31 @@ pub fn statements(source: &str) -> Vec<Statement> {
 
 pub(crate) fn split(source: &str, tokens: &[Token]) -> Vec<Statement> {
     let mut statements = Vec::new();
-    let mut current = Vec::new();
+    let mut current: Vec<Token> = Vec::new();
     let mut parentheses = 0_usize;
-    let mut blocks = 0_usize;
+    let mut in_body = false;
     for token in tokens.iter().filter(|token| !token.is_comment()) {
+        let previous = current.last();
         match token.kind {
             TokenKind::Symbol('(') => parentheses += 1,
             TokenKind::Symbol(')') => parentheses = parentheses.saturating_sub(1),
-            TokenKind::Symbol(';') if parentheses == 0 && blocks == 0 => {
+            TokenKind::Symbol(';') if parentheses == 0 && !in_body => {
                 if !current.is_empty() {
                     statements.push(Statement { tokens: std::mem::take(&mut current) });
                 }
                 continue;
             }
-            TokenKind::Word if creates_routine(source, &current) => {
-                let opens = token.is_word(source, "begin") || (blocks > 0 && token.is_word(source, "case"));
-                if opens {
-                    blocks += 1;
-                } else if token.is_word(source, "end") {
-                    blocks = blocks.saturating_sub(1);
-                }
+            TokenKind::Word if in_body => {
+                // Elsewhere `end` closes a CASE, or is the name of a column.
+                let begins_statement = previous.is_some_and(|previous| {
+                    previous.kind == TokenKind::Symbol(';') || previous.is_word(source, "atomic")
+                });
+                in_body = !(begins_statement && token.is_word(source, "end"));
+            }
+            // `begin` alone may be the name of a parameter.
+            TokenKind::Word if parentheses == 0 && token.is_word(source, "atomic") => {
+                in_body = previous.is_some_and(|previous| previous.is_word(source, "begin"))
+                    && creates_routine(source, &current);
             }
             _ => {}
         }
@@ -105,6 +110,25 @@ mod tests {
             (
                 "CREATE FUNCTION f() BEGIN ATOMIC SELECT CASE WHEN a THEN b END; SELECT 2; END; c",
                 &["CREATE FUNCTION f() BEGIN ATOMIC SELECT CASE WHEN a THEN b END; SELECT 2; END", "c"],
+            ),
+            (
+                "CREATE OR REPLACE PROCEDURE f(a int DEFAULT (1)) BEGIN ATOMIC END; c",
+                &["CREATE OR REPLACE PROCEDURE f(a int DEFAULT (1)) BEGIN ATOMIC END", "c"],
+            ),
+            (
+                "CREATE FUNCTION f() BEGIN ATOMIC SELECT p.start, p.end, 1 AS end, (CASE WHEN a THEN b END); END; c",
+                &[
+                    "CREATE FUNCTION f() BEGIN ATOMIC SELECT p.start, p.end, 1 AS end, (CASE WHEN a THEN b END); END",
+                    "c",
+                ],
+            ),
+            (
+                "CREATE FUNCTION f(begin date, until date) AS $$ SELECT until - begin $$; COMMIT; b",
+                &["CREATE FUNCTION f(begin date, until date) AS $$ SELECT until - begin $$", "COMMIT", "b"],
+            ),
+            (
+                "CREATE FUNCTION f(begin atomic) AS ''; COMMIT",
+                &["CREATE FUNCTION f(begin atomic) AS ''", "COMMIT"],
             ),
             ("BEGIN; a; END; b", &["BEGIN", "a", "END", "b"]),
             ("a ) ; b", &["a )", "b"]),
