@@ -39,7 +39,7 @@ impl Gate {
     }
 }
 
-/// Forwards a connection until the sky changes. The end of a connection is what a client must bear.
+/// Forwards a connection until the sky changes. A client sees the connection end.
 async fn pass(mut client: TcpStream, upstream: String, mut sky: watch::Receiver<Sky>) {
     let now = *sky.borrow_and_update();
     match now {
