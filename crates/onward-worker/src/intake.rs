@@ -141,10 +141,8 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
     for mut claim in claims {
         if claim.message.receive_count >= SUSPICIOUS_RECEIVES {
             if start.is_careful() && !is_fifo {
-                count(&shared.core.monitor.counters().released, 1);
                 let why = "another message is here that may end the process";
-                tracing::info!(id = %claim.message.identity(), why, "message released without an attempt");
-                shared.give_back(claim, RETURN_OF_SUSPICIOUS).await;
+                shared.release_for(claim, why, RETURN_OF_SUSPICIOUS).await;
                 continue;
             }
             claim.caution = Some(start.be_careful());

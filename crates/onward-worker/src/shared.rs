@@ -55,11 +55,16 @@ impl<Q: Queue, H> Shared<Q, H> {
             true => least_return(receives, self.core.queue.is_fifo()),
             false => Duration::ZERO,
         };
+        self.release_for(claim, why, delay).await;
+        delay
+    }
+
+    /// As [`Shared::release`], with a delay of the caller's.
+    pub(crate) async fn release_for(&self, claim: Claim, why: &'static str, delay: Duration) {
         count(&self.core.monitor.counters().released, 1);
         let id = claim.message.identity();
         tracing::info!(%id, why, delay_ms = delay.as_millis(), "message released without an attempt");
         self.give_back(claim, delay).await;
-        delay
     }
 
     /// Gives back a message, which comes back after the delay. One that its next receive would make a dead letter is sent

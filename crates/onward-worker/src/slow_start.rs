@@ -7,8 +7,8 @@ use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 /// How many messages may be here at once after the start and after a suspicious message: one at first, doubled by each
-/// success, and by every five seconds in which a handler runs and the process survives. A message that kills the process drags few
-/// neighbours along.
+/// success, and by every five seconds in which a handler runs and the process survives. A message that kills the process
+/// drags few neighbours along.
 ///
 /// As long as all messages come for the first time, nothing hints at a process that died, and each receive doubles it, too.
 /// While a suspicious message is here, nothing doubles it.
@@ -106,8 +106,9 @@ pub(crate) struct Caution(Arc<SlowStart>);
 
 impl Drop for Caution {
     fn drop(&mut self) {
-        self.0.suspicious.fetch_sub(1, Ordering::Relaxed);
-        *self.0.grows() = Instant::now() + GROWTH_INTERVAL;
-        self.0.calm.notify_waiters();
+        if self.0.suspicious.fetch_sub(1, Ordering::Relaxed) == 1 {
+            *self.0.grows() = Instant::now() + GROWTH_INTERVAL;
+            self.0.calm.notify_waiters();
+        }
     }
 }

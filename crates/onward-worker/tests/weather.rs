@@ -1,15 +1,15 @@
 //! The worker in bad weather: outages, restarts, poison, failing heads of groups. Time is paused and an hour takes a second.
 //! The queue's redrive policy is that of most queues, five receives.
 
+mod faulty;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use onward_worker::{
-    Attempts, Budget, Death, Failure, Ledger, MemoryQueue, Message, Options, Queue, QueueError, Receipt,
-    Refused, run,
-};
+use faulty::Faulty;
+use onward_worker::{Budget, Failure, Ledger, MemoryQueue, Message, Options, Queue, run};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -237,75 +237,6 @@ async fn a_quiet_queue_bears_an_outage_of_hours() {
     assert_eq!((ledger.received, ledger.done, queue.dead_letters().len()), (1, 1, 0), "{ledger:?}");
 }
 
-/// A process that can die: then nothing of it does anything any more.
-#[derive(Clone)]
-struct Process {
-    queue: MemoryQueue,
-    is_dead: Arc<AtomicBool>,
-    killed: Arc<Notify>,
-}
-
-impl Process {
-    async fn lives(&self) {
-        if self.is_dead.load(Ordering::Relaxed) {
-            std::future::pending().await
-        }
-    }
-}
-
-impl Queue for Process {
-    fn name(&self) -> &str {
-        self.queue.name()
-    }
-
-    fn is_fifo(&self) -> bool {
-        false
-    }
-
-    async fn receive(
-        &self,
-        max: usize,
-        wait: Duration,
-        visibility: Duration,
-    ) -> Result<Vec<Message>, QueueError> {
-        let deadline = Instant::now() + wait;
-        loop {
-            self.lives().await;
-            // A receive that waits must not take what comes after the death.
-            let received = self.queue.receive(max, Duration::ZERO, visibility).await?;
-            if !received.is_empty() || Instant::now() >= deadline {
-                return Ok(received);
-            }
-            sleep(SECOND / 10).await;
-        }
-    }
-
-    async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Refused>, QueueError> {
-        self.lives().await;
-        self.queue.delete(receipts).await
-    }
-
-    async fn change_visibility(&self, entries: &[(Receipt, Duration)]) -> Result<Vec<Refused>, QueueError> {
-        self.lives().await;
-        self.queue.change_visibility(entries).await
-    }
-
-    async fn send_to_dead_letters(&self, message: &Message, death: &Death) -> Result<bool, QueueError> {
-        self.lives().await;
-        self.queue.send_to_dead_letters(message, death).await
-    }
-
-    async fn renew(
-        &self,
-        message: &Message,
-        attempts: Attempts,
-        delay: Duration,
-    ) -> Result<bool, QueueError> {
-        self.lives().await;
-        self.queue.renew(message, attempts, delay).await
-    }
-}
-
 /// 30 good messages of 3 seconds, with some at the given places that kill the process after a while. It is restarted at once.
 async fn kill(places: &[usize], after: Duration) {
     let queue = queue();
@@ -321,16 +252,17 @@ async fn kill(places: &[usize], after: Duration) {
             break;
         }
         assert!(life < 60, "the poison is dead by now");
-        let process = Process { queue: queue.clone(), is_dead: Arc::default(), killed: Arc::default() };
-        let (this, seen) = (process.clone(), log.clone());
+        let process = Faulty { queue: queue.clone(), is_standard: true, ..Faulty::default() };
+        let (killed, seen) = (Arc::new(Notify::new()), log.clone());
+        let (this, kill) = (process.clone(), killed.clone());
         let handler = move |message: Message| {
-            let (this, seen) = (this.clone(), seen.clone());
+            let (this, kill, seen) = (this.clone(), kill.clone(), seen.clone());
             async move {
                 this.lives().await;
                 if message.body == "poison" {
                     sleep(after).await;
                     this.is_dead.store(true, Ordering::Relaxed);
-                    this.killed.notify_one();
+                    kill.notify_one();
                 }
                 sleep(3 * SECOND).await;
                 this.lives().await;
@@ -341,7 +273,7 @@ async fn kill(places: &[usize], after: Duration) {
         let options = Options { wait: SECOND, ..Options::default() };
         tokio::select! {
             ended = run(process.clone(), handler, options, std::future::pending()) => panic!("{ended:?}"),
-            () = process.killed.notified() => {}
+            () = killed.notified() => {}
             () = until_empty(queue.clone()) => {}
         }
     }
@@ -499,65 +431,10 @@ async fn what_is_postponed_uses_up_no_budget() {
     assert_eq!((ledger.received, ledger.done, ledger.retried, ledger.given_up), (1, 1, 0, 0), "{ledger:?}");
 }
 
-/// A queue that ends the lease of a message while its handler runs, and delivers it again.
-#[derive(Clone)]
-struct Hasty {
-    queue: MemoryQueue,
-    refusals: Arc<AtomicU32>,
-}
-
-impl Queue for Hasty {
-    fn name(&self) -> &str {
-        "hasty"
-    }
-
-    fn is_fifo(&self) -> bool {
-        false
-    }
-
-    async fn receive(
-        &self,
-        max: usize,
-        wait: Duration,
-        visibility: Duration,
-    ) -> Result<Vec<Message>, QueueError> {
-        self.queue.receive(max, wait, visibility).await
-    }
-
-    async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Refused>, QueueError> {
-        self.queue.delete(receipts).await
-    }
-
-    async fn change_visibility(&self, entries: &[(Receipt, Duration)]) -> Result<Vec<Refused>, QueueError> {
-        if self
-            .refusals
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
-            .is_ok()
-        {
-            let refused =
-                |index| Refused { index, reason: "MessageNotInflight".to_owned(), is_permanent: true };
-            return Ok((0..entries.len()).map(refused).collect());
-        }
-        self.queue.change_visibility(entries).await
-    }
-
-    async fn send_to_dead_letters(&self, message: &Message, death: &Death) -> Result<bool, QueueError> {
-        self.queue.send_to_dead_letters(message, death).await
-    }
-
-    async fn renew(
-        &self,
-        message: &Message,
-        attempts: Attempts,
-        delay: Duration,
-    ) -> Result<bool, QueueError> {
-        self.queue.renew(message, attempts, delay).await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn one_process_never_runs_a_message_twice_at_once() {
-    let hasty = Hasty { queue: queue(), refusals: Arc::new(AtomicU32::new(1)) };
+    let refused_changes = Arc::new(AtomicU32::new(1));
+    let hasty = Faulty { queue: queue(), is_standard: true, refused_changes, ..Faulty::default() };
     hasty.queue.send("long");
     let (running, runs) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let (now, all) = (running.clone(), runs.clone());
@@ -613,7 +490,8 @@ async fn a_probe_that_meets_a_message_that_is_done_lets_the_next_one_go() {
         sleep(2 * MINUTE).await;
         recovery.store(true, Ordering::Relaxed);
     });
-    let hasty = Hasty { queue: queue.clone(), refusals: Arc::new(AtomicU32::new(3)) };
+    let refused_changes = Arc::new(AtomicU32::new(3));
+    let hasty = Faulty { queue: queue.clone(), is_standard: true, refused_changes, ..Faulty::default() };
     let options = Options { max_parked: 0, breaker_after: 3, ..Options::default() };
     let work = run(hasty, destination.handler(), options, until_empty(queue.clone()));
     let ledger = timeout(6 * HOUR, work).await.expect("it closes again").expect("works");

@@ -1,13 +1,13 @@
 //! A worker over the queue in memory: what becomes of each message. Time is paused, so nothing is waited for.
 
+mod faulty;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use onward_worker::{
-    Attempts, Death, Failure, Ledger, MemoryQueue, Message, Options, Queue, QueueError, QueueErrorKind,
-    Receipt, Refused, run,
-};
+use faulty::Faulty;
+use onward_worker::{Failure, Ledger, MemoryQueue, Message, Options, QueueError, QueueErrorKind, run};
 use tokio::sync::{Notify, Semaphore};
 
 fn options() -> Options {
@@ -161,8 +161,7 @@ async fn the_stop_releases_what_has_not_started_and_finishes_what_has() {
         Ok(())
     };
     let stop = async {
-        // The start is slow: the second poll begins after a second.
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         // The open poll will bring this one after the stop.
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -196,79 +195,6 @@ async fn an_idle_worker_makes_three_polls_a_minute() {
     let ledger = run(queue, handler, options(), stop).await.expect("works");
     assert_eq!(ledger.receive_calls, 30);
     assert_eq!(ledger.calls(), 30);
-}
-
-/// The queue in memory with faults put in front of it.
-#[derive(Clone, Default)]
-struct Faulty {
-    queue: MemoryQueue,
-    /// How many receives fail before one works.
-    receive_faults: Arc<AtomicU32>,
-    /// How many receives work before they fail.
-    receives_first: Arc<AtomicU32>,
-    /// How many deletes are refused entry by entry.
-    refused_deletes: Arc<AtomicU32>,
-    /// How many deletes fail as a whole.
-    failed_deletes: Arc<AtomicU32>,
-    /// How many changes of the visibility never end.
-    hung_changes: Arc<AtomicU32>,
-}
-
-fn take(counter: &AtomicU32) -> bool {
-    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
-}
-
-impl Queue for Faulty {
-    fn is_fifo(&self) -> bool {
-        self.queue.is_fifo()
-    }
-
-    fn name(&self) -> &str {
-        "faulty"
-    }
-
-    async fn receive(
-        &self,
-        max: usize,
-        wait: Duration,
-        visibility: Duration,
-    ) -> Result<Vec<Message>, QueueError> {
-        if !take(&self.receives_first) && take(&self.receive_faults) {
-            return Err(QueueError::new(QueueErrorKind::Network, "the network is down"));
-        }
-        self.queue.receive(max, wait, visibility).await
-    }
-
-    async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Refused>, QueueError> {
-        if take(&self.failed_deletes) {
-            return Err(QueueError::new(QueueErrorKind::Throttled, "too fast"));
-        }
-        if take(&self.refused_deletes) {
-            let refused = |index| Refused { index, reason: "InternalError".to_owned(), is_permanent: false };
-            return Ok((0..receipts.len()).map(refused).collect());
-        }
-        self.queue.delete(receipts).await
-    }
-
-    async fn change_visibility(&self, entries: &[(Receipt, Duration)]) -> Result<Vec<Refused>, QueueError> {
-        if take(&self.hung_changes) {
-            std::future::pending::<()>().await;
-        }
-        self.queue.change_visibility(entries).await
-    }
-
-    async fn send_to_dead_letters(&self, message: &Message, death: &Death) -> Result<bool, QueueError> {
-        self.queue.send_to_dead_letters(message, death).await
-    }
-
-    async fn renew(
-        &self,
-        message: &Message,
-        attempts: Attempts,
-        delay: Duration,
-    ) -> Result<bool, QueueError> {
-        self.queue.renew(message, attempts, delay).await
-    }
 }
 
 async fn work(faulty: &Faulty) -> Result<Ledger, QueueError> {

@@ -77,9 +77,10 @@ pub trait Queue: Clone + Send + Sync + 'static {
         death: &Death,
     ) -> impl Future<Output = Result<bool, QueueError>> + Send;
 
-    /// Sends a message anew, where its next receive, or the one after that, would make it a dead letter without a reason: the copy has all that the
-    /// sender wrote, the identity of the message and what is known of its attempts, and comes after the delay. Returns false
-    /// where no copy was sent: the message has receives left, or its queue keeps an order that a copy would break.
+    /// Sends a message anew, where its next receive, or the one after that, would make it a dead letter without a reason: the
+    /// copy has all that the sender wrote, the identity of the message and what is known of its attempts, and comes after the
+    /// delay. Returns false where no copy was sent: the message has receives left, or its queue keeps an order that a copy
+    /// would break.
     fn renew(
         &self,
         message: &Message,
