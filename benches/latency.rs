@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_sqs::Client;
 use onward_local::LocalQueue;
 use onward_worker::{Message, Options, Sqs, run};
-use support::{client, delete, send};
+use support::{client, delete, entry, send};
 use tokio::sync::Notify;
 
 const IDLE: usize = 200;
@@ -52,7 +52,7 @@ async fn sender(client: Client, url: String, began: Instant, count: usize, load:
     let now = || began.elapsed().as_nanos().to_string();
     if load == 0 {
         for _ in 0..count {
-            send(&client, &url, [now()]).await;
+            send(&client, &url, [entry(now())]).await;
             handled.notified().await;
         }
         return;
@@ -60,7 +60,7 @@ async fn sender(client: Client, url: String, began: Instant, count: usize, load:
     let mut pace = tokio::time::interval(Duration::from_secs(10) / u32::try_from(load).expect("is small"));
     for _ in 0..count / 10 {
         pace.tick().await;
-        send(&client, &url, (0..10).map(|_| now())).await;
+        send(&client, &url, (0..10).map(|_| entry(now()))).await;
     }
 }
 

@@ -16,7 +16,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageSystemAttributeName as Attribute;
 use onward_local::LocalQueue;
 use onward_worker::{Message, Options, Sqs, run};
-use support::{client, delete, send};
+use support::{client, delete, entry, send};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -93,10 +93,10 @@ async fn compare() {
 async fn fill(client: &Client, url: &str, name: &str) {
     let slow = if name.ends_with("slow") { SLOW } else { 0 };
     for batch in 0..slow / 10 {
-        send(client, url, (0..10).map(|index| format!("slow {batch}-{index}"))).await;
+        send(client, url, (0..10).map(|index| entry(format!("slow {batch}-{index}")))).await;
     }
     for batch in 0..MESSAGES / 10 {
-        send(client, url, (0..10).map(|index| format!("message {batch}-{index}"))).await;
+        send(client, url, (0..10).map(|index| entry(format!("message {batch}-{index}")))).await;
     }
 }
 

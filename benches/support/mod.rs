@@ -2,6 +2,7 @@
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::types::builders::SendMessageBatchRequestEntryBuilder;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, SendMessageBatchRequestEntry};
 use aws_smithy_http_client::Builder;
 
@@ -16,12 +17,19 @@ pub(crate) fn client(endpoint: &str) -> Client {
     Client::from_conf(config)
 }
 
+/// A message for [`send`].
+pub(crate) fn entry(body: String) -> SendMessageBatchRequestEntryBuilder {
+    SendMessageBatchRequestEntry::builder().message_body(body)
+}
+
 /// Sends up to ten messages in one call.
-pub(crate) async fn send(client: &Client, url: &str, bodies: impl IntoIterator<Item = String>) {
-    let entries = bodies.into_iter().enumerate().map(|(index, body)| {
-        let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
-        entry.build().expect("is whole")
-    });
+pub(crate) async fn send(
+    client: &Client,
+    url: &str,
+    entries: impl IntoIterator<Item = SendMessageBatchRequestEntryBuilder>,
+) {
+    let numbered = entries.into_iter().enumerate();
+    let entries = numbered.map(|(index, entry)| entry.id(index.to_string()).build().expect("is whole"));
     let send = client.send_message_batch().queue_url(url).set_entries(Some(entries.collect()));
     assert!(send.send().await.expect("is sent").failed().is_empty());
 }

@@ -69,7 +69,7 @@ pub struct SessionOptions {
     pub application_name: String,
     /// How long a statement may wait for a lock of another session; by default what the role or the server says.
     pub lock_timeout: Option<Duration>,
-    /// The schema of the journal, on PostgreSQL. By default it is where a journal is, and else where unqualified names are
+    /// The schema of the journal. By default it is, on PostgreSQL, where a journal is, and else where unqualified names are
     /// created.
     pub journal_schema: Option<String>,
     /// Whether the session only reads, so that it may go through a connection pool such as PgBouncer.

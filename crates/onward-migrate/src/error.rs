@@ -155,8 +155,6 @@ pub enum TransactionEnd {
     RolledBack,
     /// The script ended it, so its changes before that may stay.
     ByScript,
-    /// The script had none.
-    None,
     /// The server did not say.
     #[default]
     Unknown,

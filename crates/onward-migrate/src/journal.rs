@@ -90,7 +90,7 @@ impl JournalRow {
 pub struct Observed {
     /// The journal's rows in order; `None` if the table does not exist.
     pub journal: Option<Vec<JournalRow>>,
-    /// Whether the schema holds tables, views or sequences besides the journal.
+    /// Whether the database holds tables, or anything else that a user made, besides the journal.
     pub has_tables: bool,
 }
 

@@ -171,7 +171,7 @@ fn report(history: &History, plan: &Plan<'_>, failed: usize, failure: Failure<'_
              back, and the journal has no row of it",
             script.file_name()
         ),
-        (_, TransactionEnd::Unknown | TransactionEnd::None) => {
+        (_, TransactionEnd::Unknown) => {
             "the server did not say what became of the transaction: `app status` shows it".to_owned()
         }
         (Transaction::Together(scripts), _) if scripts.len() > 1 => format!(

@@ -480,7 +480,7 @@ async fn a_text_means_the_same_whatever_a_role_has_set() {
     assert_eq!(found, "a\\b|t|2020-01-02|t|7s|read committed");
 }
 
-/// A text that the build's rules cannot see through, because a function runs it.
+/// The build refuses a COMMIT; this text reaches the server as one would that deceived its rules.
 #[tokio::test]
 async fn a_rollback_is_only_said_where_the_server_says_it() {
     let database = Database::create().await;

@@ -158,10 +158,11 @@ impl Cursor<'_> {
             if let Some(unclosed) = self.quoted('\'', backslash, Unclosed::String) {
                 return Some(unclosed);
             }
-            match self.continuation() {
-                Some(at) if dialect == Dialect::Postgres => self.at = at,
-                _ => return None,
+            if dialect == Dialect::SqlServer {
+                return None;
             }
+            // None here is no fault: the string does not go on.
+            self.at = self.continuation()?;
         }
     }
 

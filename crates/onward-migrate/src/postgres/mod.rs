@@ -25,7 +25,7 @@ use self::place::{Found, Place};
 use self::quote::literal;
 #[cfg(feature = "rebuild")]
 use self::quote::quoted;
-use self::script::{FORGET, PINNED, RESET, may_leave_something, reset_after};
+use self::script::{FORGET, RESET, reset_after, startup};
 pub use self::tls::tls_connector;
 pub use self::url::{PostgresUrl, TlsMode};
 #[cfg(feature = "rebuild")]
@@ -127,15 +127,14 @@ impl Postgres {
     }
 
     async fn find_journal(&self) -> Result<Place, Error> {
-        let found = self.rows(&place::find()).await.map_err(unexpected)?;
-        let found: Vec<_> = found
+        let rows = self.rows(&place::find()).await.map_err(unexpected)?;
+        let current = rows.first().and_then(|row| row.get(0));
+        let found: Vec<_> = rows
             .iter()
             .filter_map(|row| {
-                Some(Found { schema: row.get(0)?.to_owned(), may_read: row.get(1) == Some("t") })
+                Some(Found { schema: row.get(1)?.to_owned(), may_read: row.get(2) == Some("t") })
             })
             .collect();
-        let rows = self.rows("SELECT quote_ident(current_schema())").await.map_err(unexpected)?;
-        let current = rows.first().and_then(|row| row.get(0));
         place::decide(self.named.as_deref(), current, self.is_path_set, &found)
     }
 
@@ -241,26 +240,17 @@ const BEGIN: &str = "BEGIN; SELECT txid_current();\n";
 /// How many they are.
 const BEGIN_STATEMENTS: usize = 2;
 
-/// The options of a session that migrates. `RESET ALL` goes back to them after each script.
-fn startup(options: &SessionOptions, own: &str) -> String {
-    let mut all = "-c client_min_messages=notice".to_owned();
-    for (name, value) in PINNED {
-        all.push_str(&format!(" -c {name}={}", value.replace(' ', "\\ ")));
-    }
-    if let Some(timeout) = options.lock_timeout {
-        all.push_str(&format!(" -c lock_timeout={}", timeout.as_millis()));
-    }
-    format!("{all} {own}").trim_end().to_owned()
-}
-
 impl Engine for Postgres {
     async fn observe(&mut self) -> Result<Observed, Error> {
-        let place = self.find_journal().await?;
-        if self.is_locked && place != self.place {
-            let message = format!("meanwhile another migrator made the journal {}.{JOURNAL}", place.schema);
-            return Err(Error::new(ErrorKind::Database, message, "run the command again"));
+        if self.is_locked {
+            // Before the lock another migrator may have made the journal elsewhere, under another lock.
+            let place = self.find_journal().await?;
+            if place != self.place {
+                let message =
+                    format!("meanwhile another migrator made the journal {}.{JOURNAL}", place.schema);
+                return Err(Error::new(ErrorKind::Database, message, "run the command again"));
+            }
         }
-        self.place = place;
         let query =
             format!("SELECT {} FROM {} ORDER BY version", JournalRow::COLUMNS.join(", "), self.journal());
         match self.rows(&query).await {
@@ -330,14 +320,14 @@ impl Engine for Postgres {
 
     async fn apply(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {
         let duration = "round(extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000)::int8";
+        let reset = reset_after(step.script);
         let query = format!(
-            "{BEGIN}{}\n;{}{}COMMIT",
+            "{BEGIN}{}\n;{reset}{}COMMIT",
             step.script.text(),
-            reset_after(step.script),
             self.insert(step, RowState::Applied, duration)
         );
         self.forget().await?;
-        self.is_used = may_leave_something(step.script);
+        self.is_used = !reset.is_empty();
         let (begun, mut transaction) = (Instant::now(), None);
         match self.run_in(&query, &mut transaction).await {
             Ok(()) => Ok(begun.elapsed()),
@@ -355,8 +345,9 @@ impl Engine for Postgres {
         self.run(&started).await.map_err(|(_, error)| journal_error(&error))?;
         let begun = Instant::now();
         let outcome = self.run(step.script.text()).await;
-        outcome
-            .map_err(|(done, error)| step_error(step.script, 0, Some(done), &error, TransactionEnd::None))?;
+        outcome.map_err(|(done, error)| {
+            step_error(step.script, 0, Some(done), &error, TransactionEnd::Unknown)
+        })?;
         let took = begun.elapsed();
         let finished = format!("{RESET} {}", self.journal_sql(&self.journal()).finish(step, took));
         self.run(&finished).await.map_err(|(_, error)| journal_error(&error))?;
@@ -365,14 +356,16 @@ impl Engine for Postgres {
 
     async fn apply_together(&mut self, steps: &[Step<'_>]) -> Result<Vec<Duration>, (usize, StepError)> {
         let (mut took, mut transaction) = (Vec::with_capacity(steps.len()), None);
+        let last = steps.len() - 1;
         self.forget().await.map_err(|error| (0, error))?;
         for (index, step) in steps.iter().enumerate() {
             let (begin, statements) = if index == 0 { (BEGIN, BEGIN_STATEMENTS) } else { ("", 0) };
-            let forget = if index > 0 && may_leave_something(steps[index - 1].script) { FORGET } else { "" };
+            let forget = if std::mem::take(&mut self.is_used) { FORGET } else { "" };
+            let reset = reset_after(step.script);
+            self.is_used = !reset.is_empty();
             let query = format!(
-                "{begin}{forget}{}\n;{}{}",
+                "{begin}{forget}{}\n;{reset}{}",
                 step.script.text(),
-                reset_after(step.script),
                 self.insert(step, RowState::Applied, "NULL")
             );
             let before = statements + forget.matches(';').count();
@@ -384,8 +377,6 @@ impl Engine for Postgres {
             }
             took.push(begun.elapsed());
         }
-        let last = steps.len() - 1;
-        self.is_used = may_leave_something(steps[last].script);
         match self.run("COMMIT").await {
             Ok(()) => Ok(took),
             Err((_, error)) => {

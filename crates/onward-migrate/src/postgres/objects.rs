@@ -5,7 +5,7 @@ use super::quote::literal;
 use crate::journal::JOURNAL;
 
 /// The roles of hosted PostgreSQL, which own what the provider made: Amazon RDS, Google Cloud SQL and AlloyDB, Azure, Supabase,
-/// Neon, Aiven.
+/// Neon.
 const PROVIDERS: [&str; 19] = [
     "alloydbadmin",
     "azure_pg_admin",

@@ -19,15 +19,17 @@ pub(super) struct Found {
     pub may_read: bool,
 }
 
-/// Lists the journals of Onward, each with the right to read it.
+/// A query for the schema in which unqualified names are created, and beside it each journal of Onward with the right to
+/// read it.
 pub(super) fn find() -> String {
     // A table of this name that another tool has made does not count, unless it is where ours would be.
     format!(
-        "SELECT quote_ident(n.nspname), has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') \
+        "SELECT quote_ident(current_schema()), j.* FROM (SELECT) here LEFT JOIN (\
+         SELECT quote_ident(n.nspname), has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relname = {} AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND 5 = (SELECT count(*) \
          FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped AND a.attname IN \
-         ('version', 'sha256', 'state', 'floor', 'app_version')) ORDER BY 1",
+         ('version', 'sha256', 'state', 'floor', 'app_version'))) j ON true ORDER BY 2",
         literal(JOURNAL)
     )
 }

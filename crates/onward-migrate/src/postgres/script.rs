@@ -1,6 +1,8 @@
-//! What a script may change in its session, and how the engine resets it.
+//! How a session begins, what a script may change in it, and how the engine resets it.
 
 use onward_script::{Script, Statement, statements};
+
+use crate::engine::SessionOptions;
 
 /// Resets what a script may have changed in its session: settings, role and user.
 pub(super) const RESET: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;";
@@ -13,7 +15,7 @@ pub(super) const FORGET: &str = "CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD 
 /// The settings that change what a text means, each with the server's own default. A role or a database may have others.
 /// <https://www.postgresql.org/docs/current/runtime-config-client.html>,
 /// <https://www.postgresql.org/docs/current/runtime-config-compatible.html>
-pub(super) const PINNED: [(&str, &str); 12] = [
+const PINNED: [(&str, &str); 12] = [
     ("standard_conforming_strings", "on"),
     ("backslash_quote", "safe_encoding"),
     ("transform_null_equals", "off"),
@@ -28,12 +30,19 @@ pub(super) const PINNED: [(&str, &str); 12] = [
     ("plpgsql.variable_conflict", "error"),
 ];
 
-/// Whether a script may leave in its session what the next one would find.
-pub(super) fn may_leave_something(script: &Script) -> bool {
-    !reset_after(script).is_empty()
+/// The options of a session that migrates, with those of its address. `RESET ALL` goes back to them.
+pub(super) fn startup(options: &SessionOptions, own: &str) -> String {
+    let mut all = "-c client_min_messages=notice".to_owned();
+    for (name, value) in PINNED {
+        all.push_str(&format!(" -c {name}={}", value.replace(' ', "\\ ")));
+    }
+    if let Some(timeout) = options.lock_timeout {
+        all.push_str(&format!(" -c lock_timeout={}", timeout.as_millis()));
+    }
+    format!("{all} {own}").trim_end().to_owned()
 }
 
-/// What the engine sends after a script. It sends nothing if the script cannot have changed the session, because the three
+/// What the engine sends after a script; what else the script may have left, [`FORGET`] drops before the next one. It sends nothing if the script cannot have changed the session, because the three
 /// statements cost as much as a small table.
 pub(super) fn reset_after(script: &Script) -> &'static str {
     let text = script.text();

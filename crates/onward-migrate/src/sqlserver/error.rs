@@ -75,6 +75,8 @@ fn server_error(server: &TokenError) -> ServerError {
     ServerError {
         code: server.code().to_string(),
         message: server.message().to_owned(),
+        // `XACT_ABORT` is on.
+        end: TransactionEnd::RolledBack,
         ..ServerError::default()
     }
 }
@@ -82,8 +84,7 @@ fn server_error(server: &TokenError) -> ServerError {
 pub(super) fn journal_error(error: tiberius::error::Error) -> StepError {
     match error {
         tiberius::error::Error::Server(server) => {
-            let end = TransactionEnd::RolledBack;
-            StepError::Server(Box::new(ServerError { in_journal: true, end, ..server_error(&server) }))
+            StepError::Server(Box::new(ServerError { in_journal: true, ..server_error(&server) }))
         }
         error => StepError::Lost(causes(&error)),
     }
@@ -99,15 +100,19 @@ pub(super) fn left_behind(open: Option<i32>) -> ServerError {
         None => "the script stopped the session from running statements (SET NOEXEC, PARSEONLY)".to_owned(),
     };
     let end = if open == Some(0) { TransactionEnd::ByScript } else { TransactionEnd::RolledBack };
-    ServerError { code: "onward".to_owned(), message, end, ..ServerError::default() }
+    found_by_us(message, end)
 }
 
 /// The error for a session that cannot return to its own user, so it cannot write the journal.
 pub(super) fn acts_as_another() -> ServerError {
     let message =
         "the script left the session acting as another user, by EXECUTE AS … WITH NO REVERT or a cookie";
-    let (code, end) = ("onward".to_owned(), TransactionEnd::RolledBack);
-    ServerError { code, message: message.to_owned(), end, ..ServerError::default() }
+    found_by_us(message.to_owned(), TransactionEnd::RolledBack)
+}
+
+/// An error that the engine finds in the state of the session.
+fn found_by_us(message: String, end: TransactionEnd) -> ServerError {
+    ServerError { code: "onward".to_owned(), message, end, ..ServerError::default() }
 }
 
 /// Finds the place in the script: SQL Server counts lines from the start of the batch, or of the procedure in which
@@ -120,9 +125,10 @@ pub(super) fn batch_error(
 ) -> StepError {
     let tiberius::error::Error::Server(server) = error else { return StepError::Lost(causes(&error)) };
     let text = &source[batch.span.clone()];
-    let is_ended = TRANSACTION_ENDED.contains(&server.code());
-    let end = if is_ended { TransactionEnd::ByScript } else { TransactionEnd::RolledBack };
-    let mut found = ServerError { batch: numbered, end, ..server_error(&server) };
+    let mut found = ServerError { batch: numbered, ..server_error(&server) };
+    if TRANSACTION_ENDED.contains(&server.code()) {
+        found.end = TransactionEnd::ByScript;
+    }
     let line = usize::try_from(server.line()).unwrap_or(0);
     let in_module = !server.procedure().is_empty() && !defines(text, server.procedure());
     if in_module {

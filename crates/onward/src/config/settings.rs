@@ -41,7 +41,7 @@ pub(crate) struct Settings {
     pub queue_url: Option<String>,
     /// The address that serves health and metrics.
     pub http_addr: Option<String>,
-    /// The schema of the journal, on PostgreSQL.
+    /// The schema of the journal.
     pub journal_schema: Option<String>,
     /// The file whose variables were added to the environment.
     pub env_file: Option<PathBuf>,
