@@ -142,11 +142,12 @@ async fn nothing_is_lost_to_faults(world: World) {
     assert_eq!(world.counts().await, (0, 0));
 }
 
-async fn a_stop_under_load_leaves_nothing_in_flight(world: World) {
+async fn a_stop_under_load_leaves_nothing_in_flight(mut world: World) {
     const STOPS: usize = 50;
-    world.send(&bodies(2_000), None).await;
-    let mut done = 0;
     for round in 0..STOPS {
+        // A queue of its own for each stop: a message that several stops have given back is suspicious and may stay away.
+        world.renew().await;
+        world.send(&bodies(200), None).await;
         let seen = Seen::default();
         let log = seen.clone();
         let handler = move |message: Message| {
@@ -159,12 +160,14 @@ async fn a_stop_under_load_leaves_nothing_in_flight(world: World) {
         };
         let sqs = Sqs::new(world.client.clone(), &world.url);
         let ledger = run(sqs, handler, options(8), seen.until(20)).await.expect("works");
-        done += ledger.done;
         assert_eq!(ledger.abandoned, 0, "round {round}: {ledger:?}");
         assert_eq!(ledger.received, ledger.done + ledger.released, "round {round}: {ledger:?}");
-        assert_eq!(world.counts().await.1, 0, "round {round}: nothing in flight: {ledger:?}");
+        assert_eq!(
+            world.counts().await,
+            (200 - ledger.done, 0),
+            "round {round}: nothing in flight: {ledger:?}"
+        );
     }
-    assert_eq!(world.counts().await.0, 2_000 - done);
 }
 
 async fn groups_stay_in_order_under_failures(world: World) {

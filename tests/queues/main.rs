@@ -2,6 +2,7 @@
 //! environments with them (the test starts and ends them). `REQUIRE_ENGINES=localstack,moto` makes their absence a failure.
 
 mod cases;
+mod protocol;
 mod proxy;
 mod world;
 
@@ -12,13 +13,14 @@ use world::{Kind, Server};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let mut trials = cases::all(Kind::Embedded);
+    let all = |kind| protocol::all(kind).into_iter().chain(cases::all(kind));
+    let mut trials: Vec<_> = all(Kind::Embedded).collect();
     let mut servers = Vec::new();
     let required = std::env::var("REQUIRE_ENGINES").unwrap_or_default();
     for kind in Kind::INDEPENDENT {
         let is_there = kind.is_there();
         if is_there {
-            trials.extend(cases::all(kind));
+            trials.extend(all(kind));
             servers.extend((!arguments.list).then(|| Server::start(kind)));
         }
         if required.split(',').any(|engine| engine.trim() == kind.name()) {

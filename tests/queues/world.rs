@@ -115,7 +115,6 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn create(kind: Kind, is_fifo: bool) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let (endpoint, embedded) = match kind {
             Kind::Embedded => {
                 let server = LocalQueue::start(0).await.expect("a port is free");
@@ -124,15 +123,18 @@ impl World {
             kind => (kind.endpoint().get().expect("is started").clone(), None),
         };
         let client = client(&endpoint);
-        let name = format!("q-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let create = if is_fifo {
-            let create = client.create_queue().queue_name(format!("{name}.fifo"));
-            create.attributes(Attribute::FifoQueue, "true")
-        } else {
-            client.create_queue().queue_name(name)
-        };
-        let url = create.send().await.expect("is created").queue_url.expect("has one");
+        let url = create_queue(&client, is_fifo).await;
         Self { endpoint, client, url, _embedded: embedded }
+    }
+
+    /// Takes a new queue of the same server.
+    pub(crate) async fn renew(&mut self) {
+        self.url = create_queue(&self.client, false).await;
+    }
+
+    /// Takes a new FIFO queue of the same server.
+    pub(crate) async fn renew_fifo(&mut self) {
+        self.url = create_queue(&self.client, true).await;
     }
 
     /// Sends bodies in their order; a group makes it a FIFO queue's.
@@ -163,6 +165,18 @@ impl World {
     pub(crate) fn client_through(&self, endpoint: &str) -> Client {
         client(endpoint)
     }
+}
+
+async fn create_queue(client: &Client, is_fifo: bool) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("q-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let create = if is_fifo {
+        let create = client.create_queue().queue_name(format!("{name}.fifo"));
+        create.attributes(Attribute::FifoQueue, "true")
+    } else {
+        client.create_queue().queue_name(name)
+    };
+    create.send().await.expect("is created").queue_url.expect("has one")
 }
 
 fn client(endpoint: &str) -> Client {
