@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use onward_worker::Failure;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::handler::decode::decode;
+use crate::handler::encoding::{bytes, text};
 use crate::handler::extract::{Delivery, FromMessage, Stop};
 
 /// A notification of SNS without raw message delivery: its `Message` is JSON of `T`.
@@ -57,7 +57,7 @@ struct NotificationAttribute {
 impl<T: DeserializeOwned + Send, S: Sync> FromMessage<S> for Sns<T> {
     async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {
         let Notification { message, subject, topic_arn, message_attributes } =
-            decode(&delivery.message.body)?;
+            decode(&text(delivery.message)?)?;
         let attributes =
             message_attributes.into_iter().map(|(name, attribute)| (name, attribute.value)).collect();
         Ok(Self { message: decode(&message)?, subject, topic_arn, attributes })
@@ -96,7 +96,7 @@ pub struct EventBridge<T> {
 
 impl<T: DeserializeOwned + Send, S: Sync> FromMessage<S> for EventBridge<T> {
     async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {
-        Ok(decode(&delivery.message.body)?)
+        Ok(decode(&text(delivery.message)?)?)
     }
 }
 
@@ -131,12 +131,12 @@ pub struct CloudEvent<T> {
 
 impl<T: DeserializeOwned + Send, S: Sync> FromMessage<S> for CloudEvent<T> {
     async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {
-        Ok(decode(&delivery.message.body)?)
+        Ok(decode(&text(delivery.message)?)?)
     }
 }
 
 /// The body as bytes: the text itself, or the bytes that it stands for in Base64 where the attribute
-/// `Content-Transfer-Encoding` is `base64`.
+/// `Content-Transfer-Encoding` is `base64`, decompressed where the attribute `Content-Encoding` is `gzip`.
 ///
 /// ```
 /// use onward::{Failure, RawBody};
@@ -151,16 +151,6 @@ pub struct RawBody(pub Vec<u8>);
 
 impl<S: Sync> FromMessage<S> for RawBody {
     async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {
-        let body = &delivery.message.body;
-        match delivery.message.attribute("Content-Transfer-Encoding") {
-            Some(encoding) if encoding.eq_ignore_ascii_case("base64") => {
-                let bytes = aws_smithy_types::base64::decode(body.trim());
-                Ok(Self(
-                    bytes
-                        .map_err(|error| Failure::undecodable(format!("the body is not Base64: {error}")))?,
-                ))
-            }
-            _ => Ok(Self(body.clone().into_bytes())),
-        }
+        Ok(Self(bytes(delivery.message)?.into_owned()))
     }
 }

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::database::Database;
 use crate::handler::decode::decode;
+use crate::handler::encoding::text;
 use crate::handler::transaction::HandlerTransaction;
 
 /// One delivery of a message, from which a handler gets its arguments.
@@ -96,7 +97,7 @@ pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned + Send, S: Sync> FromMessage<S> for Json<T> {
     async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {
-        Ok(Self(decode(&delivery.message.body)?))
+        Ok(Self(decode(&text(delivery.message)?)?))
     }
 }
 

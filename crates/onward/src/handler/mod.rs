@@ -2,6 +2,7 @@
 
 pub(crate) mod breaker;
 mod decode;
+mod encoding;
 pub(crate) mod envelope;
 pub(crate) mod extract;
 pub(crate) mod limit;
