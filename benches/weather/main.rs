@@ -12,11 +12,12 @@ mod support;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use onward_local::{LocalQueue, PrivatePostgres};
 use support::{client, delete, entry, send};
 use tokio_postgres::NoTls;
@@ -32,9 +33,8 @@ const WORKERS: usize = 3;
 /// How many of a hundred queue calls fail in clear weather, too.
 const FAULTS: u64 = 1;
 
-/// How long the rest may take after the weather has cleared: the longest delay of a FIFO queue is four hours, so an hour
-/// means that something hangs.
-const REST: Duration = Duration::from_secs(3_600);
+/// How long the rest may take after the weather has cleared: the longest delay is that of a FIFO queue, twenty minutes.
+const REST: Duration = Duration::from_secs(1_800);
 
 const TICK: Duration = Duration::from_millis(500);
 
@@ -68,6 +68,7 @@ enum Event {
 struct World {
     database: String,
     down: tempfile::TempDir,
+    logs: PathBuf,
     urls: BTreeMap<&'static str, String>,
     queue_gate: Gate,
     database_gate: Gate,
@@ -90,7 +91,7 @@ impl World {
         app.arg(command)
             .env("APP_ENV", "production")
             .env("HTTP_ADDR", "127.0.0.1:0")
-            .env("RUST_LOG", "off")
+            .env("RUST_LOG", "info")
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("DATABASE_URL", &self.database)
@@ -105,8 +106,14 @@ impl World {
         app
     }
 
+    /// Starts a worker with a log of its own, named by its process, so that the way of each message can be read afterwards.
     fn start(&self) -> Child {
-        self.app("serve").spawn().expect("the app starts")
+        let log = self.logs.join("starting");
+        let file = std::fs::File::create(&log).expect("is created");
+        let output = file.try_clone().expect("can be shared");
+        let worker = self.app("serve").stdout(output).stderr(file).spawn().expect("the app starts");
+        std::fs::rename(log, self.logs.join(format!("{}.log", worker.id()))).expect("is renamed");
+        worker
     }
 
     /// Starts what has ended, as a service manager does.
@@ -159,6 +166,9 @@ impl Producer {
 
 async fn weather(length: Duration, seed: u64) -> ExitCode {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("weather");
+    let logs = home.join(format!("logs-{}", std::process::id()));
+    std::fs::create_dir_all(&logs).expect("is created");
+    say(&format!("the workers' logs: {}", logs.display()));
     let server = tokio::task::spawn_blocking(move || PrivatePostgres::start(&home)).await;
     let server = server.expect("does not panic").expect("PostgreSQL starts");
     let (admin, connection) = tokio_postgres::connect(&server.url("app"), NoTls).await.expect("connects");
@@ -186,6 +196,7 @@ async fn weather(length: Duration, seed: u64) -> ExitCode {
     let mut world = World {
         database: direct.replace(&direct[at..port_end], &database_gate.address),
         down: tempfile::tempdir().expect("is made"),
+        logs,
         urls: urls.iter().map(|(queue, url)| (*queue, through(url))).collect(),
         queue_gate,
         database_gate,
@@ -261,10 +272,11 @@ async fn weather(length: Duration, seed: u64) -> ExitCode {
         done.entry(row.get(0)).or_default().push(row.get(1));
     }
     let mut is_right = true;
-    say("queue       |   sent |   done | dead | lost | twice | undeserved | out of order");
+    say("queue       |   sent |   done | dead | waiting | lost | twice | undeserved | out of order");
     for queue in QUEUES {
-        is_right &=
-            account(queue, &producer.sent[queue], done.get(queue).map_or(&[], Vec::as_slice), &dead[queue]);
+        let waiting = waiting(&producer, queue).await;
+        let done = done.get(queue).map_or(&[][..], Vec::as_slice);
+        is_right &= account(queue, &producer.sent[queue], done, &dead[queue], waiting);
     }
     if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -368,12 +380,26 @@ async fn dead_letters(producer: &Producer, queue: &str) -> Vec<Item> {
     letters.iter().map(|letter| item(letter.body().unwrap_or_default())).collect()
 }
 
+/// How many messages are in a queue, hidden and delayed ones counted.
+async fn waiting(producer: &Producer, queue: &str) -> usize {
+    let counts = [
+        Attribute::ApproximateNumberOfMessages,
+        Attribute::ApproximateNumberOfMessagesNotVisible,
+        Attribute::ApproximateNumberOfMessagesDelayed,
+    ];
+    let get = producer.client.get_queue_attributes().queue_url(&producer.urls[queue]);
+    let all = get.set_attribute_names(Some(counts.to_vec())).send().await.expect("is read");
+    let all = all.attributes.unwrap_or_default();
+    counts.iter().map(|name| all[name].parse::<usize>().expect("is a number")).sum()
+}
+
 /// Prints the account of a queue, and says whether it is right.
-fn account(queue: &str, sent: &[Item], done: &[i64], dead: &[Item]) -> bool {
+fn account(queue: &str, sent: &[Item], done: &[i64], dead: &[Item], waiting: usize) -> bool {
     let different: HashSet<i64> = done.iter().copied().collect();
     let died: HashSet<i64> = dead.iter().map(|item| item.number).collect();
-    let lost =
-        sent.iter().filter(|item| !different.contains(&item.number) && !died.contains(&item.number)).count();
+    let is_open = |number: &i64| !different.contains(number) && !died.contains(number);
+    let open: Vec<i64> = sent.iter().map(|item| item.number).filter(is_open).collect();
+    let lost = open.len().saturating_sub(waiting);
     let twice = done.len() - different.len();
     let undeserved: Vec<i64> =
         dead.iter().filter(|item| item.kind == "good").map(|item| item.number).collect();
@@ -382,7 +408,7 @@ fn account(queue: &str, sent: &[Item], done: &[i64], dead: &[Item]) -> bool {
     let is_fifo = queue.ends_with(".fifo");
     let out_of_order = if is_fifo { (0..groups).filter(|group| !is_sorted(*group)).count() } else { 0 };
     say(&format!(
-        "{queue:12}| {:6} | {:6} | {:4} | {lost:4} | {twice:5} | {:10} | {out_of_order:5} group(s)",
+        "{queue:12}| {:6} | {:6} | {:4} | {waiting:7} | {lost:4} | {twice:5} | {:10} | {out_of_order:5} group(s)",
         sent.len(),
         different.len(),
         died.len(),
@@ -391,7 +417,10 @@ fn account(queue: &str, sent: &[Item], done: &[i64], dead: &[Item]) -> bool {
     if !undeserved.is_empty() {
         say(&format!("undeserved in {queue}: {undeserved:?}"));
     }
-    lost == 0 && undeserved.is_empty() && out_of_order == 0 && (twice == 0 || queue == "plain")
+    if !open.is_empty() {
+        say(&format!("open in {queue}: {} messages, first {:?}", open.len(), &open[..open.len().min(20)]));
+    }
+    open.is_empty() && undeserved.is_empty() && out_of_order == 0 && (twice == 0 || queue == "plain")
 }
 
 fn say(line: &str) {

@@ -2,9 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{Database, Queue, Running, Said, arguments, production, run};
+use crate::support::{Database, Queue, Running, Said, arguments, free_address, get, production, run};
 
 fn app(database: &Database, queue: &Queue, given: &[&str]) -> Said {
     run(&mut arguments(production(&database.url, &queue.url), given))
@@ -227,7 +229,7 @@ fn a_request_to_stop_ends_a_start_that_waits_for_the_database() {
 fn answering(answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let url = format!("http://{}/000000000000/deliveries", listener.local_addr().expect("is bound"));
-    let answer = std::sync::Arc::new(answer);
+    let answer = Arc::new(answer);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (mut stream, answer) = (stream.expect("somebody connects"), answer.clone());
@@ -285,6 +287,40 @@ fn a_worker_does_not_start_on_a_queue_that_it_may_not_work() {
         assert_eq!(refused.code, Some(5), "{call}: {}", refused.stderr);
         assert!(refused.stderr.contains(said), "{call}: {}", refused.stderr);
     }
+}
+
+/// A deployment waits for it, and goes on when the outage is over.
+#[test]
+fn a_worker_that_starts_in_an_outage_of_its_queue_waits_and_is_not_ready() {
+    let database = Database::create();
+    let (is_away, (polled, polls)) = (Arc::new(AtomicBool::new(true)), std::sync::mpsc::channel());
+    let away = is_away.clone();
+    let url = answering(move |request| match request.contains("ReceiveMessage") {
+        true if away.load(Ordering::Relaxed) => {
+            let _ = polled.send(());
+            (503, r#"{"__type":"com.amazonaws.sqs#ServiceUnavailable","message":"away"}"#.to_owned())
+        }
+        true => {
+            // A long poll of an empty queue.
+            std::thread::park_timeout(Duration::from_secs(1));
+            (200, "{}".to_owned())
+        }
+        false => refusal("com.amazonaws.sqs#InvalidParameterValue"),
+    });
+    assert_eq!(run(&mut arguments(production(&database.url, &url), ["migrate"])).code, Some(0));
+    let address = free_address();
+    let mut serve = arguments(production(&database.url, &url), ["serve"]);
+    let mut serving = Running::start(serve.env("HTTP_ADDR", &address));
+    serving.wait_for("the queue cannot be read");
+    assert!(get(&address, "/livez").starts_with("HTTP/1.1 200"));
+    let ready = get(&address, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.ends_with("polls fail"), "{ready}");
+    assert!(polls.iter().take(2).count() == 2, "it polls again");
+    is_away.store(false, Ordering::Relaxed);
+    serving.wait_for("the queue can be read again");
+    assert!(get(&address, "/readyz").starts_with("HTTP/1.1 200"));
+    serving.signal("-TERM");
+    assert_eq!(serving.end().0.code(), Some(0));
 }
 
 /// As a sidecar or an operator rotates them.

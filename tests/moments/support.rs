@@ -1,7 +1,8 @@
 //! Processes, databases and queues for the tests; everything that a test starts ends with it.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -242,4 +243,18 @@ pub(crate) fn arguments<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(
 ) -> Command {
     command.args(given);
     command
+}
+
+/// The answer of an app's health endpoint.
+pub(crate) fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("answers");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("is open");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("is text");
+    answer
+}
+
+/// A loopback address that was free a moment ago.
+pub(crate) fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").to_string()
 }

@@ -1,11 +1,10 @@
 //! The output of a worker while it works, and the commands for its queue.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 
 use serde_json::Value;
 
-use crate::support::{Database, Queue, Running, Said, arguments, production, run};
+use crate::support::{Database, Queue, Running, Said, arguments, free_address, get, production, run};
 
 struct World {
     database: Database,
@@ -33,19 +32,6 @@ impl World {
         let mut command = arguments(production(&self.database.url, &self.queue.url), ["serve"]);
         Running::start(command.env("HTTP_ADDR", http_addr))
     }
-}
-
-fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("answers");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("is open");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("is text");
-    answer
-}
-
-/// A loopback address that was free a moment ago.
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").to_string()
 }
 
 #[test]

@@ -92,6 +92,11 @@ async fn deliver<Q: Queue, H: MessageHandler>(
                 shared.give_back(claim, Duration::ZERO).await;
                 return Delivered::Returned(Duration::ZERO);
             }
+            // A wait is long, and an outage of the queue or an end of the process in it would cost one of the last receives.
+            Tried::Again(delay) if shared.renew(&claim, delay).await => {
+                shared.done(claim);
+                return Delivered::Done;
+            }
             Tried::Again(delay) => wait(shared, &mut claim, tail, delay).await,
             Tried::Return(delay) => Err(delay),
         };

@@ -31,6 +31,11 @@ impl QueueError {
         Self { kind, message: message.into() }
     }
 
+    /// Whether the same call may succeed later without a change of the configuration.
+    pub(crate) const fn may_pass(&self) -> bool {
+        matches!(self.kind, QueueErrorKind::Throttled | QueueErrorKind::Network | QueueErrorKind::Service)
+    }
+
     /// What to do about it.
     #[must_use]
     pub const fn help(&self) -> &'static str {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::Backoff;
@@ -27,6 +28,9 @@ const MAX_POLLS: usize = 8;
 /// How much longer than its wait a poll may take before it counts as hung.
 const MARGIN: Duration = Duration::from_secs(10);
 
+/// For how long after the start a queue may be unreachable before its address counts as wrong.
+const START: Duration = Duration::from_secs(10);
+
 /// How many messages may be done and not deleted yet before the worker receives no more: a queue that accepts no deletes
 /// must not fill the memory.
 const MAX_UNACKED: usize = 1_000;
@@ -39,7 +43,8 @@ const RETURN_OF_SUSPICIOUS: Duration = Duration::from_secs(10);
 /// One poll is open when the queue is idle. Each full batch allows one more, each other batch one less.
 /// [`Capacity`](crate::capacity::Capacity) decides how many messages a poll asks for.
 ///
-/// An error ends it only as long as no poll has succeeded, because then the configuration is wrong.
+/// An error ends it only as long as no poll has succeeded, because then the configuration is wrong. One that may pass by itself
+/// is borne for [`START`] first: a start that falls into an outage must not become a loop of starts.
 pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
     shared: Arc<Shared<Q, H>>,
     tasks: TaskTracker,
@@ -49,6 +54,7 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
     let mut allowed = 1;
     let mut failures = 0;
     let mut proven = false;
+    let begun = Instant::now();
     loop {
         let may_poll = polls.len() < allowed && !stop.is_cancelled();
         let outcome = tokio::select! {
@@ -69,7 +75,7 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
                 allowed = if claims.len() == BATCH { MAX_POLLS.min(allowed + 1) } else { 1.max(allowed - 1) };
                 dispatch(shared, &tasks, claims);
             }
-            Err(error) if !proven && error.kind != QueueErrorKind::Throttled => return Err(error),
+            Err(error) if !proven && !(error.may_pass() && begun.elapsed() < START) => return Err(error),
             Err(error) => {
                 failures += 1;
                 allowed = 1;

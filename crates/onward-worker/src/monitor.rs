@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -29,6 +29,8 @@ struct Inner {
     moved_ms: AtomicU64,
     /// When the first failed poll ended after the last one that did not fail, as `moved_ms`; zero if there is none.
     failing_since_ms: AtomicU64,
+    /// Whether a poll has succeeded.
+    is_proven: AtomicBool,
     /// Notified when a poll begins.
     began: Notify,
 }
@@ -61,12 +63,14 @@ impl Monitor {
         self.0.open.load(Ordering::Relaxed) > 0 || self.0.ended.load(Ordering::Relaxed) > 0
     }
 
-    /// For how long every poll has failed: from the first one that failed after the last one that did not.
+    /// Whether the worker cannot read its queue: every poll has failed for longer than `most`, or every one since the start.
+    /// A short outage must not mark all nodes at once, but a node that has never read its queue is not ready.
     #[must_use]
-    pub fn failing_for(&self) -> Option<Duration> {
+    pub fn is_cut_off(&self, most: Duration) -> bool {
         match self.0.failing_since_ms.load(Ordering::Relaxed) {
-            0 => None,
-            since => Some(EPOCH.elapsed().saturating_sub(Duration::from_millis(since))),
+            0 => false,
+            _ if !self.0.is_proven.load(Ordering::Relaxed) => true,
+            since => EPOCH.elapsed().saturating_sub(Duration::from_millis(since)) > most,
         }
     }
 
@@ -75,6 +79,7 @@ impl Monitor {
         let failing = &self.0.failing_since_ms;
         if is_well {
             failing.store(0, Ordering::Relaxed);
+            self.0.is_proven.store(true, Ordering::Relaxed);
         } else {
             // Only the first failure counts.
             let _ = failing.compare_exchange(0, now_ms().max(1), Ordering::Relaxed, Ordering::Relaxed);
@@ -117,5 +122,25 @@ impl Drop for Polling<'_> {
         self.0.0.open.fetch_sub(1, Ordering::Relaxed);
         self.0.0.ended.fetch_add(1, Ordering::Relaxed);
         self.0.moved();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_cut_off_by_its_first_failure_or_by_a_long_outage() {
+        let monitor = Monitor::default();
+        assert!(!monitor.is_cut_off(Duration::ZERO), "nothing is known yet");
+        monitor.polled(false);
+        assert!(monitor.is_cut_off(Duration::MAX), "it has never read its queue");
+        monitor.polled(true);
+        assert!(!monitor.is_cut_off(Duration::ZERO));
+        monitor.polled(false);
+        assert!(!monitor.is_cut_off(Duration::from_secs(3600)), "the outage is short");
+        while !monitor.is_cut_off(Duration::ZERO) {
+            std::hint::spin_loop();
+        }
     }
 }

@@ -60,7 +60,8 @@ const FLUSH: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 ///
-/// If the queue cannot be read when the worker starts. Once one poll has succeeded, no error ends the worker.
+/// If the queue cannot be read when the worker starts: at once if it does not exist or the credentials do not allow it, after ten
+/// seconds if it cannot be reached. Once one poll has succeeded, no error ends the worker.
 ///
 /// # Panics
 ///

@@ -67,26 +67,35 @@ impl<Q: Queue, H> Shared<Q, H> {
         self.give_back(claim, delay).await;
     }
 
-    /// Gives back a message, which comes back after the delay. One that its next receive would make a dead letter is sent
-    /// anew instead, where that breaks no order.
+    /// Gives back a message, which comes back after the delay.
     pub(crate) async fn give_back(&self, mut claim: Claim, delay: Duration) {
-        if claim.message.receive_count >= SUSPICIOUS_RECEIVES {
-            let attempts = Attempts { failed: claim.failed_attempts(), first: claim.first_received() };
-            match self.core.queue.renew(&claim.message, attempts, delay).await {
-                Ok(true) => {
-                    count(&self.core.monitor.counters().renewed, 1);
-                    tracing::info!(id = %claim.message.identity(), "message sent anew, because its receives are used up");
-                    return self.done(claim);
-                }
-                Ok(false) => {}
-                Err(error) => {
-                    let help = "allow the role `sqs:SendMessage` on this queue";
-                    tracing::warn!(%error, help, "a message whose receives are used up could not be sent anew");
-                }
-            }
+        if self.renew(&claim, delay).await {
+            return self.done(claim);
         }
         claim.is_held();
         self.outcomes.push(Outcome::Return { lease: claim.lease, delay });
+    }
+
+    /// Sends a message anew, to come after the delay, if few receives are left to it and that breaks no order. Says whether a
+    /// copy was sent; the message itself is then to be deleted.
+    pub(crate) async fn renew(&self, claim: &Claim, delay: Duration) -> bool {
+        if claim.message.receive_count < SUSPICIOUS_RECEIVES {
+            return false;
+        }
+        let attempts = Attempts { failed: claim.failed_attempts(), first: claim.first_received() };
+        let is_sent = match self.core.queue.renew(&claim.message, attempts, delay).await {
+            Ok(is_sent) => is_sent,
+            Err(error) => {
+                let help = "allow the role `sqs:SendMessage` on this queue";
+                tracing::warn!(%error, help, "a message whose receives are used up could not be sent anew");
+                false
+            }
+        };
+        if is_sent {
+            count(&self.core.monitor.counters().renewed, 1);
+            tracing::info!(id = %claim.message.identity(), "message sent anew, because its receives are used up");
+        }
+        is_sent
     }
 
     /// Has a message deleted that is done. Until the queue has confirmed it, the message is not handled again.

@@ -72,7 +72,8 @@ fn router(watched: Vec<Watched>, stop: CancellationToken) -> Router {
                 if stop.is_cancelled() || !ready.iter().all(|queue| queue.monitor.has_polled()) {
                     return answer(false, "not polling");
                 }
-                answer(!ready.iter().any(is_cut_off), "polls fail")
+                let is_cut_off = ready.iter().any(|queue| queue.monitor.is_cut_off(MOST_FAILING));
+                answer(!is_cut_off, "polls fail")
             }),
         )
         .route(
@@ -84,10 +85,6 @@ fn router(watched: Vec<Watched>, stop: CancellationToken) -> Router {
                 )
             }),
         )
-}
-
-fn is_cut_off(queue: &Watched) -> bool {
-    queue.monitor.failing_for().is_some_and(|time| time > MOST_FAILING)
 }
 
 pub(crate) fn is_live(watched: &[Watched]) -> bool {
