@@ -228,7 +228,8 @@ fn judge(
         findings.extend(content);
         return (directives, findings);
     }
-    let source = Source { path, text, tokens: &tokens, directives: &directives };
+    let is_draft = draft_of.is_some();
+    let source = Source { path, text, tokens: &tokens, is_draft, directives: &directives };
     let syntax = rules::syntax::check(&source, options.dialect);
     let readable = syntax.is_empty();
     findings.extend(syntax);

@@ -18,6 +18,7 @@ mod lexer;
 mod line;
 mod lock;
 mod name;
+mod object;
 pub mod render;
 mod rule;
 mod rules;

@@ -1,6 +1,7 @@
 //! The [`Engine`] for SQL Server.
 
 mod error;
+mod pairs;
 mod prints;
 mod url;
 

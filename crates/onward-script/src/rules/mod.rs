@@ -21,6 +21,8 @@ pub(crate) struct Source<'a> {
     pub text: &'a str,
     /// Its tokens.
     pub tokens: &'a [Token],
+    /// Whether it may still be edited: a rule that is newer than a sealed script must not ask for the impossible.
+    pub is_draft: bool,
     /// What its header asks for.
     pub directives: &'a Directives,
 }

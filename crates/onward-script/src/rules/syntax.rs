@@ -1,8 +1,12 @@
+use std::ops::Range;
+
 use super::Source;
+use crate::batch::{self, NoSeparator};
 use crate::dialect::Dialect;
 use crate::finding::Finding;
 use crate::lexer::{TokenKind, Unclosed};
 use crate::rule::Rule;
+use crate::text::line_span;
 
 /// Checks that the text is SQL of the dialect, as far as this is possible without the database.
 pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
@@ -12,6 +16,7 @@ pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
     }
     match dialect {
         Dialect::Postgres => parse(source),
+        Dialect::SqlServer if source.is_draft => [separators(source), use_database(source)].concat(),
         Dialect::SqlServer => use_database(source),
     }
 }
@@ -38,6 +43,34 @@ fn unclosed(source: &Source<'_>) -> Vec<Finding> {
         .collect()
 }
 
+/// A `GO` that separates nothing becomes a name: `SELECT a FROM t` before it gets an alias, and what follows becomes part of the
+/// batch, or of the procedure, above it.
+fn separators(source: &Source<'_>) -> Vec<Finding> {
+    let found = batch::without_effect(source.text, source.tokens);
+    let finding = |(span, why): (Range<usize>, NoSeparator)| {
+        let line = line_span(source.text, span.start);
+        let (message, help, span) = match why {
+            NoSeparator::NotFirst => (
+                "this `GO` separates nothing, because it does not begin its line".to_owned(),
+                "put `GO` on a line of its own, or write the name as `[GO]`",
+                span,
+            ),
+            NoSeparator::Followed => (
+                "this `GO` separates nothing, because its line goes on".to_owned(),
+                "put `GO` on a line of its own; only a count and a `--` comment may follow it",
+                span.start..line.end,
+            ),
+            NoSeparator::Count => (
+                format!("the count of this `GO` is not 1 to {}", batch::MAX_COUNT),
+                "correct the count, or delete the batch above it if it is not to run",
+                span.start..line.end,
+            ),
+        };
+        Finding::file(Rule::Syntax, source.path, message, help).at(span)
+    };
+    found.into_iter().map(finding).collect()
+}
+
 /// After `USE`, the migrator would write the journal and run the next script in another database.
 fn use_database(source: &Source<'_>) -> Vec<Finding> {
     let tokens: Vec<_> = source.tokens.iter().filter(|token| !token.is_comment()).collect();
@@ -50,7 +83,9 @@ fn use_database(source: &Source<'_>) -> Vec<Finding> {
     for (index, token) in tokens.iter().enumerate() {
         let Some(name) = tokens.get(index + 1) else { continue };
         let names_database = matches!(name.kind, TokenKind::Word | TokenKind::QuotedName);
-        if token.is_word(source.text, "use") && names_database && begins_statement(index) {
+        // `OPTION (USE HINT (…))` and `(…, USE PLAN …)` are hints.
+        let is_hint = name.is_word(source.text, "hint") || name.is_word(source.text, "plan");
+        if token.is_word(source.text, "use") && names_database && !is_hint && begins_statement(index) {
             let message = "`USE` switches the migrator to another database";
             let help = "remove it: `DATABASE_URL` chooses the database";
             findings.push(
@@ -86,7 +121,7 @@ fn parse(source: &Source<'_>) -> Vec<Finding> {
         let range = error.range();
         let start = usize::from(range.start()).min(source.text.len());
         let end = usize::from(range.end()).clamp(start, source.text.len());
-        let line = crate::text::line_span(source.text, source.text.floor_char_boundary(start));
+        let line = line_span(source.text, source.text.floor_char_boundary(start));
         if last_line.replace(line.start) == Some(line.start) {
             continue;
         }
@@ -106,7 +141,7 @@ fn psql_command(source: &Source<'_>) -> Vec<Finding> {
         .iter()
         .find(|token| token.kind == TokenKind::Symbol('\\') && at_line_start(token.span.start));
     let finding = found.map(|token| {
-        let span = crate::text::line_span(source.text, token.span.start);
+        let span = line_span(source.text, token.span.start);
         let message = "a psql command is not SQL";
         let help = "remove the line; `pg_dump --inserts` writes the data of a dump as SQL";
         Finding::file(Rule::Syntax, source.path, message, help).at(span)
