@@ -153,7 +153,7 @@ pub struct ServerError {
 pub enum TransactionEnd {
     /// The server has rolled it back.
     RolledBack,
-    /// The script ended it, so its changes before that may stay.
+    /// The script ended it, so its changes before and after that may stay.
     ByScript,
     /// The server did not say.
     #[default]

@@ -167,8 +167,8 @@ fn report(history: &History, plan: &Plan<'_>, failed: usize, failure: Failure<'_
             script.file_name()
         ),
         (_, TransactionEnd::ByScript) => format!(
-            "{} ended the transaction that it ran in: its changes before that may stay, the rest was rolled \
-             back, and the journal has no row of it",
+            "{} ended the transaction that it ran in: its changes before and after that may stay, and the journal has no row \
+             of it",
             script.file_name()
         ),
         (_, TransactionEnd::Unknown) => {

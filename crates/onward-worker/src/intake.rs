@@ -75,7 +75,7 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
                 allowed = if claims.len() == BATCH { MAX_POLLS.min(allowed + 1) } else { 1.max(allowed - 1) };
                 dispatch(shared, &tasks, claims);
             }
-            Err(error) if !proven && !(error.may_pass() && begun.elapsed() < START) => return Err(error),
+            Err(error) if !(proven || error.may_pass() && begun.elapsed() < START) => return Err(error),
             Err(error) => {
                 failures += 1;
                 allowed = 1;

@@ -75,8 +75,6 @@ fn server_error(server: &TokenError) -> ServerError {
     ServerError {
         code: server.code().to_string(),
         message: server.message().to_owned(),
-        // `XACT_ABORT` is on.
-        end: TransactionEnd::RolledBack,
         ..ServerError::default()
     }
 }
@@ -99,7 +97,7 @@ pub(super) fn left_behind(open: Option<i32>) -> ServerError {
         Some(open) => format!("the script left {} transaction(s) open", open - 1),
         None => "the script stopped the session from running statements (SET NOEXEC, PARSEONLY)".to_owned(),
     };
-    let end = if open == Some(0) { TransactionEnd::ByScript } else { TransactionEnd::RolledBack };
+    let end = if open == Some(0) { TransactionEnd::ByScript } else { TransactionEnd::Unknown };
     found_by_us(message, end)
 }
 
@@ -107,7 +105,7 @@ pub(super) fn left_behind(open: Option<i32>) -> ServerError {
 pub(super) fn acts_as_another() -> ServerError {
     let message =
         "the script left the session acting as another user, by EXECUTE AS … WITH NO REVERT or a cookie";
-    found_by_us(message.to_owned(), TransactionEnd::RolledBack)
+    found_by_us(message.to_owned(), TransactionEnd::Unknown)
 }
 
 /// An error that the engine finds in the state of the session.

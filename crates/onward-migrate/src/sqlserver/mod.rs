@@ -23,7 +23,7 @@ use crate::drop_target::{DropTarget, MARK};
 use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
 #[cfg(feature = "rebuild")]
 use crate::error::unnamed;
-use crate::error::{Error, ErrorKind, StepError, foreign_journal};
+use crate::error::{Error, ErrorKind, StepError, TransactionEnd, foreign_journal};
 use crate::journal::{JOURNAL, JournalRow, Observed, RowState};
 use crate::journal_sql::JournalSql;
 use crate::step::Step;
@@ -42,6 +42,9 @@ pub struct SqlServer {
     /// An SQL expression: whether the session now acts as another user.
     acts_as_another: String,
 }
+
+/// The temporary table whose row goes when the transaction of a script is rolled back.
+const OPEN: &str = "#onward_transaction";
 
 /// The answers of a batch that ends a script, apart from a count of transactions.
 const DONE: i32 = -1;
@@ -158,10 +161,15 @@ impl SqlServer {
         literal(&format!("onward:{}", self.schema.trim_matches(['[', ']'])))
     }
 
-    /// Resets what a script may have changed in the session, and begins the transaction of the next script.
+    /// Resets what a script may have changed in the session, and begins the transaction of the next script, with a mark in it.
+    /// A temporary table obeys the transaction, needs no right, and keeps nobody waiting.
     /// <https://learn.microsoft.com/sql/t-sql/statements/set-statements-transact-sql>
     fn begin(&self) -> String {
-        format!("{}\nBEGIN TRANSACTION;", self.reset())
+        format!(
+            "{}\nIF OBJECT_ID(N'tempdb..{OPEN}') IS NULL CREATE TABLE {OPEN} (is_open bit NOT NULL); DELETE FROM {OPEN}; \
+             BEGIN TRANSACTION; INSERT INTO {OPEN} VALUES (1);",
+            self.reset()
+        )
     }
 
     fn reset(&self) -> String {
@@ -236,11 +244,34 @@ impl SqlServer {
         Ok(number(&rows))
     }
 
-    /// Ends a failed transaction, so that the session can go on.
-    async fn roll_back(&mut self) {
-        let batch = format!("{} IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION;", self.reset());
-        if let Err(error) = self.rows(&batch).await {
-            tracing::debug!(%error, "the connection ended before the rollback; the server rolls back");
+    /// Ends a failed transaction, so that the session can go on, and asks the server what became of it: where the mark is still
+    /// there, the script has committed.
+    async fn roll_back(&mut self) -> TransactionEnd {
+        let batch =
+            format!("{} IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION; SELECT COUNT(*) FROM {OPEN};", self.reset());
+        match self.rows(&batch).await.map(|rows| number(&rows)) {
+            Ok(Some(0)) => TransactionEnd::RolledBack,
+            Ok(Some(_)) => TransactionEnd::ByScript,
+            Ok(None) => TransactionEnd::Unknown,
+            Err(error) => {
+                tracing::debug!(%error, "the server did not say what became of the transaction");
+                TransactionEnd::Unknown
+            }
+        }
+    }
+
+    /// As [`SqlServer::roll_back`], for an error that is to say it. Where the error itself says that the script has ended its
+    /// transaction, by a `ROLLBACK` even, that counts: what ran after it stays.
+    async fn failed(&mut self, error: StepError) -> StepError {
+        let end = self.roll_back().await;
+        match error {
+            StepError::Server(mut error) => {
+                if error.end != TransactionEnd::ByScript {
+                    error.end = end;
+                }
+                StepError::Server(error)
+            }
+            lost @ StepError::Lost(_) => lost,
         }
     }
 
@@ -339,11 +370,10 @@ impl Engine for SqlServer {
 
     async fn apply(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {
         self.rows(&self.begin()).await.map_err(journal_error)?;
-        let outcome = self.apply_in_transaction(step, true).await;
-        if outcome.is_err() {
-            self.roll_back().await;
+        match self.apply_in_transaction(step, true).await {
+            Ok(took) => Ok(took),
+            Err(error) => Err(self.failed(error).await),
         }
-        outcome
     }
 
     async fn apply_alone(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {
@@ -351,8 +381,7 @@ impl Engine for SqlServer {
         self.rows(&started).await.map_err(journal_error)?;
         let begun = Instant::now();
         if let Err(error) = self.run(step.script).await {
-            self.roll_back().await;
-            return Err(error);
+            return Err(self.failed(error).await);
         }
         let took = begun.elapsed();
         let finished = format!(
@@ -363,8 +392,7 @@ impl Engine for SqlServer {
             self.journal_sql(&self.journal()).finish(step, took)
         );
         if let Err(error) = self.conclude(&finished).await {
-            self.roll_back().await;
-            return Err(error);
+            return Err(self.failed(error).await);
         }
         Ok(took)
     }
@@ -378,10 +406,7 @@ impl Engine for SqlServer {
             }
             match self.apply_in_transaction(step, index + 1 == steps.len()).await {
                 Ok(duration) => took.push(duration),
-                Err(error) => {
-                    self.roll_back().await;
-                    return Err((index, error));
-                }
+                Err(error) => return Err((index, self.failed(error).await)),
             }
         }
         Ok(took)
@@ -422,7 +447,7 @@ impl Engine for SqlServer {
     async fn abandon(&mut self) {
         let ending = async {
             match self.client.cancel_query().await {
-                Ok(()) => self.roll_back().await,
+                Ok(()) => drop(self.roll_back().await),
                 Err(error) => tracing::debug!(%error, "the connection has ended; the server rolls back"),
             }
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use onward_migrate::{
     AdoptOptions, Applier, Engine as _, Error, ErrorKind, Event, MigrateOptions, Migrated, SchemaState,
-    ScriptFailure, adopt, migrate, status,
+    ScriptFailure, TransactionEnd, adopt, migrate, status,
 };
 
 use crate::world::{Kind, World, options};
@@ -537,6 +537,15 @@ async fn a_script_must_leave_its_transaction(world: World) {
     let error = world.migrate(&open).await.expect_err("leaves one open");
     assert!(failure(&error).outcome.contains("rolled back"), "{error}");
     assert_eq!(world.status(&open).await.applied, Some(1));
+    let hidden = "EXEC ('COMMIT'); CREATE TABLE u (id int);\nGO\nSELECT 1 / 0;";
+    let all = world.history(&[BASELINE, procedure, hidden]);
+    let error = world.migrate(&all).await.expect_err("commits");
+    assert_eq!(failure(&error).server.end, TransactionEnd::ByScript, "{error}");
+    assert_eq!(world.status(&all).await.applied, Some(1));
+    let tried = "BEGIN TRY EXEC ('COMMIT'); END TRY BEGIN CATCH END CATCH;\nGO\nSELECT 1 / 0;";
+    let all = world.history(&[BASELINE, procedure, tried]);
+    let error = world.migrate(&all).await.expect_err("commits and says nothing");
+    assert_eq!(failure(&error).server.end, TransactionEnd::ByScript, "{error}");
 }
 
 async fn an_error_that_does_not_abort_counts(world: World) {

@@ -3,7 +3,7 @@
 //! <https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/>
 //!
 //! A comment `-- error NUMBER LINE [PROCEDURE]: TEXT` raises an error, `-- print TEXT` a message, and `-- rows N` returns
-//! a result set. `-- rollback` ends the transaction, `-- noexec` stops the session from executing, and `-- hang up` ends
+//! a result set. `-- rollback` and `-- commit` end the transaction, `-- noexec` stops the session from executing, and `-- hang up` ends
 //! the connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,6 +53,7 @@ impl Server {
                         id,
                         open: 0,
                         pending: Vec::new(),
+                        mark: (false, false),
                         no_exec: false,
                         acts_as_another: None,
                     };
@@ -91,6 +92,8 @@ struct Connection {
     /// `@@TRANCOUNT`.
     open: i32,
     pending: Vec<[String; 6]>,
+    /// Whether the row of the temporary table is there: in this transaction, and committed.
+    mark: (bool, bool),
     no_exec: bool,
     /// `EXECUTE AS`, and whether it can be reverted.
     acts_as_another: Option<bool>,
@@ -186,14 +189,15 @@ impl Connection {
             return Some(number(-2));
         }
         if batch.contains("IF @@TRANCOUNT > 0 ROLLBACK") {
-            (self.open, self.pending) = (0, Vec::new());
-            return Some(done(0));
+            self.roll_back();
+            return Some(number(i32::from(self.mark.1)));
         }
         if batch.contains("schema_journal") {
             return Some(self.journal(batch, &mut state));
         }
-        if batch.trim_end().ends_with("BEGIN TRANSACTION;") {
+        if batch.trim_end().ends_with("BEGIN TRANSACTION; INSERT INTO #onward_transaction VALUES (1);") {
             self.open += 1;
+            self.mark = (true, false);
             return Some(done(0));
         }
         if batch.starts_with("SET NOEXEC OFF") {
@@ -226,6 +230,10 @@ impl Connection {
         number(-1)
     }
 
+    fn roll_back(&mut self) {
+        (self.open, self.pending, self.mark.0) = (0, Vec::new(), false);
+    }
+
     /// A batch of a script does what its comments say, in their order.
     fn script(&mut self, batch: &str) -> Option<Vec<u8>> {
         let mut answer = Vec::new();
@@ -245,7 +253,10 @@ impl Connection {
                 answer.extend(message(0xaa, code, 16, text, words.next().unwrap_or_default(), line));
                 failed = true;
             } else if order == "rollback" {
-                (self.open, self.pending) = (0, Vec::new());
+                self.roll_back();
+            } else if order == "commit" {
+                self.mark.1 |= self.mark.0;
+                self.open = 0;
             } else if order == "begin" {
                 self.open += 1;
             } else if let Some(how) = order.strip_prefix("execute as another") {
