@@ -33,8 +33,8 @@ const WORKERS: usize = 3;
 /// How many of a hundred queue calls fail in clear weather, too.
 const FAULTS: u64 = 1;
 
-/// How long the rest may take after the weather has cleared: the longest delay is that of a FIFO queue, twenty minutes.
-const REST: Duration = Duration::from_secs(1_800);
+/// How long the rest may take after the weather has cleared: the longest delay is that of a FIFO queue, half an hour.
+const REST: Duration = Duration::from_secs(2_400);
 
 const TICK: Duration = Duration::from_millis(500);
 

@@ -121,7 +121,7 @@ async fn nothing_is_lost_to_faults(world: World) {
             Ok(())
         }
     };
-    // The first poll tests the configuration, and ends the worker if it fails; a service manager starts the worker again.
+    // A first poll that the credentials do not allow ends the worker; a service manager starts it again.
     let mut total = Ledger::default();
     while seen.bodies().len() < 500 {
         match run(sqs.clone(), handler.clone(), options(16), seen.until(500)).await {

@@ -47,14 +47,13 @@ pub(crate) struct Shared<Q, H> {
 }
 
 impl<Q: Queue, H> Shared<Q, H> {
-    /// Gives back a message without an attempt, to another worker or a later poll: at once, unless handlers fail at present.
-    /// Then it stays away for a while, because each receive brings it nearer to the dead-letter queue. Returns how long.
+    /// Gives back a message without an attempt, to another worker or a later poll: at once, unless handlers fail at present or
+    /// it has come before. Then it stays away for a while, because each receive brings it nearer to the
+    /// dead-letter queue. Returns how long.
     pub(crate) async fn release(&self, claim: Claim, why: &'static str) -> Duration {
-        let receives = claim.message.receive_count;
-        let delay = match self.breaker.is_sick() {
-            true => least_return(receives, self.core.queue.is_fifo()),
-            false => Duration::ZERO,
-        };
+        let (receives, is_fifo) = (claim.message.receive_count, self.core.queue.is_fifo());
+        let is_at_once = receives <= 1 && !self.breaker.is_sick();
+        let delay = if is_at_once { Duration::ZERO } else { least_return(receives, is_fifo) };
         self.release_for(claim, why, delay).await;
         delay
     }

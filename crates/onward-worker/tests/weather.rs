@@ -162,7 +162,7 @@ async fn the_same_with_groups_keeps_their_order() {
     for number in 0..40 {
         queue.send_to_group(&format!("group {}", number % 4), format!("{number:02}"));
     }
-    restart(&queue, &destination, HOUR / 2).await;
+    restart(&queue, &destination, HOUR).await;
     assert_eq!((queue.dead_letters().len(), queue.len()), (0, 40));
     destination.is_up.store(true, Ordering::Relaxed);
     let work = run(queue.clone(), destination.handler(), Options::default(), until_empty(queue.clone()));

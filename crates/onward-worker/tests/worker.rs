@@ -202,11 +202,31 @@ async fn work(faulty: &Faulty) -> Result<Ledger, QueueError> {
     run(faulty.clone(), handler, options(), until_empty(faulty.queue.clone())).await
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_queue_that_cannot_be_read_at_the_start_ends_the_worker() {
-    let faulty = Faulty { receive_faults: Arc::new(AtomicU32::new(1)), ..Faulty::default() };
+fn failing_at_the_start(receives: u32, kind: QueueErrorKind) -> Faulty {
+    let faulty = Faulty { receive_faults: Arc::new(AtomicU32::new(receives)), ..Faulty::default() };
     faulty.queue.send("x");
-    assert_eq!(work(&faulty).await.expect_err("fails").kind, QueueErrorKind::Network);
+    Faulty { kind, ..faulty }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_configuration_ends_the_worker_at_once() {
+    for kind in [QueueErrorKind::Credentials, QueueErrorKind::MissingQueue] {
+        let faulty = failing_at_the_start(1, kind);
+        let begun = tokio::time::Instant::now();
+        assert_eq!(work(&faulty).await.expect_err("fails").kind, kind);
+        assert!(begun.elapsed() < Duration::from_secs(1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_in_an_outage_is_borne_for_ten_seconds() {
+    let ledger = work(&failing_at_the_start(3, QueueErrorKind::Network)).await.expect("the outage is short");
+    assert_eq!((ledger.done, ledger.failed_calls), (1, 3));
+    let begun = tokio::time::Instant::now();
+    let fault =
+        work(&failing_at_the_start(99, QueueErrorKind::Network)).await.expect_err("the address is wrong");
+    assert_eq!(fault.kind, QueueErrorKind::Network);
+    assert!(begun.elapsed() >= Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use onward_worker::{
     Attempts, Death, MemoryQueue, Message, Queue, QueueError, QueueErrorKind, Receipt, Refused,
 };
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Faulty {
     pub queue: MemoryQueue,
     /// Whether it keeps no order.
@@ -17,6 +17,8 @@ pub(crate) struct Faulty {
     pub is_dead: Arc<AtomicBool>,
     /// How many receives fail before one works.
     pub receive_faults: Arc<AtomicU32>,
+    /// How they fail.
+    pub kind: QueueErrorKind,
     /// How many receives work before they fail.
     pub receives_first: Arc<AtomicU32>,
     /// How many deletes are refused entry by entry.
@@ -27,6 +29,23 @@ pub(crate) struct Faulty {
     pub refused_changes: Arc<AtomicU32>,
     /// How many changes of the visibility never end.
     pub hung_changes: Arc<AtomicU32>,
+}
+
+impl Default for Faulty {
+    fn default() -> Self {
+        Self {
+            queue: MemoryQueue::default(),
+            is_standard: false,
+            is_dead: Arc::default(),
+            receive_faults: Arc::default(),
+            kind: QueueErrorKind::Network,
+            receives_first: Arc::default(),
+            refused_deletes: Arc::default(),
+            failed_deletes: Arc::default(),
+            refused_changes: Arc::default(),
+            hung_changes: Arc::default(),
+        }
+    }
 }
 
 impl Faulty {
@@ -63,7 +82,7 @@ impl Queue for Faulty {
     ) -> Result<Vec<Message>, QueueError> {
         self.lives().await;
         if !take(&self.receives_first) && take(&self.receive_faults) {
-            return Err(QueueError::new(QueueErrorKind::Network, "the network is down"));
+            return Err(QueueError::new(self.kind, "a fault"));
         }
         self.queue.receive(max, wait, visibility).await
     }

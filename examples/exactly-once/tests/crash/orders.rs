@@ -105,7 +105,7 @@ pub(crate) async fn every_order_and_every_invoice_is_made_exactly_once(
             break;
         }
         assert!(begun.elapsed() < DEADLINE, "{taken} orders, {done} invoices, {killed} killed");
-        // A worker whose first poll fails takes its configuration for wrong and ends. A service manager starts it again.
+        // A worker whose first polls fail takes its configuration for wrong and ends. A service manager starts it again.
         for worker in &mut workers {
             if worker.0.try_wait().expect("can be asked").is_some() {
                 *worker = world.start();
