@@ -231,7 +231,7 @@ fn judge(
     let is_draft = draft_of.is_some();
     let source = Source { path, text, tokens: &tokens, is_draft, directives: &directives };
     let syntax = rules::syntax::check(&source, options.dialect);
-    let readable = syntax.is_empty();
+    let readable = syntax.iter().all(|finding| finding.severity == Severity::Warning);
     findings.extend(syntax);
     if readable {
         findings.extend(rules::transaction::check(&source, options.dialect));

@@ -24,6 +24,7 @@ mod rule;
 mod rules;
 mod statement;
 mod text;
+mod tsql;
 
 pub use batch::{Batch, batches};
 pub use bundle::{Bundle, BundleError};

@@ -124,8 +124,9 @@ pub const RULES: &[RuleDoc] = &[
     RuleDoc {
         rule: Rule::Syntax,
         id: "syntax",
-        what: "PostgreSQL: the text does not parse. SQL Server: a string, bracket or comment is not \
-               closed, or the script contains `USE`.",
+        what: "PostgreSQL: the text does not parse. SQL Server: what the server's parser refuses, as far as it can be known \
+               without the server (strings, brackets, parentheses, blocks, commas, the shape of definitions, `GO` lines); a \
+               command of psql or sqlcmd; `USE`. A word that is almost a keyword is a warning.",
         why: "The database would refuse the script in the middle of an upgrade.",
         example: "`CREATE TABEL orders (…)`: a caret points at the word.",
     },

@@ -3,10 +3,11 @@ use std::ops::Range;
 use super::Source;
 use crate::batch::{self, NoSeparator};
 use crate::dialect::Dialect;
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use crate::lexer::{TokenKind, Unclosed};
 use crate::rule::Rule;
 use crate::text::line_span;
+use crate::tsql::{self, Fault};
 
 /// Checks that the text is SQL of the dialect, as far as this is possible without the database.
 pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
@@ -16,7 +17,16 @@ pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
     }
     match dialect {
         Dialect::Postgres => parse(source),
-        Dialect::SqlServer if source.is_draft => [separators(source), use_database(source)].concat(),
+        Dialect::SqlServer if source.is_draft => {
+            let commands = sqlcmd(source);
+            if !commands.is_empty() {
+                return commands;
+            }
+            let separators = separators(source);
+            // What follows a `GO` without effect would be judged as a part of the batch above it.
+            let structure = if separators.is_empty() { structure(source) } else { Vec::new() };
+            [separators, use_database(source), structure].concat()
+        }
         Dialect::SqlServer => use_database(source),
     }
 }
@@ -69,6 +79,69 @@ fn separators(source: &Source<'_>) -> Vec<Finding> {
         Finding::file(Rule::Syntax, source.path, message, help).at(span)
     };
     found.into_iter().map(finding).collect()
+}
+
+/// What sqlcmd and SSMS understand, and no server: a command on a line of its own, and a variable.
+/// <https://learn.microsoft.com/sql/tools/sqlcmd/sqlcmd-use-scripting-variables>
+fn sqlcmd(source: &Source<'_>) -> Vec<Finding> {
+    let commands = [
+        "connect",
+        "ed",
+        "error",
+        "exit",
+        "help",
+        "list",
+        "listvar",
+        "on",
+        "out",
+        "perftrace",
+        "quit",
+        "r",
+        "reset",
+        "serverlist",
+        "setvar",
+        "xml",
+    ];
+    let text = source.text;
+    let begins_line = |start: usize| text[line_span(text, start).start..start].trim().is_empty();
+    let mut findings = Vec::new();
+    for (index, token) in source.tokens.iter().enumerate() {
+        let next = source.tokens.get(index + 1).filter(|next| next.span.start == token.span.end);
+        let is = |symbol: char| token.kind == TokenKind::Symbol(symbol);
+        let is_command = is(':')
+            && begins_line(token.span.start)
+            && next.is_some_and(|next| commands.iter().any(|word| next.is_word(text, word)));
+        let follows = |symbol: char| next.is_some_and(|next| next.kind == TokenKind::Symbol(symbol));
+        let line = line_span(text, token.span.start);
+        let found = match () {
+            () if is_command || is('!') && follows('!') && begins_line(token.span.start) => {
+                Some(("a command of sqlcmd is not SQL", "remove the line", token.span.start..line.end))
+            }
+            () if is('$') && follows('(') => {
+                let end = text[token.span.start..line.end]
+                    .find(')')
+                    .map_or(line.end, |at| token.span.start + at + 1);
+                Some(("a variable of sqlcmd is not SQL", "write its value", token.span.start..end))
+            }
+            () => None,
+        };
+        findings.extend(
+            found.map(|(message, help, span)| {
+                Finding::file(Rule::Syntax, source.path, message, help).at(span)
+            }),
+        );
+    }
+    findings
+}
+
+/// What the server's parser would refuse.
+fn structure(source: &Source<'_>) -> Vec<Finding> {
+    let faults = tsql::check(source.text, source.tokens).into_iter();
+    let finding = |Fault { span, message, help, is_doubtful }: Fault| {
+        let severity = if is_doubtful { Severity::Warning } else { Severity::Error };
+        Finding::file(Rule::Syntax, source.path, message, help).at(span).severity(severity)
+    };
+    faults.map(finding).collect()
 }
 
 /// After `USE`, the migrator would write the journal and run the next script in another database.

@@ -129,6 +129,10 @@ fn uses_added_enum_value(source: &Source<'_>, statements: &[Statement]) -> Vec<F
 /// savepoint ends no transaction. The migrator checks the effect of both after the script has run.
 fn sql_server(source: &Source<'_>) -> Vec<Finding> {
     let text = source.text;
+    let refused = refuses_transaction_on_sql_server(source);
+    if !refused.is_empty() {
+        return refused;
+    }
     let mut depth = 0_i32;
     let mut open = None;
     let mut has_savepoint = false;
@@ -172,6 +176,50 @@ fn sql_server(source: &Source<'_>) -> Vec<Finding> {
         finding(source, span, message, "commit it in the same script, or remove it")
     });
     finding.into_iter().collect()
+}
+
+/// The statements that SQL Server refuses inside a transaction. A procedure may contain them, because it runs later.
+/// <https://learn.microsoft.com/sql/t-sql/language-elements/transactions-transact-sql>
+fn refuses_transaction_on_sql_server(source: &Source<'_>) -> Vec<Finding> {
+    let text = source.text;
+    let mut findings = Vec::new();
+    if source.directives.no_transaction {
+        return findings;
+    }
+    for batch in batch::split(text, source.tokens) {
+        let inside = |token: &&Token| batch.span.contains(&token.span.start) && !token.is_comment();
+        let tokens: Vec<_> = source.tokens.iter().filter(inside).collect();
+        if creates_module(text, &tokens) {
+            continue;
+        }
+        let word = |index: usize, words: &[&str]| {
+            tokens.get(index).is_some_and(|token| words.iter().any(|word| token.is_word(text, word)))
+        };
+        for (index, token) in tokens.iter().enumerate() {
+            let defines = word(index, &["create", "alter", "drop"]);
+            // A right, as in `GRANT ALTER DATABASE …`, is no statement.
+            let is_right = index > 0 && word(index - 1, &["grant", "deny", "revoke"]);
+            let parts = ["scoped", "audit", "encryption"];
+            let length = match () {
+                () if is_right => 0,
+                () if defines && word(index + 1, &["database"]) && !word(index + 2, &parts) => 2,
+                () if defines && word(index + 1, &["fulltext"]) && word(index + 2, &["catalog", "index"]) => {
+                    3
+                }
+                () if word(index, &["backup", "restore"]) && word(index + 1, &["database", "log"]) => 2,
+                () if word(index, &["reconfigure"]) => 1,
+                () => 0,
+            };
+            if length > 0 {
+                let span = token.span.start..tokens[index + length - 1].span.end;
+                let message =
+                    format!("`{}` cannot run inside a transaction", text[span.clone()].to_uppercase());
+                let help = "put it into a script of its own that begins with `-- onward: no-transaction`";
+                findings.push(finding(source, span, message, help));
+            }
+        }
+    }
+    findings
 }
 
 /// Whether a batch defines a procedure, function, trigger or view. Such a definition is always a batch of its own.
