@@ -102,7 +102,7 @@ impl fmt::Debug for Canceller {
 }
 
 /// What a session knows about itself and its server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerInfo {
     /// Whether the role may create tables in its schema, as a migration does.
     pub may_create: bool,
@@ -112,4 +112,6 @@ pub struct ServerInfo {
     pub clock_ms: i64,
     /// How many connections the server accepts.
     pub max_connections: u32,
+    /// On PostgreSQL, the indexes that a `CONCURRENTLY` which failed has left behind, each with its schema.
+    pub invalid_indexes: Vec<String>,
 }

@@ -236,6 +236,34 @@ async fn a_no_transaction_script_runs_alone_and_says_when_it_is_half_done() {
     assert_eq!(database.query("SELECT state FROM schema_journal WHERE version = 2").await, "applied");
 }
 
+/// <https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY>
+#[tokio::test]
+async fn an_invalid_index_is_named_and_never_journalled() {
+    let database = Database::create().await;
+    let baseline = "CREATE TABLE orders (id int); INSERT INTO orders VALUES (1), (1);";
+    let index =
+        "-- onward: no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS orders_id ON orders (id);";
+    let all = history(&[baseline, index]);
+    let error = database.migrate(&all, &options()).await.expect_err("has duplicates");
+    assert!(error.to_string().contains("run `DROP INDEX CONCURRENTLY public.orders_id`"), "{error}");
+
+    let begins_again = "DELETE FROM schema_journal WHERE version = 1 AND state = 'started'";
+    database.query(&format!("DELETE FROM orders; {begins_again}")).await;
+    let error = database.migrate(&all, &options()).await.expect_err("the index is there and invalid");
+    assert!(error.to_string().contains("public.orders_id is invalid: no query uses it"), "{error}");
+    let state = "SELECT state FROM schema_journal WHERE version = 1";
+    assert_eq!(database.query(state).await, "started");
+    let info = database.connect().await.server_info().await.expect("is read");
+    assert_eq!(info.invalid_indexes, ["public.orders_id"]);
+
+    database.query("DROP INDEX orders_id").await;
+    database.query(begins_again).await;
+    database.migrate(&all, &options()).await.expect("the index is made");
+    assert_eq!(database.query(state).await, "applied");
+    let info = database.connect().await.server_info().await.expect("is read");
+    assert!(info.invalid_indexes.is_empty());
+}
+
 #[tokio::test]
 async fn a_single_transaction_rolls_back_its_neighbours_and_breaks_at_no_transaction() {
     let database = Database::create().await;

@@ -2,6 +2,7 @@
 
 mod conninfo;
 mod error;
+mod invalid_index;
 mod objects;
 mod place;
 mod quote;
@@ -21,6 +22,7 @@ use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::error::{connection_error, journal_error, silent, step_error, unexpected};
+use self::invalid_index::INVALID;
 use self::place::{Found, Place};
 use self::quote::literal;
 #[cfg(feature = "rebuild")]
@@ -214,6 +216,11 @@ impl Postgres {
         Ok(())
     }
 
+    async fn invalid_indexes(&self) -> Result<Vec<String>, StepError> {
+        let rows = self.rows(&format!("SELECT {INVALID}")).await.map_err(|error| journal_error(&error))?;
+        Ok(invalid_index::of_answer(rows.first().and_then(|row| row.get(0))))
+    }
+
     fn insert(&self, step: &Step<'_>, state: RowState, duration_ms: &str) -> String {
         self.journal_sql(&self.journal()).insert(step, state, duration_ms)
     }
@@ -343,12 +350,21 @@ impl Engine for Postgres {
         self.is_used = true;
         let started = self.insert(step, RowState::Started, "NULL");
         self.run(&started).await.map_err(|(_, error)| journal_error(&error))?;
+        let before = self.invalid_indexes().await?;
         let begun = Instant::now();
         let outcome = self.run(step.script.text()).await;
-        outcome.map_err(|(done, error)| {
-            step_error(step.script, 0, Some(done), &error, TransactionEnd::Unknown)
-        })?;
         let took = begun.elapsed();
+        if let Err((done, error)) = outcome {
+            let error = step_error(step.script, 0, Some(done), &error, TransactionEnd::Unknown);
+            return Err(match self.invalid_indexes().await {
+                Ok(after) => invalid_index::blame(error, &before, &after),
+                // The connection has ended, and the error says it.
+                Err(_) => error,
+            });
+        }
+        if let Some(error) = invalid_index::refuse(step.script, &self.invalid_indexes().await?) {
+            return Err(error);
+        }
         let finished = format!("{RESET} {}", self.journal_sql(&self.journal()).finish(step, took));
         self.run(&finished).await.map_err(|(_, error)| journal_error(&error))?;
         Ok(took)
@@ -393,16 +409,19 @@ impl Engine for Postgres {
     }
 
     async fn server_info(&mut self) -> Result<ServerInfo, Error> {
-        let query = "SELECT has_schema_privilege(current_schema(), 'CREATE'), (SELECT ssl FROM pg_stat_ssl WHERE pid = \
-                     pg_backend_pid()), (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
-                     current_setting('max_connections')";
-        let rows = self.rows(query).await.map_err(unexpected)?;
+        let query = format!(
+            "SELECT has_schema_privilege(current_schema(), 'CREATE'), (SELECT ssl FROM pg_stat_ssl WHERE pid = \
+             pg_backend_pid()), (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
+             current_setting('max_connections'), {INVALID}"
+        );
+        let rows = self.rows(&query).await.map_err(unexpected)?;
         let column = |column| rows.first().and_then(|row| row.get(column)).unwrap_or_default();
         Ok(ServerInfo {
             may_create: column(0) == "t",
             is_encrypted: Some(column(1) == "t"),
             clock_ms: column(2).parse().unwrap_or_default(),
             max_connections: column(3).parse().unwrap_or_default(),
+            invalid_indexes: invalid_index::of_answer(Some(column(4))),
         })
     }
 

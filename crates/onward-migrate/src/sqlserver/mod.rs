@@ -435,6 +435,7 @@ impl Engine for SqlServer {
             is_encrypted: None,
             clock_ms: seconds * 1000,
             max_connections: column(2).parse().unwrap_or_default(),
+            invalid_indexes: Vec::new(),
         })
     }
 

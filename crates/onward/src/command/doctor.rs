@@ -191,6 +191,13 @@ fn server_info(info: &ServerInfo, connections: usize, env: AppEnv) -> Vec<Check>
     } else {
         well("connections", format!("up to {connections} of the server's {most}"))
     });
+    checks.push(match info.invalid_indexes.as_slice() {
+        [] => well("indexes", "none is invalid"),
+        invalid => {
+            let help = "drop each with `DROP INDEX CONCURRENTLY`, and create it again in a new script";
+            doubtful("indexes", format!("no query uses {}: invalid", invalid.join(", ")), help)
+        }
+    });
     checks
 }
 
