@@ -112,3 +112,29 @@ fn a_changed_draft_is_reported_with_the_command_that_helps() {
 fn data_file(project: &std::path::Path, name: &str) -> bool {
     project.join(".onward/postgres/data").join(name).exists()
 }
+
+/// Cargo compares times, so a script that was replaced by an older file is not noticed by a build.
+#[test]
+fn a_launch_with_other_scripts_than_the_folder_holds_is_refused() {
+    let project = tempfile::tempdir().expect("is made");
+    let scripts = project.path().join("sql");
+    std::fs::create_dir(&scripts).expect("is made");
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).expect("is there") {
+        let entry = entry.expect("is readable");
+        std::fs::copy(entry.path(), scripts.join(entry.file_name())).expect("is copied");
+    }
+    let checked = run(&mut arguments(development(project.path()), ["script", "check"]));
+    assert!(!checked.stderr.contains("embeds other scripts"), "{}", checked.stderr);
+
+    std::fs::write(scripts.join("Baseline.sql"), "SELECT 1;").expect("is written");
+    let refused = run(&mut development(project.path()));
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("other scripts than sql/ holds: Baseline.sql differs"),
+        "{}",
+        refused.stderr
+    );
+    assert!(refused.stderr.contains("touch build.rs"), "{}", refused.stderr);
+    let noted = run(&mut arguments(development(project.path()), ["script", "check"]));
+    assert!(noted.stderr.contains("Baseline.sql differs"), "{}", noted.stderr);
+}

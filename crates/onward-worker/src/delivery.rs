@@ -13,7 +13,7 @@ use crate::handler::{Failure, FailureKind, MessageHandler};
 use crate::ledger::count;
 use crate::parking::Spot;
 use crate::queue::{Death, Queue};
-use crate::retry::{Next, least_return, next, patience};
+use crate::retry::{Next, next, patience};
 use crate::shared::Shared;
 
 /// What became of one message of a group.
@@ -101,7 +101,7 @@ async fn deliver<Q: Queue, H: MessageHandler>(
             Tried::Return(delay) => Err(delay),
         };
         if let Err(left) = waited {
-            let delay = left.max(least_return(claim.message.receive_count, shared.core.queue.is_fifo()));
+            let delay = left.max(shared.least_delay(&claim));
             tracing::info!(parent: &span, delay_ms = milliseconds(delay), "message goes back to the queue");
             shared.give_back(claim, delay).await;
             return Delivered::Returned(delay);

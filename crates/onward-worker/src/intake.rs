@@ -50,6 +50,7 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
     tasks: TaskTracker,
 ) -> Result<(), QueueError> {
     let (shared, stop) = (&shared, &shared.stop);
+    let _ended = shared.polls_ended.clone().drop_guard();
     let mut polls = FuturesUnordered::new();
     let mut allowed = 1;
     let mut failures = 0;
@@ -148,7 +149,7 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
         if claim.message.receive_count >= SUSPICIOUS_RECEIVES {
             if start.is_careful() && !is_fifo {
                 let why = "another message is here that may end the process";
-                shared.release_for(claim, why, RETURN_OF_SUSPICIOUS).await;
+                shared.release_from_poll(claim, why, RETURN_OF_SUSPICIOUS).await;
                 continue;
             }
             claim.caution = Some(start.be_careful());

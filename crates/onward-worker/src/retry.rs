@@ -46,11 +46,11 @@ pub(crate) fn patience(receive_count: u32) -> Duration {
     MAX_HANDLER_WAIT.saturating_mul(8_u32.saturating_pow(receive_count.saturating_sub(1)))
 }
 
-/// How long a message that goes back to the queue stays away at least. It grows so steeply with each receive that restarts
-/// and a lack of room during an outage do not use up the receives. A standard queue's message can be sent anew; that of a
+/// How much time lies at least between two receives of a message that goes back. It grows so steeply with each receive that
+/// restarts and a lack of room during an outage do not use up the receives. A standard queue's message can be sent anew; that of a
 /// FIFO queue cannot, so its five receives last for more than an hour. They do not last longer, because its group waits as long
 /// after the outage is over.
-pub(crate) fn least_return(receive_count: u32, is_fifo: bool) -> Duration {
+pub(crate) fn least_interval(receive_count: u32, is_fifo: bool) -> Duration {
     let (first, factor, longest) = if is_fifo { (60, 8_u32, 1800) } else { (10, 4, 900) };
     let factor = factor.saturating_pow(receive_count.saturating_sub(1));
     Duration::from_secs(first).saturating_mul(factor).min(Duration::from_secs(longest))
@@ -102,13 +102,13 @@ mod tests {
 
     #[test]
     fn five_receives_last_through_an_hour_of_restarts_where_no_copy_can_be_sent() {
-        let until_fifth: Duration = (1..5).map(|receives| least_return(receives, true)).sum();
+        let until_fifth: Duration = (1..5).map(|receives| least_interval(receives, true)).sum();
         assert!(until_fifth > HOUR, "{until_fifth:?}");
         // A stop may come before the first attempt, and the first return is then at once.
-        let unlucky: Duration = (2..5).map(|receives| least_return(receives, true)).sum();
+        let unlucky: Duration = (2..5).map(|receives| least_interval(receives, true)).sum();
         assert!(unlucky > HOUR, "{unlucky:?}");
-        assert!(least_return(u32::MAX, true) <= HOUR / 2, "a group waits no longer after the outage");
-        assert_eq!(least_return(1, false), Duration::from_secs(10));
-        assert_eq!(least_return(u32::MAX, false), HOUR / 4);
+        assert!(least_interval(u32::MAX, true) <= HOUR / 2, "a group waits no longer after the outage");
+        assert_eq!(least_interval(1, false), Duration::from_secs(10));
+        assert_eq!(least_interval(u32::MAX, false), HOUR / 4);
     }
 }

@@ -29,7 +29,8 @@ const FLUSH: Duration = Duration::from_secs(10);
 ///
 /// 1. No new poll begins. The worker awaits a poll that is open and does not cut it off: SQS may have given it messages
 ///    already, which would then be hidden until their visibility timeout ends.
-/// 2. The worker releases at once what such a poll brings, for another worker.
+/// 2. When no poll is open any more, the worker releases what they brought, for another worker. Before that it would receive it
+///    again itself.
 /// 3. Messages that wait here for their next attempt go back, each with the rest of its delay. Running handlers have the
 ///    grace to end. The worker abandons those that have not ended by then, and gives their messages back at once.
 /// 4. The worker sends the last deletes and releases, for ten seconds more at the most.
@@ -138,6 +139,7 @@ fn prepare<Q: Queue, H: MessageHandler>(
         handler,
         outcomes,
         stop: CancellationToken::new(),
+        polls_ended: CancellationToken::new(),
         abandon: CancellationToken::new(),
     };
     (Arc::new(shared), lanes)

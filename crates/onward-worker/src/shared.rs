@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::outcome::{Outcome, Outcomes};
 use crate::parking::Parking;
 use crate::queue::{Attempts, Queue};
-use crate::retry::{SUSPICIOUS_RECEIVES, least_return};
+use crate::retry::{SUSPICIOUS_RECEIVES, least_interval};
 use crate::runs::Runs;
 
 /// What every task of a worker uses.
@@ -42,32 +42,54 @@ pub(crate) struct Shared<Q, H> {
     pub alone: RwLock<()>,
     /// Cancelled when the worker is told to stop.
     pub stop: CancellationToken,
+    /// Cancelled when no poll is open any more and none begins.
+    pub polls_ended: CancellationToken,
     /// Cancelled when the grace has ended.
     pub abandon: CancellationToken,
 }
 
 impl<Q: Queue, H> Shared<Q, H> {
     /// Gives back a message without an attempt, to another worker or a later poll: at once, unless handlers fail at present or
-    /// it has come before. Then it stays away for a while, because each receive brings it nearer to the
+    /// it has come several times. Then it stays away for a while, because each receive brings it nearer to the
     /// dead-letter queue. Returns how long.
     pub(crate) async fn release(&self, claim: Claim, why: &'static str) -> Duration {
-        let (receives, is_fifo) = (claim.message.receive_count, self.core.queue.is_fifo());
-        let is_at_once = receives <= 1 && !self.breaker.is_sick();
-        let delay = if is_at_once { Duration::ZERO } else { least_return(receives, is_fifo) };
-        self.release_for(claim, why, delay).await;
+        // A message of a FIFO queue cannot be sent anew, so it is spared from its second receive on.
+        let spared_from = if self.core.queue.is_fifo() { 2 } else { SUSPICIOUS_RECEIVES };
+        let is_at_once = claim.message.receive_count < spared_from && !self.breaker.is_sick();
+        let delay = if is_at_once { Duration::ZERO } else { self.least_delay(&claim) };
+        self.count_release(&claim, why, delay);
+        self.give_back(claim, delay).await;
         delay
     }
 
-    /// As [`Shared::release`], with a delay of the caller's.
-    pub(crate) async fn release_for(&self, claim: Claim, why: &'static str, delay: Duration) {
+    /// How long a message that goes back stays away at least. The time that it was here counts.
+    pub(crate) fn least_delay(&self, claim: &Claim) -> Duration {
+        let interval = least_interval(claim.message.receive_count, self.core.queue.is_fifo());
+        interval.saturating_sub(claim.held_for())
+    }
+
+    /// As [`Shared::release`], by a poll and with a delay of its own: it does not wait for the end of the polls.
+    pub(crate) async fn release_from_poll(&self, claim: Claim, why: &'static str, delay: Duration) {
+        self.count_release(&claim, why, delay);
+        self.hand_back(claim, delay).await;
+    }
+
+    fn count_release(&self, claim: &Claim, why: &'static str, delay: Duration) {
         count(&self.core.monitor.counters().released, 1);
         let id = claim.message.identity();
         tracing::info!(%id, why, delay_ms = delay.as_millis(), "message released without an attempt");
-        self.give_back(claim, delay).await;
     }
 
-    /// Gives back a message, which comes back after the delay.
-    pub(crate) async fn give_back(&self, mut claim: Claim, delay: Duration) {
+    /// Gives back a message, which comes back after the delay. At a stop it waits until no poll is open: one of this worker would
+    /// receive the message again, which would cost it another receive.
+    pub(crate) async fn give_back(&self, claim: Claim, delay: Duration) {
+        if self.stop.is_cancelled() {
+            self.polls_ended.cancelled().await;
+        }
+        self.hand_back(claim, delay).await;
+    }
+
+    async fn hand_back(&self, mut claim: Claim, delay: Duration) {
         if self.renew(&claim, delay).await {
             return self.done(claim);
         }

@@ -22,6 +22,18 @@ macro_rules! scripts {
     }};
 }
 
+/// How the folder of the project differs from what the build embedded, in words. A project without the folder is none: the
+/// binary runs elsewhere.
+#[cfg(feature = "local")]
+pub(crate) fn stale(history: &History, project: &std::path::Path) -> Option<String> {
+    let folder = onward_build::read_folder(project, &history.folder).ok()?;
+    onward_script::stale(history, &folder)
+}
+
+/// What to do about scripts that cargo has not noticed: it compares times, and looks again when the build script has changed.
+#[cfg(feature = "local")]
+pub(crate) const REBUILD: &str = "run `touch build.rs`, then build again";
+
 impl Scripts {
     /// Reads the embedded history without copying the texts.
     pub(crate) fn history(&self) -> Result<History, BundleError> {

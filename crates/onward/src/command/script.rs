@@ -13,7 +13,8 @@ use crate::cli::{Format, Script};
 use crate::command::squash;
 use crate::config::context::Context;
 use crate::process::exit::{CommandError, Exit};
-use crate::process::terminal::data;
+use crate::process::terminal::{data, note};
+use crate::scripts::{self, REBUILD};
 
 /// The folder that the build embedded, in its present state.
 struct Project<'a> {
@@ -28,6 +29,14 @@ pub(crate) async fn run(context: &Context, command: &Script) -> Result<Exit, Com
         folder: &context.history.folder,
         options: CheckOptions { dialect: context.history.dialect, release: false },
     };
+    if matches!(command, Script::Seal | Script::Check { .. })
+        && let Some(difference) = scripts::stale(&context.history, project.root)
+    {
+        let folder = project.folder;
+        note(&format!(
+            "note: this binary embeds other scripts than {folder}/ holds: {difference}; {REBUILD}"
+        ));
+    }
     match command {
         Script::New { title } => project.write_next(title),
         Script::Seal => project.seal(),

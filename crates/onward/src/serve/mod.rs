@@ -24,6 +24,8 @@ use crate::outbox::pauses::Pauses;
 use crate::outbox::relay::Relay;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::signal::{Reload, Stop};
+#[cfg(feature = "local")]
+use crate::scripts;
 use crate::telemetry::log::LogLevels;
 use crate::telemetry::metrics::Watched;
 
@@ -56,6 +58,17 @@ async fn reload(mut requests: Reload, levels: LogLevels) {
     }
 }
 
+/// A development launch runs the scripts that the developer sees.
+#[cfg(feature = "local")]
+fn refuse_stale(context: &Context) -> Result<(), CommandError> {
+    let is_launch = context.settings.env == AppEnv::Development;
+    let stale = || scripts::stale(&context.history, &context.settings.project);
+    let Some(difference) = is_launch.then(stale).flatten() else { return Ok(()) };
+    let folder = &context.history.folder;
+    let message = format!("this binary embeds other scripts than {folder}/ holds: {difference}");
+    Err(CommandError::new(Exit::Failed, message, scripts::REBUILD))
+}
+
 /// The step order of `serve`.
 async fn serve<S: Clone + Send + Sync + 'static>(
     context: &Context,
@@ -66,6 +79,8 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     let connections = work.queues.iter().map(|queue| queue.options.concurrency).sum();
     let grace = work.queues.iter().map(|queue| queue.options.grace).max().unwrap_or_default();
 
+    #[cfg(feature = "local")]
+    refuse_stale(context)?;
     let resolved = ResolvedDatabase::resolve(context).await?;
     let Some(passed) = gate::pass(context, &resolved.url, &stop).await? else { return Ok(stopped_early()) };
     let queues = ResolvedQueues::resolve(&context.settings, &names).await?;

@@ -15,7 +15,7 @@ use onward_script::{CheckOptions, History, Known, Severity};
 
 use crate::process::exit::{CommandError, Exit};
 use crate::scratch::ScratchDatabase;
-use crate::scripts::Scripts;
+use crate::scripts::{self, Scripts};
 
 /// Applies the baseline and every script to a scratch database, then applies them again, which must do nothing. Also
 /// compares the embedded scripts with those in the folder.
@@ -50,15 +50,15 @@ fn embedded_is_in_the_folder(history: &History, root: &Path) {
         .collect();
     assert!(errors.is_empty(), "the scripts do not pass:\n{}", errors.join("\n"));
     let in_folder = checked.history.unwrap_or_else(|| panic!("{} holds no history", history.folder));
-    let digests = |history: &History| -> Vec<_> {
-        history.all().map(|script| (script.file_name(), script.digest, script.sealed)).collect()
+    let seals = |history: &History| -> Vec<_> {
+        history.all().map(|script| (script.digest, script.sealed)).collect()
     };
-    assert_eq!(
-        digests(history),
-        digests(&in_folder),
-        "the binary embeds other scripts than {} holds: build it again, after `cargo clean -p` if necessary",
-        history.folder
-    );
+    let folder = &history.folder;
+    let difference = scripts::stale(history, root)
+        .or_else(|| (seals(history) != seals(&in_folder)).then(|| "the seal of a script differs".to_owned()));
+    if let Some(difference) = difference {
+        panic!("this binary embeds other scripts than {folder}/ holds: {difference}; {}", scripts::REBUILD);
+    }
 }
 
 async fn applies_once(history: &History, root: &Path) -> Result<(), CommandError> {
