@@ -1,7 +1,7 @@
 //! A long run in bad weather: outages of the queue, of the database and of one destination, throttling, expired credentials,
 //! kills, restarts, poison and bad messages, on a standard queue, a FIFO queue and one without an inbox. At the end the
 //! ledger: nothing lost, nothing done twice behind the inbox, no undeserved dead letter, order kept.
-//! `cargo bench --bench weather -- MINUTES SEED`
+//! `cargo bench --bench weather -- MINUTES SEED MINUTES_OF_REST`
 
 mod app;
 mod gate;
@@ -33,8 +33,11 @@ const WORKERS: usize = 3;
 /// How many of a hundred queue calls fail in clear weather, too.
 const FAULTS: u64 = 1;
 
-/// How long the rest may take after the weather has cleared: the longest delay is that of a FIFO queue, half an hour.
-const REST: Duration = Duration::from_secs(2_400);
+/// How many minutes the rest may take after the weather has cleared: the longest delay is that of a FIFO queue, half an hour.
+const REST: u64 = 40;
+
+/// What a FIFO queue allows here: its messages cannot be sent anew, and this weather takes a receive each minute.
+const RECEIVES_IN_FIFO: u32 = 50;
 
 const TICK: Duration = Duration::from_millis(500);
 
@@ -47,7 +50,8 @@ fn main() -> ExitCode {
         given.get(place).map_or(default, |word: &String| word.parse().expect("is a number"))
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
-    runtime.block_on(weather(Duration::from_secs(60 * number(0, 60)), number(1, 1)))
+    let minutes = |minutes| Duration::from_secs(60 * minutes);
+    runtime.block_on(weather(minutes(number(0, 60)), number(1, 1), minutes(number(2, REST))))
 }
 
 /// What the weather does next, with how long it lasts.
@@ -164,7 +168,7 @@ impl Producer {
     }
 }
 
-async fn weather(length: Duration, seed: u64) -> ExitCode {
+async fn weather(length: Duration, seed: u64, rest: Duration) -> ExitCode {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("weather");
     let logs = home.join(format!("logs-{}", std::process::id()));
     std::fs::create_dir_all(&logs).expect("is created");
@@ -187,6 +191,7 @@ async fn weather(length: Duration, seed: u64) -> ExitCode {
     for queue in QUEUES {
         urls.insert(queue, queues.create(queue).await.expect("is allowed"));
     }
+    allow_receives(&client(queues.endpoint()), &urls["ledger.fifo"], RECEIVES_IN_FIFO).await;
     let proxy = Proxy::start(queues.endpoint(), FAULTS, seed).await;
     let queue_gate = Gate::before(proxy.endpoint.trim_start_matches("http://")).await;
     let at = direct.find("127.0.0.1:").expect("the private server listens on a loopback port");
@@ -255,7 +260,7 @@ async fn weather(length: Duration, seed: u64) -> ExitCode {
             .values()
             .map(|items| items.iter().map(|item| item.number).collect::<HashSet<_>>().len())
             .sum();
-        if usize::try_from(done).expect("is positive") + died >= sent || cleared.elapsed() > REST {
+        if usize::try_from(done).expect("is positive") + died >= sent || cleared.elapsed() > rest {
             break;
         }
         tokio::time::sleep(TICK).await;
@@ -378,6 +383,17 @@ async fn dead_letters(producer: &Producer, queue: &str) -> Vec<Item> {
     delete(&producer.client, &url, &letters).await;
     let item = |body: &str| serde_json::from_str(body).expect("is an item");
     letters.iter().map(|letter| item(letter.body().unwrap_or_default())).collect()
+}
+
+/// Sets after how many receives a queue makes a message a dead letter.
+async fn allow_receives(client: &Client, url: &str, most: u32) {
+    let get = client.get_queue_attributes().queue_url(url).attribute_names(Attribute::RedrivePolicy);
+    let all = get.send().await.expect("is read").attributes.unwrap_or_default();
+    let mut policy: serde_json::Value =
+        serde_json::from_str(&all[&Attribute::RedrivePolicy]).expect("a policy is JSON");
+    policy["maxReceiveCount"] = most.into();
+    let set = client.set_queue_attributes().queue_url(url);
+    set.attributes(Attribute::RedrivePolicy, policy.to_string()).send().await.expect("is set");
 }
 
 /// How many messages are in a queue, hidden and delayed ones counted.

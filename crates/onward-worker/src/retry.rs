@@ -46,14 +46,25 @@ pub(crate) fn patience(receive_count: u32) -> Duration {
     MAX_HANDLER_WAIT.saturating_mul(8_u32.saturating_pow(receive_count.saturating_sub(1)))
 }
 
-/// How much time lies at least between two receives of a message that goes back. It grows so steeply with each receive that
-/// restarts and a lack of room during an outage do not use up the receives. A standard queue's message can be sent anew; that of a
-/// FIFO queue cannot, so its five receives last for more than an hour. They do not last longer, because its group waits as long
-/// after the outage is over.
-pub(crate) fn least_interval(receive_count: u32, is_fifo: bool) -> Duration {
-    let (first, factor, longest) = if is_fifo { (60, 8_u32, 1800) } else { (10, 4, 900) };
-    let factor = factor.saturating_pow(receive_count.saturating_sub(1));
-    Duration::from_secs(first).saturating_mul(factor).min(Duration::from_secs(longest))
+/// How many receives a FIFO queue is taken to allow where its redrive policy is not known.
+const USUAL_RECEIVES: u32 = 5;
+
+/// How much time lies at least between two receives of a message of a standard queue that goes back. It grows so steeply that
+/// restarts and a lack of room during an outage do not use up its receives before it is sent anew.
+pub(crate) fn least_interval(receive_count: u32) -> Duration {
+    let factor = 4_u32.saturating_pow(receive_count.saturating_sub(1));
+    Duration::from_secs(10).saturating_mul(factor).min(Duration::from_secs(900))
+}
+
+/// The same in a FIFO queue, whose messages cannot be sent anew. All its receives together last for more than an hour of
+/// restarts, so the more it allows the shorter is each interval. They do not last longer, because a group waits as long after the
+/// outage is over.
+pub(crate) fn least_interval_in_fifo(receive_count: u32, most: Option<u32>) -> Duration {
+    let most = most.unwrap_or(USUAL_RECEIVES).max(1);
+    let used = f64::from(receive_count) * f64::from(USUAL_RECEIVES) / f64::from(most);
+    // Beyond the longest the factor does not matter, and must not overflow.
+    let factor = 8_f64.powf((used - 1.0).min(3.0));
+    Duration::from_secs(60).mul_f64(factor).min(Duration::from_secs(1800))
 }
 
 #[cfg(test)]
@@ -101,14 +112,21 @@ mod tests {
     }
 
     #[test]
-    fn five_receives_last_through_an_hour_of_restarts_where_no_copy_can_be_sent() {
-        let until_fifth: Duration = (1..5).map(|receives| least_interval(receives, true)).sum();
-        assert!(until_fifth > HOUR, "{until_fifth:?}");
-        // A stop may come before the first attempt, and the first return is then at once.
-        let unlucky: Duration = (2..5).map(|receives| least_interval(receives, true)).sum();
-        assert!(unlucky > HOUR, "{unlucky:?}");
-        assert!(least_interval(u32::MAX, true) <= HOUR / 2, "a group waits no longer after the outage");
-        assert_eq!(least_interval(1, false), Duration::from_secs(10));
-        assert_eq!(least_interval(u32::MAX, false), HOUR / 4);
+    fn the_receives_of_a_fifo_queue_last_through_an_hour_of_restarts() {
+        for most in [None, Some(5), Some(20), Some(50), Some(1000)] {
+            let last = most.unwrap_or(USUAL_RECEIVES);
+            let lasts =
+                |first| -> Duration { (first..last).map(|it| least_interval_in_fifo(it, most)).sum() };
+            assert!(lasts(1) > HOUR, "{most:?}: {:?}", lasts(1));
+            // A stop may come before the first attempt, and the first return is then at once.
+            assert!(lasts(2) > HOUR, "{most:?}: {:?}", lasts(2));
+            assert!(
+                least_interval_in_fifo(u32::MAX, most) <= HOUR / 2,
+                "a group waits no longer after the outage"
+            );
+        }
+        assert!(least_interval_in_fifo(1, Some(50)) < Duration::from_secs(10));
+        assert_eq!(least_interval(1), Duration::from_secs(10));
+        assert_eq!(least_interval(u32::MAX), HOUR / 4);
     }
 }

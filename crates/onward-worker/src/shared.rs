@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::outcome::{Outcome, Outcomes};
 use crate::parking::Parking;
 use crate::queue::{Attempts, Queue};
-use crate::retry::{SUSPICIOUS_RECEIVES, least_interval};
+use crate::retry::{SUSPICIOUS_RECEIVES, least_interval, least_interval_in_fifo};
 use crate::runs::Runs;
 
 /// What every task of a worker uses.
@@ -64,7 +64,11 @@ impl<Q: Queue, H> Shared<Q, H> {
 
     /// How long a message that goes back stays away at least. The time that it was here counts.
     pub(crate) fn least_delay(&self, claim: &Claim) -> Duration {
-        let interval = least_interval(claim.message.receive_count, self.core.queue.is_fifo());
+        let (receives, queue) = (claim.message.receive_count, &self.core.queue);
+        let interval = match queue.is_fifo() {
+            true => least_interval_in_fifo(receives, queue.receive_limit()),
+            false => least_interval(receives),
+        };
         interval.saturating_sub(claim.held_for())
     }
 

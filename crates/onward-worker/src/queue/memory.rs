@@ -192,6 +192,10 @@ impl Queue for MemoryQueue {
         "memory"
     }
 
+    fn receive_limit(&self) -> Option<u32> {
+        self.max_receive_count
+    }
+
     async fn receive(
         &self,
         max: usize,

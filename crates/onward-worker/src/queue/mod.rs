@@ -52,6 +52,11 @@ pub trait Queue: Clone + Send + Sync + 'static {
     /// fairly and have no order.
     fn is_fifo(&self) -> bool;
 
+    /// After how many receives the queue makes a message a dead letter, as far as it is known.
+    fn receive_limit(&self) -> Option<u32> {
+        None
+    }
+
     /// Receives up to `max` (at most 10) messages, waiting up to `wait` for the first.
     fn receive(
         &self,

@@ -74,6 +74,10 @@ impl Queue for Faulty {
         "faulty"
     }
 
+    fn receive_limit(&self) -> Option<u32> {
+        self.queue.receive_limit()
+    }
+
     async fn receive(
         &self,
         max: usize,

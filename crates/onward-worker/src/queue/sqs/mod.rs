@@ -87,12 +87,24 @@ impl Queue for Sqs {
         queue_name(&self.url)
     }
 
+    fn receive_limit(&self) -> Option<u32> {
+        let known = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().map(|(_, policy)| policy.max_receive_count)
+    }
+
     async fn receive(
         &self,
         max: usize,
         wait: Duration,
         visibility: Duration,
     ) -> Result<Vec<Message>, QueueError> {
+        // In a FIFO queue the time between two receives depends on it. Where it cannot be read, five receives are assumed.
+        if self.is_fifo()
+            && self.receive_limit().is_none()
+            && let Err(error) = self.policy().await
+        {
+            tracing::debug!(%error, "the redrive policy cannot be read");
+        }
         let received = self
             .client
             .receive_message()
