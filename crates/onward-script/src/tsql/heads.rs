@@ -32,6 +32,9 @@ const DROPPED_INSIDE: &[&str] = &[
 pub(super) fn check(code: &Code<'_>, faults: &mut Vec<Fault>) {
     let first = (0..code.len()).find(|index| !code.is_symbol(*index, ';'));
     let Some(first) = first else { return };
+    if code.is_string(first) || code.is_number(first) {
+        faults.push(code.fault(first, "a value begins no statement", "write what is missing before it"));
+    }
     for index in first..code.len() {
         if code.depth(index) > 0 || !code.is_word(index) {
             continue;

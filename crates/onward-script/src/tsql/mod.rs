@@ -5,13 +5,14 @@
 //! <https://learn.microsoft.com/sql/t-sql/language-reference>
 
 mod alter;
-mod arguments;
+mod calls;
 mod code;
 mod columns;
 mod dialects;
 mod fault;
 mod heads;
 mod lists;
+mod names;
 mod nesting;
 mod pairs;
 mod routine;
@@ -37,7 +38,8 @@ const RULES: &[Rule] = &[
     rows::check,
     routine::check,
     alter::check,
-    arguments::check,
+    calls::check,
+    names::check,
     sources::check,
     pairs::check,
     spelling::check,

@@ -329,7 +329,7 @@ fn missing_part(code: &Code<'_>, index: usize) -> Option<Fault> {
     })
 }
 
-/// A semicolon inside parentheses, a single colon, and an equals sign without a comma before its name.
+/// A semicolon inside parentheses, a single colon, FOR without its word, and a name with a value behind another without a comma.
 fn stray(code: &Code<'_>, index: usize) -> Option<Fault> {
     if code.is_symbol(index, ';') && code.depth(index) > 0 && !is_provider(code, index) {
         return Some(code.fault(
@@ -347,14 +347,8 @@ fn stray(code: &Code<'_>, index: usize) -> Option<Fault> {
             "write DATABASE::name, SCHEMA::name, …",
         ));
     }
-    if code.word(index) == "SET" && code.is_variable(index + 1) {
-        let signs = ['=', '+', '-', '*', '/', '%', '&', '|', '^', '.'];
-        let behind = index + 2;
-        let is_wrong = behind < code.len() && !signs.iter().any(|sign| code.is_symbol(behind, *sign));
-        return is_wrong.then(|| {
-            let message = format!("`{}` where `=` is expected", code.shown(behind));
-            code.fault(behind, message, "write SET @name = value")
-        });
+    if code.are(index, &["FOR", "AS"]) {
+        return Some(code.fault(index, "`FOR AS` is not T-SQL", "write FOR SYSTEM_TIME AS OF"));
     }
     let is_value = code.is_string(index) || code.is_number(index) && code.before(index) != "TOP";
     let named =

@@ -19,6 +19,8 @@ pub(super) fn check(code: &Code<'_>, faults: &mut Vec<Fault>) {
                     help,
                 ));
             }
+            "DECLARE" => faults.extend(variable(code, index + 1)),
+            "SET" if code.is_variable(index + 1) => faults.extend(assignment(code, index + 2)),
             _ => {}
         }
     }
@@ -81,5 +83,24 @@ fn trigger(code: &Code<'_>, kind: usize) -> Option<Fault> {
     is_wrong.then(|| {
         let message = format!("`{}` where `ON` is expected", code.shown(behind));
         code.fault(behind, message, "write ON and the table")
+    })
+}
+
+/// `DECLARE @name type`
+fn variable(code: &Code<'_>, start: usize) -> Option<Fault> {
+    if !code.is_variable(start) || start + 1 >= code.len() || code.is_name(start + 1) {
+        return None;
+    }
+    let message = format!("`{}` where the type of a variable is expected", code.shown(start + 1));
+    Some(code.fault(start + 1, message, "write the type behind the name"))
+}
+
+/// `SET @name = value`, `SET @name += value` and `SET @name.method(…)`
+fn assignment(code: &Code<'_>, behind: usize) -> Option<Fault> {
+    let signs = ['=', '+', '-', '*', '/', '%', '&', '|', '^', '.'];
+    let is_wrong = behind < code.len() && !signs.iter().any(|sign| code.is_symbol(behind, *sign));
+    is_wrong.then(|| {
+        let message = format!("`{}` where `=` is expected", code.shown(behind));
+        code.fault(behind, message, "write SET @name = value")
     })
 }

@@ -1,116 +1,22 @@
-//! The arguments of EXEC, and what follows the name of a new object.
+//! The names of objects that are made, dropped, used or granted.
 
 use super::code::Code;
 use super::fault::Fault;
 use super::words::STARTS;
 
 pub(super) fn check(code: &Code<'_>, faults: &mut Vec<Fault>) {
-    // At the head of a batch the word EXEC may be left out.
-    if code.is_plain_name(0) && !code.is_symbol(1, ':') {
-        faults.extend(call(code, 0));
-    } else if code.is_string(0) || code.is_number(0) {
-        faults.push(code.fault(0, "a value begins no statement", "write what is missing before it"));
-    }
-    for index in 0..code.len() {
+    for index in (0..code.len()).filter(|index| code.depth(*index) == 0) {
         match code.word(index) {
-            "EXEC" | "EXECUTE" if begins_call(code, index) => faults.extend(call(code, index + 1)),
-            "CREATE" if code.depth(index) == 0 => faults.extend(new_object(code, index + 1)),
-            "DROP" if code.depth(index) == 0 => faults.extend(dropped(code, index + 1)),
+            "CREATE" => faults.extend(new_object(code, index + 1)),
+            "DROP" => faults.extend(dropped(code, index + 1)),
+            "USE" if code.is_plain_name(index + 1) => faults.extend(alone(code, index + 2)),
             "GRANT" | "DENY" | "REVOKE" if code.any(index + 1, &["ON", "TO", "FROM"]) => {
                 let message = format!("no right is named behind `{}`", code.word(index));
                 faults.push(code.fault(index, message, "write the right, for example SELECT"));
             }
-            "USE" if code.is_plain_name(index + 1) && code.depth(index) == 0 => {
-                faults.extend(alone(code, index + 2));
-            }
-            "FOR" if code.word(index + 1) == "AS" => {
-                faults.push(code.fault(index, "`FOR AS` is not T-SQL", "write FOR SYSTEM_TIME AS OF"));
-            }
-            "DECLARE" => faults.extend(variable(code, index + 1)),
             _ => {}
         }
     }
-}
-
-/// `EXECUTE AS`, the right to execute and `EXEC (…)` are none.
-fn begins_call(code: &Code<'_>, index: usize) -> bool {
-    let others = ["GRANT", "DENY", "REVOKE", "WITH", "FOR"];
-    code.word(index + 1) != "AS"
-        && !code.is_open(index + 1)
-        && !others.contains(&code.before(index))
-        && !code.is_symbol_before(index, ',')
-        && !code.any(index + 1, &["ON", "TO", "ANY", "EXTERNAL"])
-}
-
-/// `[@result =] name [[@name =] value [OUTPUT]], …`
-/// <https://learn.microsoft.com/sql/t-sql/language-elements/execute-transact-sql>
-fn call(code: &Code<'_>, start: usize) -> Option<Fault> {
-    let name = if code.is_variable(start) && code.is_symbol(start + 1, '=') { start + 2 } else { start };
-    let mut index = code.behind_name(name);
-    // `name;1` is a numbered procedure.
-    if index == name || code.is_symbol(index, ';') {
-        return None;
-    }
-    let mut is_first = true;
-    loop {
-        if ends(code, index) {
-            return None;
-        }
-        if !is_first {
-            if !code.is_symbol(index, ',') {
-                let message = format!("`{}` where a comma is expected", code.shown(index));
-                return Some(code.fault(
-                    index,
-                    message,
-                    "write the comma between the arguments, or delete what is too much",
-                ));
-            }
-            index += 1;
-        }
-        is_first = false;
-        if code.is_variable(index) && code.is_symbol(index + 1, '=') {
-            index += 2;
-        }
-        if code.is_symbol(index, '-') || code.is_symbol(index, '$') || code.is_symbol(index, '+') {
-            index += 1;
-        }
-        // What is no value belongs to another rule.
-        if index >= code.len() || !(code.is_name(index) || code.is_string(index) || code.is_number(index)) {
-            return None;
-        }
-        let is_number = code.is_number(index);
-        index += 1;
-        if is_number && code.is_symbol(index, '.') {
-            index += 1;
-            index += usize::from(code.is_number(index));
-        }
-        if code.any(index, &["OUTPUT", "OUT", "READONLY"]) {
-            index += 1;
-        }
-        if !is_number && code.is_name(index - 1) && !code.is_variable(index - 1) && code.is_symbol(index, '.')
-        {
-            let message = format!("`{}.` is not expected in an argument", code.shown(index - 1));
-            return Some(code.fault(
-                index - 1,
-                message,
-                "put a name of several parts in quotes, or delete what is too much",
-            ));
-        }
-        // An exponent or a function.
-        if ['.', '(', '+', '-'].iter().any(|symbol| code.is_symbol(index, *symbol)) {
-            return None;
-        }
-    }
-}
-
-fn ends(code: &Code<'_>, index: usize) -> bool {
-    index >= code.len()
-        || code.is_symbol(index, ';')
-        || code.is_symbol(index, ')')
-        || code.is_symbol(index, ':')
-        || code.is_symbol(index + 1, ':')
-        || code.any(index, STARTS)
-        || code.any(index, &["AT", "AS", "WITH", "UNION", "CATCH", "TRY"])
 }
 
 /// What may follow the name of a new object of each kind; a symbol is what begins with no letter.
@@ -172,15 +78,6 @@ fn new_object(code: &Code<'_>, start: usize) -> Option<Fault> {
     let message =
         format!("`{}` is not expected behind the name of the {}", code.shown(behind), kind.to_lowercase());
     Some(code.fault(behind, message, "correct the word, or delete what is too much"))
-}
-
-/// `DECLARE @name type`
-fn variable(code: &Code<'_>, start: usize) -> Option<Fault> {
-    if !code.is_variable(start) || start + 1 >= code.len() || code.is_name(start + 1) {
-        return None;
-    }
-    let message = format!("`{}` where the type of a variable is expected", code.shown(start + 1));
-    Some(code.fault(start + 1, message, "write the type behind the name"))
 }
 
 /// What would be a second name, where there is only one.
