@@ -11,6 +11,7 @@ mod columns;
 mod dialects;
 mod fault;
 mod heads;
+mod keywords;
 mod lists;
 mod names;
 mod nesting;
@@ -41,6 +42,7 @@ const RULES: &[Rule] = &[
     calls::check,
     names::check,
     sources::check,
+    keywords::check,
     pairs::check,
     spelling::check,
 ];

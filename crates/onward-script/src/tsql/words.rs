@@ -392,6 +392,49 @@ pub(super) const NEAR: &[&str] = &[
     "WHILE",
 ];
 
+/// Words with which no operand begins.
+pub(super) const NO_OPERAND: &[&str] = &[
+    "AND",
+    "AS",
+    "ASC",
+    "BETWEEN",
+    "BY",
+    "COLLATE",
+    "DESC",
+    "FROM",
+    "GROUP",
+    "HAVING",
+    "IN",
+    "INNER",
+    "INTO",
+    "IS",
+    "JOIN",
+    "LIKE",
+    "ON",
+    "OR",
+    "ORDER",
+    "REFERENCES",
+    "THEN",
+    "UNION",
+    "VALUES",
+    "WHEN",
+    "WHERE",
+];
+
+/// Types that take a length or a precision.
+pub(super) const TYPES: &[&str] = &[
+    "BINARY",
+    "CHAR",
+    "DATETIME2",
+    "DATETIMEOFFSET",
+    "DECIMAL",
+    "NCHAR",
+    "NUMERIC",
+    "NVARCHAR",
+    "VARBINARY",
+    "VARCHAR",
+];
+
 /// Whether one edit makes one word of the other: a letter added, left out, changed, or swapped with its neighbour.
 pub(super) fn is_near(one: &str, other: &str) -> bool {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
