@@ -16,6 +16,15 @@ pub struct Batch {
     pub count: u32,
 }
 
+impl Batch {
+    /// The batch's own tokens of its script's, without comments.
+    pub(crate) fn code<'a>(&self, tokens: &'a [Token]) -> Vec<&'a Token> {
+        let first = tokens.partition_point(|token| token.span.start < self.span.start);
+        let inside = tokens[first..].iter().take_while(|token| token.span.start < self.span.end);
+        inside.filter(|token| !token.is_comment()).collect()
+    }
+}
+
 /// Splits a SQL Server script at its `GO` lines and leaves out batches that hold only comments.
 ///
 /// `GO` is a command of sqlcmd and SSMS, not of the server. It stands alone on its line, in any letter case,

@@ -27,7 +27,14 @@ macro_rules! scripts {
 #[cfg(feature = "local")]
 pub(crate) fn stale(history: &History, project: &std::path::Path) -> Option<String> {
     let folder = onward_build::read_folder(project, &history.folder).ok()?;
-    onward_script::stale(history, &folder)
+    let difference = onward_script::stale(history, &folder)?;
+    Some(embeds_others(history, &difference))
+}
+
+/// The sentence for a binary whose scripts are not those of the folder.
+#[cfg(feature = "local")]
+pub(crate) fn embeds_others(history: &History, difference: &str) -> String {
+    format!("this binary embeds other scripts than {}/ holds: {difference}", history.folder)
 }
 
 /// What to do about scripts that cargo has not noticed: it compares times, and looks again when the build script has changed.

@@ -40,8 +40,7 @@ fn sql_server_statements(source: &Source<'_>) -> Vec<Vec<Token>> {
     let text = source.text;
     let mut statements = Vec::new();
     for batch in batch::split(text, source.tokens) {
-        let inside = |token: &&Token| batch.span.contains(&token.span.start) && !token.is_comment();
-        let tokens: Vec<_> = source.tokens.iter().filter(inside).collect();
+        let tokens = batch.code(source.tokens);
         if super::transaction::creates_module(text, &tokens) {
             statements.push(tokens.into_iter().cloned().collect());
             continue;

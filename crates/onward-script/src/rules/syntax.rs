@@ -112,15 +112,14 @@ fn sqlcmd(source: &Source<'_>) -> Vec<Finding> {
             && begins_line(token.span.start)
             && next.is_some_and(|next| commands.iter().any(|word| next.is_word(text, word)));
         let follows = |symbol: char| next.is_some_and(|next| next.kind == TokenKind::Symbol(symbol));
-        let line = line_span(text, token.span.start);
+        let line_end = || line_span(text, token.span.start).end;
         let found = match () {
             () if is_command || is('!') && follows('!') && begins_line(token.span.start) => {
-                Some(("a command of sqlcmd is not SQL", "remove the line", token.span.start..line.end))
+                Some(("a command of sqlcmd is not SQL", "remove the line", token.span.start..line_end()))
             }
             () if is('$') && follows('(') => {
-                let end = text[token.span.start..line.end]
-                    .find(')')
-                    .map_or(line.end, |at| token.span.start + at + 1);
+                let line = &text[token.span.start..line_end()];
+                let end = token.span.start + line.find(')').map_or(line.len(), |at| at + 1);
                 Some(("a variable of sqlcmd is not SQL", "write its value", token.span.start..end))
             }
             () => None,

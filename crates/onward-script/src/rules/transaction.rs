@@ -137,11 +137,7 @@ fn sql_server(source: &Source<'_>) -> Vec<Finding> {
     let mut open = None;
     let mut has_savepoint = false;
     for batch in batch::split(text, source.tokens) {
-        let tokens: Vec<_> = source
-            .tokens
-            .iter()
-            .filter(|token| batch.span.contains(&token.span.start) && !token.is_comment())
-            .collect();
+        let tokens = batch.code(source.tokens);
         if creates_module(text, &tokens) {
             continue;
         }
@@ -187,8 +183,7 @@ fn refuses_transaction_on_sql_server(source: &Source<'_>) -> Vec<Finding> {
         return findings;
     }
     for batch in batch::split(text, source.tokens) {
-        let inside = |token: &&Token| batch.span.contains(&token.span.start) && !token.is_comment();
-        let tokens: Vec<_> = source.tokens.iter().filter(inside).collect();
+        let tokens = batch.code(source.tokens);
         if creates_module(text, &tokens) {
             continue;
         }

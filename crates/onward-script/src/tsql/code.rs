@@ -2,6 +2,7 @@ use std::ops::Range;
 
 use super::fault::Fault;
 use super::words::{RESERVED, STARTS};
+use crate::batch::Batch;
 use crate::lexer::{Token, TokenKind};
 
 /// The code of one batch: its tokens without comments, with what the rules ask of them again and again.
@@ -17,10 +18,8 @@ pub(super) struct Code<'a> {
 }
 
 impl<'a> Code<'a> {
-    pub(super) fn of(text: &'a str, tokens: &'a [Token], batch: &Range<usize>) -> Self {
-        let first = tokens.partition_point(|token| token.span.start < batch.start);
-        let inside = tokens[first..].iter().take_while(|token| token.span.start < batch.end);
-        let tokens: Vec<_> = inside.filter(|token| !token.is_comment()).collect();
+    pub(super) fn of(text: &'a str, tokens: &'a [Token], batch: &Batch) -> Self {
+        let tokens = batch.code(tokens);
         let word = |token: &&Token| match token.kind {
             TokenKind::Word => token.text(text).to_uppercase(),
             _ => String::new(),

@@ -100,13 +100,11 @@ fn without_operand(code: &Code<'_>, index: usize) -> Option<Fault> {
     let word = code.word(index);
     let ends = next == code.len() || [')', ',', ';', '='].iter().any(|symbol| code.is_symbol(next, *symbol));
     let is_wrong = ends || code.any(next, NO_OPERAND);
-    let what = if next == code.len() {
-        "the end of the batch".to_owned()
-    } else {
-        format!("`{}`", code.shown(next))
-    };
     is_wrong.then(|| {
-        let at = if next == code.len() { index } else { next };
+        let (at, what) = match next == code.len() {
+            true => (index, "the end of the batch".to_owned()),
+            false => (next, format!("`{}`", code.shown(next))),
+        };
         code.fault(at, format!("{what} behind `{word}`"), format!("write what belongs behind {word}"))
     })
 }

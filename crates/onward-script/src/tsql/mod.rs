@@ -51,7 +51,7 @@ const RULES: &[Rule] = &[
 pub(crate) fn check(text: &str, tokens: &[Token]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for batch in batch::split(text, tokens) {
-        let code = Code::of(text, tokens, &batch.span);
+        let code = Code::of(text, tokens, &batch);
         let before = faults.len();
         nesting::check(&code, &mut faults);
         if faults.len() == before {

@@ -4,12 +4,14 @@ use super::code::Code;
 use super::fault::Fault;
 use super::words::STARTS;
 
+const TOO_MUCH: &str = "delete what is too much";
+
 pub(super) fn check(code: &Code<'_>, faults: &mut Vec<Fault>) {
     for index in (0..code.len()).filter(|index| code.depth(*index) == 0) {
         match code.word(index) {
             "CREATE" => faults.extend(new_object(code, index + 1)),
             "DROP" => faults.extend(dropped(code, index + 1)),
-            "USE" if code.is_plain_name(index + 1) => faults.extend(alone(code, index + 2)),
+            "USE" if code.is_plain_name(index + 1) => faults.extend(alone(code, index + 2, TOO_MUCH)),
             "GRANT" | "DENY" | "REVOKE" if code.any(index + 1, &["ON", "TO", "FROM"]) => {
                 let message = format!("no right is named behind `{}`", code.word(index));
                 faults.push(code.fault(index, message, "write the right, for example SELECT"));
@@ -52,7 +54,7 @@ fn new_object(code: &Code<'_>, start: usize) -> Option<Fault> {
         ));
     }
     if code.any(at, &["ROLE", "SCHEMA"]) && code.is_plain_name(at + 1) {
-        return alone(code, at + 2);
+        return alone(code, at + 2, TOO_MUCH);
     }
     let (kind, allowed) = BEHIND_NAME.iter().find(|(kind, _)| code.word(at) == *kind)?;
     let name = at + 1;
@@ -81,11 +83,11 @@ fn new_object(code: &Code<'_>, start: usize) -> Option<Fault> {
 }
 
 /// What would be a second name, where there is only one.
-fn alone(code: &Code<'_>, behind: usize) -> Option<Fault> {
+fn alone(code: &Code<'_>, behind: usize, help: &str) -> Option<Fault> {
     let is_wrong = code.is_plain_name(behind) && !code.is_symbol(behind + 1, ':');
     is_wrong.then(|| {
         let message = format!("`{}` is not expected behind the name", code.shown(behind));
-        code.fault(behind, message, "delete what is too much")
+        code.fault(behind, message, help)
     })
 }
 
@@ -109,10 +111,5 @@ fn dropped(code: &Code<'_>, kind: usize) -> Option<Fault> {
         let message = format!("`{}` where a name is expected", code.shown(name));
         return Some(code.fault(name, message, "write IF EXISTS and the name"));
     }
-    let behind = code.behind_name(name);
-    let is_wrong = code.is_plain_name(behind) && !code.is_symbol(behind + 1, ':');
-    is_wrong.then(|| {
-        let message = format!("`{}` is not expected behind the name", code.shown(behind));
-        code.fault(behind, message, "write the comma, or delete what is too much")
-    })
+    alone(code, code.behind_name(name), "write the comma, or delete what is too much")
 }

@@ -8,9 +8,6 @@ use super::words::STARTS;
 const BEHIND: &[&str] =
     &["APPLY", "CROSS", "MATCHED", "NEXT", "OUTPUT", "PIVOT", "UNPIVOT", "USING", "WINDOW"];
 
-/// Hints that SQL Server still takes without WITH.
-const MAX_NAMES: usize = 1;
-
 pub(super) fn check(code: &Code<'_>, faults: &mut Vec<Fault>) {
     for index in 0..code.len() {
         let begins = match code.word(index) {
@@ -62,11 +59,11 @@ fn source(code: &Code<'_>, start: usize) -> Option<Fault> {
         return None;
     }
     index += usize::from(code.word(index) == "AS");
-    let mut names = 0;
-    while is_plain_name(code, index) && names < MAX_NAMES {
-        (names, index) = (names + 1, index + 1);
+    if !is_plain_name(code, index) {
+        return None;
     }
-    if names == 0 || index >= code.len() || code.is_symbol(index + 1, ':') {
+    index += 1;
+    if index >= code.len() || code.is_symbol(index + 1, ':') {
         return None;
     }
     let is_wrong = is_plain_name(code, index)

@@ -30,12 +30,9 @@ pub(crate) async fn run(context: &Context, command: &Script) -> Result<Exit, Com
         options: CheckOptions { dialect: context.history.dialect, release: false },
     };
     if matches!(command, Script::Seal | Script::Check { .. })
-        && let Some(difference) = scripts::stale(&context.history, project.root)
+        && let Some(message) = scripts::stale(&context.history, project.root)
     {
-        let folder = project.folder;
-        note(&format!(
-            "note: this binary embeds other scripts than {folder}/ holds: {difference}; {REBUILD}"
-        ));
+        note(&format!("note: {message}; {REBUILD}"));
     }
     match command {
         Script::New { title } => project.write_next(title),

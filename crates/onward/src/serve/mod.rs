@@ -63,10 +63,10 @@ async fn reload(mut requests: Reload, levels: LogLevels) {
 fn refuse_stale(context: &Context) -> Result<(), CommandError> {
     let is_launch = context.settings.env == AppEnv::Development;
     let stale = || scripts::stale(&context.history, &context.settings.project);
-    let Some(difference) = is_launch.then(stale).flatten() else { return Ok(()) };
-    let folder = &context.history.folder;
-    let message = format!("this binary embeds other scripts than {folder}/ holds: {difference}");
-    Err(CommandError::new(Exit::Failed, message, scripts::REBUILD))
+    match is_launch.then(stale).flatten() {
+        Some(message) => Err(CommandError::new(Exit::Failed, message, scripts::REBUILD)),
+        None => Ok(()),
+    }
 }
 
 /// The step order of `serve`.

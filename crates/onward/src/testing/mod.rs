@@ -53,11 +53,10 @@ fn embedded_is_in_the_folder(history: &History, root: &Path) {
     let seals = |history: &History| -> Vec<_> {
         history.all().map(|script| (script.digest, script.sealed)).collect()
     };
-    let folder = &history.folder;
-    let difference = scripts::stale(history, root)
-        .or_else(|| (seals(history) != seals(&in_folder)).then(|| "the seal of a script differs".to_owned()));
-    if let Some(difference) = difference {
-        panic!("this binary embeds other scripts than {folder}/ holds: {difference}; {}", scripts::REBUILD);
+    let seal_differs = || (seals(history) != seals(&in_folder)).then_some("the seal of a script differs");
+    let other_seal = || seal_differs().map(|difference| scripts::embeds_others(history, difference));
+    if let Some(message) = scripts::stale(history, root).or_else(other_seal) {
+        panic!("{message}; {}", scripts::REBUILD);
     }
 }
 

@@ -6,6 +6,7 @@ mod error;
 mod letter;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -33,6 +34,8 @@ pub struct Sqs {
     client: Client,
     url: Arc<str>,
     policy: Arc<Mutex<Option<(Instant, Policy)>>>,
+    /// Whether the policy was asked for before a receive: a queue may have none.
+    is_policy_asked: Arc<AtomicBool>,
     node: Arc<str>,
     version: Arc<str>,
 }
@@ -48,7 +51,14 @@ impl Sqs {
     /// The queue at `url`, reached with the client's region, credentials and endpoint.
     #[must_use]
     pub fn new(client: Client, url: &str) -> Self {
-        Self { client, url: url.into(), policy: Arc::default(), node: "".into(), version: "".into() }
+        Self {
+            client,
+            url: url.into(),
+            policy: Arc::default(),
+            is_policy_asked: Arc::default(),
+            node: "".into(),
+            version: "".into(),
+        }
     }
 
     /// Names the worker in its dead letters: the host's name and the app's version.
@@ -100,7 +110,7 @@ impl Queue for Sqs {
     ) -> Result<Vec<Message>, QueueError> {
         // In a FIFO queue the time between two receives depends on it. Where it cannot be read, five receives are assumed.
         if self.is_fifo()
-            && self.receive_limit().is_none()
+            && !self.is_policy_asked.swap(true, Ordering::Relaxed)
             && let Err(error) = self.policy().await
         {
             tracing::debug!(%error, "the redrive policy cannot be read");
