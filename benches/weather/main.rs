@@ -413,8 +413,8 @@ async fn waiting(producer: &Producer, queue: &str) -> usize {
 fn account(queue: &str, sent: &[Item], done: &[i64], dead: &[Item], waiting: usize) -> bool {
     let different: HashSet<i64> = done.iter().copied().collect();
     let died: HashSet<i64> = dead.iter().map(|item| item.number).collect();
-    let is_open = |number: &i64| !different.contains(number) && !died.contains(number);
-    let open: Vec<i64> = sent.iter().map(|item| item.number).filter(is_open).collect();
+    let is_open = |item: &&Item| !different.contains(&item.number) && !died.contains(&item.number);
+    let open: Vec<&Item> = sent.iter().filter(is_open).collect();
     let lost = open.len().saturating_sub(waiting);
     let twice = done.len() - different.len();
     let undeserved: Vec<i64> =
@@ -434,7 +434,13 @@ fn account(queue: &str, sent: &[Item], done: &[i64], dead: &[Item], waiting: usi
         say(&format!("undeserved in {queue}: {undeserved:?}"));
     }
     if !open.is_empty() {
-        say(&format!("open in {queue}: {} messages, first {:?}", open.len(), &open[..open.len().min(20)]));
+        for destination in DESTINATIONS {
+            let mut of_group = open.iter().filter(|item| item.destination == destination);
+            if let Some(first) = of_group.next() {
+                let number = 1 + of_group.count();
+                say(&format!("open in {queue}, group {destination}: {number} messages, the first {first:?}"));
+            }
+        }
     }
     open.is_empty() && undeserved.is_empty() && out_of_order == 0 && (twice == 0 || queue == "plain")
 }

@@ -3,7 +3,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::{OwnedSemaphorePermit, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use crate::claim::Claim;
@@ -11,9 +11,7 @@ use crate::handler::{Failure, MessageHandler};
 use crate::message::Message;
 use crate::queue::Queue;
 use crate::shared::Shared;
-
-/// How long a suspicious message waits until no other handler runs.
-const MAX_WAIT_FOR_OTHERS: Duration = Duration::from_secs(30);
+use crate::turn::Turn;
 
 /// How long a suspicious message runs alone: then it is a long one rather than one that kills the process.
 const MAX_ALONE: Duration = Duration::from_secs(30);
@@ -26,64 +24,46 @@ pub(crate) enum Attempted {
     Abandoned,
 }
 
-/// Runs the handler once.
+/// Runs the handler once, in its turn.
 pub(crate) async fn attempt<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
     claim: &mut Claim,
+    turn: &mut Turn<'_>,
     handler: OwnedSemaphorePermit,
 ) -> Attempted {
     let ended = tokio::select! {
-        outcome = in_turn(shared, claim) => Attempted::Ended(outcome),
+        outcome = run(shared, claim, turn) => Attempted::Ended(outcome),
         () = shared.abandon.cancelled() => Attempted::Abandoned,
     };
     drop(handler);
     ended
 }
 
-async fn in_turn<Q: Queue, H: MessageHandler>(
+async fn run<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
     claim: &mut Claim,
+    turn: &mut Turn<'_>,
 ) -> Result<(), Failure> {
     let message = Message { attempt: claim.failed_attempts().saturating_add(1), ..claim.message.clone() };
-    let turn = turn(shared, claim).await;
     let begun = Instant::now();
     let mut handled = pin!(handled(shared, message));
-    let outcome = match turn {
-        Turn::Beside(_beside) => handled.await,
-        Turn::Alone(alone) => match timeout(MAX_ALONE, &mut handled).await {
+    let outcome = if turn.is_alone() {
+        match timeout(MAX_ALONE, &mut handled).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 claim.caution = None;
-                let _beside = alone.downgrade();
+                turn.let_others_run();
                 handled.await
             }
-        },
+        }
+    } else {
+        handled.await
     };
     // The process has survived it.
     claim.caution = None;
+    turn.let_others_run();
     shared.capacity.took(begun.elapsed());
     outcome
-}
-
-/// The right to run: beside others or, for a suspicious message, alone.
-enum Turn<'a> {
-    Beside(RwLockReadGuard<'a, ()>),
-    Alone(RwLockWriteGuard<'a, ()>),
-}
-
-async fn turn<'a, Q, H>(shared: &'a Shared<Q, H>, claim: &Claim) -> Turn<'a> {
-    let alone = async {
-        let alone = shared.alone.write().await;
-        // What the others have done must be deleted by now, or a kill would repeat it.
-        shared.core.finished.fewer_in_doubt_than(1).await;
-        alone
-    };
-    if claim.caution.is_some()
-        && let Ok(alone) = timeout(MAX_WAIT_FOR_OTHERS, alone).await
-    {
-        return Turn::Alone(alone);
-    }
-    Turn::Beside(shared.alone.read().await)
 }
 
 /// Runs the handler. A panic and a timeout are failures like any other.

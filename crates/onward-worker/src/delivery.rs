@@ -15,6 +15,7 @@ use crate::parking::Spot;
 use crate::queue::{Death, Queue};
 use crate::retry::{Next, next, patience};
 use crate::shared::Shared;
+use crate::turn::Turn;
 
 /// What became of one message of a group.
 enum Delivered {
@@ -32,8 +33,9 @@ pub(crate) async fn deliver_in_order<Q: Queue, H: MessageHandler>(
     shared: Arc<Shared<Q, H>>,
     mut group: VecDeque<Claim>,
 ) {
+    let mut turn = Turn::None;
     while let Some(claim) = group.pop_front() {
-        match deliver(&shared, claim, group.make_contiguous()).await {
+        match deliver(&shared, claim, &mut turn, group.make_contiguous()).await {
             Delivered::Done => {}
             Delivered::Returned(delay) => return give_back_tail(&shared, group, delay).await,
             Delivered::Lost => return give_back_tail(&shared, group, Duration::ZERO).await,
@@ -52,9 +54,10 @@ async fn give_back_tail<Q: Queue, H>(shared: &Shared<Q, H>, tail: VecDeque<Claim
 }
 
 /// Takes one message to its outcome, by as many attempts as its budget allows.
-async fn deliver<Q: Queue, H: MessageHandler>(
-    shared: &Shared<Q, H>,
+async fn deliver<'a, Q: Queue, H: MessageHandler>(
+    shared: &'a Shared<Q, H>,
     mut claim: Claim,
+    turn: &mut Turn<'a>,
     tail: &mut [Claim],
 ) -> Delivered {
     loop {
@@ -63,7 +66,7 @@ async fn deliver<Q: Queue, H: MessageHandler>(
             shared.done(claim);
             return Delivered::Done;
         }
-        let Some(handler) = free_handler(shared, &claim).await else {
+        let Some(handler) = its_turn(shared, &claim, turn).await else {
             let why = if shared.stop.is_cancelled() {
                 "the worker stops"
             } else {
@@ -82,7 +85,7 @@ async fn deliver<Q: Queue, H: MessageHandler>(
             attempt = claim.failed_attempts().saturating_add(1),
             trace_id = claim.message.trace_id()
         );
-        let tried = try_once(shared, &mut claim, handler).instrument(span.clone()).await;
+        let tried = try_once(shared, &mut claim, turn, handler).instrument(span.clone()).await;
         let waited = match tried {
             Tried::Done => {
                 shared.done(claim);
@@ -97,7 +100,10 @@ async fn deliver<Q: Queue, H: MessageHandler>(
                 shared.done(claim);
                 return Delivered::Done;
             }
-            Tried::Again(delay) => wait(shared, &mut claim, tail, delay).await,
+            Tried::Again(delay) => {
+                turn.give_up();
+                wait(shared, &mut claim, tail, delay).await
+            }
             Tried::Return(delay) => Err(delay),
         };
         if let Err(left) = waited {
@@ -106,6 +112,20 @@ async fn deliver<Q: Queue, H: MessageHandler>(
             shared.give_back(claim, delay).await;
             return Delivered::Returned(delay);
         }
+    }
+}
+
+/// The right to run and a free handler. The handler comes second: whoever waits for the end of all others must not take one
+/// from them.
+async fn its_turn<'a, Q: Queue, H: MessageHandler>(
+    shared: &'a Shared<Q, H>,
+    claim: &Claim,
+    turn: &mut Turn<'a>,
+) -> Option<OwnedSemaphorePermit> {
+    tokio::select! {
+        biased;
+        () = turn.take(shared, claim) => free_handler(shared, claim).await,
+        () = shared.stop.cancelled() => None,
     }
 }
 
@@ -139,10 +159,11 @@ enum Tried {
 async fn try_once<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
     claim: &mut Claim,
+    turn: &mut Turn<'_>,
     handler: OwnedSemaphorePermit,
 ) -> Tried {
     let begun = Instant::now();
-    let outcome = match attempt(shared, claim, handler).await {
+    let outcome = match attempt(shared, claim, turn, handler).await {
         Attempted::Ended(outcome) => outcome,
         Attempted::Abandoned => {
             count(&shared.core.monitor.counters().abandoned, 1);

@@ -155,6 +155,13 @@ impl Leases {
         }
     }
 
+    /// The queue gives the message to another worker after this time, unless the lease is extended before.
+    pub(crate) fn shorten(&self, receipt: &Receipt, from: Instant, term: Duration) {
+        self.extended(receipt, from, term);
+        self.held().wake = None;
+        self.sooner.notify_one();
+    }
+
     /// The message goes back to the queue, so its lease is not extended any more.
     pub(crate) fn let_expire(&self, receipt: &Receipt) {
         if let Some(lease) = self.held().terms.get_mut(receipt) {

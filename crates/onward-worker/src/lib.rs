@@ -51,6 +51,7 @@ mod runs;
 mod shared;
 mod slow_start;
 mod trace;
+mod turn;
 
 pub use budget::Budget;
 pub use causes::causes;

@@ -38,7 +38,7 @@ pub(crate) struct Shared<Q, H> {
     pub parking: Arc<Parking>,
     pub breaker: Arc<Breaker>,
     pub runs: Arc<Runs>,
-    /// Held for reading by each attempt, for writing by one that must be alone.
+    /// Held for reading by all that is under way here, for writing by an attempt that must be alone.
     pub alone: RwLock<()>,
     /// Cancelled when the worker is told to stop.
     pub stop: CancellationToken,

@@ -237,22 +237,16 @@ async fn a_quiet_queue_bears_an_outage_of_hours() {
     assert_eq!((ledger.received, ledger.done, queue.dead_letters().len()), (1, 1, 0), "{ledger:?}");
 }
 
-/// 30 good messages of 3 seconds, with some at the given places that kill the process after a while. It is restarted at once.
-async fn kill(places: &[usize], after: Duration) {
-    let queue = queue();
-    for number in 0..30 {
-        if places.contains(&number) {
-            queue.send("poison");
-        }
-        queue.send(number.to_string());
-    }
+/// Works a queue until it is empty, in a process that a message with the body `poison` kills after a while and that is started
+/// again at once. Returns what was done.
+async fn work_in_lives(queue: &MemoryQueue, is_standard: bool, takes: Duration, after: Duration) -> Log {
     let log = Log::default();
     for life in 0.. {
         if queue.is_empty() {
             break;
         }
         assert!(life < 60, "the poison is dead by now");
-        let process = Faulty { queue: queue.clone(), is_standard: true, ..Faulty::default() };
+        let process = Faulty { queue: queue.clone(), is_standard, ..Faulty::default() };
         let (killed, seen) = (Arc::new(Notify::new()), log.clone());
         let (this, kill) = (process.clone(), killed.clone());
         let handler = move |message: Message| {
@@ -264,7 +258,7 @@ async fn kill(places: &[usize], after: Duration) {
                     this.is_dead.store(true, Ordering::Relaxed);
                     kill.notify_one();
                 }
-                sleep(3 * SECOND).await;
+                sleep(takes).await;
                 this.lives().await;
                 seen.add(&message.body);
                 Ok::<_, Failure>(())
@@ -277,9 +271,59 @@ async fn kill(places: &[usize], after: Duration) {
             () = until_empty(queue.clone()) => {}
         }
     }
-    let dead: Vec<_> = queue.dead_letters().into_iter().map(|(body, _)| body).collect();
-    assert_eq!(dead, vec!["poison"; places.len()], "places {places:?}, after {after:?}");
+    log
+}
+
+fn bodies_of_dead(queue: &MemoryQueue) -> Vec<String> {
+    queue.dead_letters().into_iter().map(|(body, _)| body).collect()
+}
+
+/// 30 good messages of 3 seconds, with some at the given places that kill the process after a while.
+async fn kill(places: &[usize], after: Duration) {
+    let queue = queue();
+    for number in 0..30 {
+        if places.contains(&number) {
+            queue.send("poison");
+        }
+        queue.send(number.to_string());
+    }
+    let log = work_in_lives(&queue, true, 3 * SECOND, after).await;
+    assert_eq!(bodies_of_dead(&queue), vec!["poison"; places.len()], "places {places:?}, after {after:?}");
     assert_eq!(log.bodies().into_iter().collect::<HashSet<_>>().len(), 30, "places {places:?}");
+}
+
+/// Four groups of messages, the first with one that kills the process. Its group waits for it, as the queue allows it many
+/// receives, and the other groups do not.
+#[tokio::test(start_paused = true)]
+async fn a_message_of_a_group_that_kills_the_process_holds_up_no_other_group() {
+    const PER_GROUP: usize = 200;
+    for place in [0, 3, 120] {
+        let queue = MemoryQueue::new().max_receive_count(20);
+        for number in 0..PER_GROUP {
+            if number == place {
+                queue.send_to_group("0", "poison");
+            }
+            for group in 0..4 {
+                queue.send_to_group(&group.to_string(), format!("{group} {number:03}"));
+            }
+        }
+        let begun = Instant::now();
+        let log = work_in_lives(&queue, false, SECOND / 20, SECOND).await;
+        assert_eq!(bodies_of_dead(&queue), ["poison"], "at {place}");
+        for group in 0..4 {
+            let all = log.bodies();
+            let done: Vec<_> = all.iter().filter(|body| body.starts_with(&group.to_string())).collect();
+            let mut once = done.clone();
+            once.dedup();
+            assert!(
+                once.is_sorted() && once.len() == PER_GROUP,
+                "group {group}, poison at {place}: {done:?}"
+            );
+            let took = log.time_of(&format!("{group} {:03}", PER_GROUP - 1)).expect("is done") - begun;
+            let most = if group == 0 { 4 * MINUTE } else { MINUTE };
+            assert!(took < most, "group {group}, poison at {place}: {took:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

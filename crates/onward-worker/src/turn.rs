@@ -1,0 +1,95 @@
+use std::time::Duration;
+
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::time::{Instant, timeout};
+
+use crate::claim::Claim;
+use crate::ledger::count;
+use crate::queue::Queue;
+use crate::shared::Shared;
+
+/// How long a suspicious message waits until nothing else is under way here.
+const MAX_WAIT_FOR_OTHERS: Duration = Duration::from_secs(30);
+
+/// How long the lease of a suspicious message of a FIFO queue is when its attempt begins. Its group waits as long after each
+/// process that it kills, and the queue may allow it many.
+const SHORT_LEASE: Duration = Duration::from_secs(5);
+
+/// How long the call that shortens a lease may take.
+const MAX_CALL: Duration = Duration::from_secs(1);
+
+/// The right to run: beside others or, for a suspicious message, alone. The messages of a group hand it on, so that a
+/// suspicious message waits for all that are under way here, not only for those whose handlers run: if it kills the process, the
+/// others pay for it with a receive.
+#[derive(Debug)]
+pub(crate) enum Turn<'a> {
+    None,
+    Beside { _shared: RwLockReadGuard<'a, ()> },
+    Alone(RwLockWriteGuard<'a, ()>),
+}
+
+impl<'a> Turn<'a> {
+    /// Waits until the message may run.
+    pub(crate) async fn take<Q: Queue, H>(&mut self, shared: &'a Shared<Q, H>, claim: &Claim) {
+        if claim.caution.is_none() {
+            if let Turn::None = self {
+                *self = Turn::beside(&shared.alone).await;
+            }
+            return;
+        }
+        self.give_up();
+        let alone = async {
+            let alone = shared.alone.write().await;
+            // What the others have done must be deleted by now, or a kill would repeat it.
+            shared.core.finished.fewer_in_doubt_than(1).await;
+            alone
+        };
+        *self = match timeout(MAX_WAIT_FOR_OTHERS, alone).await {
+            Ok(alone) => Turn::Alone(alone),
+            Err(_) => Turn::beside(&shared.alone).await,
+        };
+        if self.is_alone() && shared.core.queue.is_fifo() {
+            shorten(shared, claim).await;
+        }
+    }
+
+    async fn beside(lock: &'a RwLock<()>) -> Self {
+        Turn::Beside { _shared: lock.read().await }
+    }
+
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self, Turn::Alone(_))
+    }
+
+    /// Others may run beside it from now on.
+    pub(crate) fn let_others_run(&mut self) {
+        *self = match std::mem::replace(self, Turn::None) {
+            Turn::Alone(alone) => Turn::Beside { _shared: alone.downgrade() },
+            other => other,
+        };
+    }
+
+    /// Gives the right back, for a time in which nothing runs.
+    pub(crate) fn give_up(&mut self) {
+        *self = Turn::None;
+    }
+}
+
+/// Shortens the lease, which the renewal then extends as any other, in terms that grow again.
+async fn shorten<Q: Queue, H>(shared: &Shared<Q, H>, claim: &Claim) {
+    let (receipt, asked) = (claim.lease.receipt(), Instant::now());
+    let entries = [(receipt.clone(), SHORT_LEASE)];
+    count(&shared.core.monitor.counters().visibility_calls, 1);
+    match timeout(MAX_CALL, shared.core.queue.change_visibility(&entries)).await {
+        Ok(Ok(refused)) if refused.is_empty() => {}
+        // Another worker may have the message.
+        Ok(Ok(refused)) => {
+            tracing::debug!(reason = %refused[0].reason, "a lease could not be shortened");
+            return;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "a lease could not be shortened"),
+        Err(_) => tracing::debug!("the call that shortens a lease did not end in time"),
+    }
+    // Without an answer the queue may have shortened it.
+    shared.core.leases.shorten(receipt, asked, SHORT_LEASE);
+}
