@@ -97,7 +97,7 @@ pub(crate) fn rules() -> Vec<String> {
 
 #[test]
 fn each_rule_refuses_the_build_with_place_and_remedy() {
-    let builds = ["draft", "lint", "sqlserver-sound"];
+    let builds = ["draft", "lint", "sqlserver-lint", "sqlserver-sound"];
     for rule in rules() {
         let (code, findings) = Fixture::with_rule(&rule).findings(&["build"]);
         let expected = if builds.contains(&rule.as_str()) { Some(0) } else { Some(101) };
@@ -108,7 +108,7 @@ fn each_rule_refuses_the_build_with_place_and_remedy() {
 
 #[test]
 fn a_release_refuses_drafts_and_lints() {
-    for rule in ["draft", "lint"] {
+    for rule in ["draft", "lint", "sqlserver-lint"] {
         let (code, findings) = Fixture::with_rule(rule).findings(&["build", "--release"]);
         assert_eq!(code, Some(101), "{rule}");
         insta::assert_snapshot!(format!("release-{rule}"), findings);

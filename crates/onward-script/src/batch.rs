@@ -59,6 +59,19 @@ fn push(batches: &mut Vec<Batch>, tokens: &[Token], span: Range<usize>, count: u
     }
 }
 
+/// Whether a batch defines a procedure, function, trigger or view. Such a definition is always a batch of its own.
+pub(crate) fn creates_module(text: &str, tokens: &[&Token]) -> bool {
+    let word = |index: usize, word: &str| tokens.get(index).is_some_and(|t| t.is_word(text, word));
+    let kind = if word(1, "or") && word(2, "alter") { 3 } else { 1 };
+    (word(0, "create") || word(0, "alter"))
+        && ["proc", "procedure", "function", "trigger", "view"].iter().any(|name| word(kind, name))
+}
+
+/// Whether a token is the `GO` of a line that separates batches.
+pub(crate) fn is_separator(source: &str, token: &Token) -> bool {
+    matches!(separator(source, token), Some(Ok(_)))
+}
+
 /// Why a word `GO` separates nothing. The server would take it for a name, and the batch would go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoSeparator {

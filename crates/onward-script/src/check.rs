@@ -237,10 +237,7 @@ fn judge(
         findings.extend(rules::transaction::check(&source, options.dialect));
         if draft_of == Some(Kind::Script) {
             findings.extend(rules::contract::check(&source, options.dialect));
-            #[cfg(feature = "postgres")]
-            if options.dialect == Dialect::Postgres {
-                findings.extend(rules::lint::check(&source, options.release));
-            }
+            findings.extend(rules::lint::check(&source, options.dialect, options.release));
         }
     }
     (directives, findings)

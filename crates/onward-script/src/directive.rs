@@ -13,7 +13,7 @@ pub struct Directives {
     pub title: Option<String>,
 }
 
-const KNOWN: &str = "no-transaction, contract, title TEXT";
+const KNOWN: &str = "no-transaction, contract, title TEXT, allow RULE REASON";
 
 /// Reads the directives out of a script's header: the comments before its first statement.
 ///
@@ -25,7 +25,11 @@ pub(crate) fn parse(path: &str, source: &str, tokens: &[Token]) -> (Directives, 
     let mut in_header = true;
     for token in tokens {
         in_header &= token.is_comment();
-        let Some(words) = directive_text(token, source) else { continue };
+        let Some(words) = words(token, source) else { continue };
+        if words.split_whitespace().next() == Some("allow") {
+            // The lint reads it: it stands above the statement that it is about.
+            continue;
+        }
         let mut fault = |message: String, help: &str| {
             findings.push(Finding::file(Rule::Directive, path, message, help).at(token.span.clone()));
         };
@@ -70,7 +74,7 @@ impl Directives {
 }
 
 /// The words after `-- onward:`, if the comment is a directive.
-fn directive_text<'a>(token: &Token, source: &'a str) -> Option<&'a str> {
+pub(crate) fn words<'a>(token: &Token, source: &'a str) -> Option<&'a str> {
     let comment = (token.kind == TokenKind::LineComment).then(|| token.text(source))?;
     let text = comment.trim_start_matches('-').trim_start();
     let words = text.get(..7).filter(|start| start.eq_ignore_ascii_case("onward:"))?;

@@ -9,6 +9,7 @@
 mod batch;
 mod bundle;
 mod check;
+mod danger;
 mod dialect;
 mod directive;
 mod finding;

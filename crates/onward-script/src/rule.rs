@@ -153,11 +153,10 @@ pub const RULES: &[RuleDoc] = &[
     RuleDoc {
         rule: Rule::Lint,
         id: "lint",
-        what: "A PostgreSQL draft holds DDL that locks or rewrites a table, or has surprising effects later, \
-               by squawk's rules. This is a warning in the dev profile and an error in release.",
+        what: "A draft holds something that locks or rewrites a table, or has surprising effects later: by squawk's rules \
+               for PostgreSQL, by our own for SQL Server. This is a warning in the dev profile and an error in release.",
         why: "An `ALTER TABLE` that takes a minute on a large table is a minute of outage.",
-        example: "`-- squawk-ignore adding-required-field -- the table is empty` above the statement, always \
-                  with the reason.",
+        example: "`-- onward: allow index-offline the table is small` above the statement, always with the reason.",
     },
 ];
 

@@ -41,7 +41,7 @@ fn sql_server_statements(source: &Source<'_>) -> Vec<Vec<Token>> {
     let mut statements = Vec::new();
     for batch in batch::split(text, source.tokens) {
         let tokens = batch.code(source.tokens);
-        if super::transaction::creates_module(text, &tokens) {
+        if batch::creates_module(text, &tokens) {
             statements.push(tokens.into_iter().cloned().collect());
             continue;
         }

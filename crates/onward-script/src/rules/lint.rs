@@ -1,118 +1,188 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use squawk_linter::{Linter, Rule as Squawk};
-use squawk_syntax::{Parse, SourceFile};
+use std::ops::Range;
 
 use super::Source;
+use crate::batch;
+use crate::danger::Danger;
+use crate::dialect::Dialect;
+use crate::directive;
 use crate::finding::{Finding, Severity};
 use crate::lexer::TokenKind;
 use crate::rule::Rule;
+use crate::tsql;
 
-/// The rules of squawk that do not apply here. Our own rules cover transactions and contracts, the journal makes
-/// `IF NOT EXISTS` unnecessary, and timeouts are options of `app migrate`.
-const NOT_APPLIED: &[Squawk] = &[
-    Squawk::BanConcurrentIndexCreationInTransaction,
-    Squawk::BanDropColumn,
-    Squawk::BanDropDatabase,
-    Squawk::BanDropDomain,
-    Squawk::BanDropFunction,
-    Squawk::BanDropSchema,
-    Squawk::BanDropSequence,
-    Squawk::BanDropTable,
-    Squawk::BanDropType,
-    Squawk::BanDropView,
-    Squawk::BanSetSchema,
-    Squawk::BanUncommittedTransaction,
-    Squawk::PreferRobustStmts,
-    Squawk::RenamingColumn,
-    Squawk::RenamingObject,
-    Squawk::RenamingTable,
-    Squawk::RequireLockTimeout,
-    Squawk::RequireStatementTimeout,
-    Squawk::TransactionNesting,
-];
-
-/// The deepest nesting that the parser gets. The database checks deeper text; its own stack ends at a few
-/// thousand levels.
-const DEEPEST: usize = 1_000;
-
-/// Finds DDL that locks or rewrites a table, or has surprising effects later, by squawk's rules.
-pub(crate) fn check(source: &Source<'_>, release: bool) -> Vec<Finding> {
+/// Finds DDL that locks or rewrites a table, or has surprising effects later, and that no comment allows.
+pub(crate) fn check(source: &Source<'_>, dialect: Dialect, release: bool) -> Vec<Finding> {
     let severity = if release { Severity::Error } else { Severity::Warning };
-    let violations = parsed(source, |parse| {
-        let mut linter = Linter::with_rules(&[], NOT_APPLIED);
-        linter.settings.assume_in_transaction = !source.directives.no_transaction;
-        linter.lint(parse, source.text)
-    });
-    let mut findings: Vec<_> = violations
-        .unwrap_or_default()
-        .into_iter()
-        .map(|violation| {
-            let start = usize::from(violation.text_range.start()).min(source.text.len());
-            let end = usize::from(violation.text_range.end()).clamp(start, source.text.len());
-            let message = format!("{}: {}", violation.code, violation.message.trim_end_matches('.'));
-            let silence =
-                format!("or ignore it with a reason: `-- squawk-ignore {} -- REASON`", violation.code);
-            let help = match violation.help {
-                Some(help) => format!("{}; {silence}", help.trim_end_matches('.')),
-                None => format!("see squawk's page on `{}`; {silence}", violation.code),
-            };
-            Finding::file(Rule::Lint, source.path, message, help).at(start..end).severity(severity)
-        })
-        .collect();
-    findings.extend(ignored_without_reason(source, severity));
-    findings
-}
-
-/// An ignored rule needs its reason, or the next reader can only guess.
-fn ignored_without_reason(source: &Source<'_>, severity: Severity) -> Vec<Finding> {
-    let comments = source.tokens.iter().filter(|token| token.kind == TokenKind::LineComment);
-    let found = comments.filter(|token| {
-        let comment = token.text(source.text).trim_start_matches('-').trim_start();
-        let reason = comment.split_once("--").map_or("", |(_, reason)| reason.trim());
-        comment.starts_with("squawk-ignore") && reason.is_empty()
-    });
-    found
-        .map(|token| {
-            let help = "write `-- squawk-ignore RULE -- REASON`";
-            Finding::file(Rule::Lint, source.path, "squawk-ignore without a reason", help)
-                .at(token.span.clone())
-                .severity(severity)
-        })
-        .collect()
-}
-
-/// Runs a function over the parsed text; `None` if the parser could not handle the text.
-///
-/// The parser recurses and has no limit of its own, so text that is nested too deeply does not reach it. A panic
-/// of the parser would stop a build script, so it counts as nothing found.
-pub(crate) fn parsed<T>(source: &Source<'_>, run: impl FnOnce(&Parse<SourceFile>) -> T) -> Option<T> {
-    if deepest(source) > DEEPEST {
-        return None;
-    }
-    catch_unwind(AssertUnwindSafe(|| run(&SourceFile::parse(source.text)))).ok()
-}
-
-/// An upper bound of how deep the parser can get. It counts open parentheses, and words and signs that may each
-/// open an expression of their own (`CASE`, `NOT`, `-`). A chain of casts counts too: the parser's time for
-/// `a::b::c` grows with the square of its length.
-fn deepest(source: &Source<'_>) -> usize {
-    let (mut depth, mut run, mut deepest) = (0_usize, 0_usize, 0_usize);
-    let mut is_cast = false;
-    for token in source.tokens.iter().filter(|token| !token.is_comment()) {
-        match token.kind {
-            TokenKind::Symbol('(' | '[') => depth += 1,
-            TokenKind::Symbol(')' | ']') => depth = depth.saturating_sub(1),
-            TokenKind::Symbol(';') => (depth, run) = (0, 0),
-            TokenKind::Symbol('-' | '+' | '~' | '@' | '!' | ':') => run += 1,
-            TokenKind::Word if is_cast => {}
-            TokenKind::Word if token.is_word(source.text, "case") => depth += 1,
-            TokenKind::Word if token.is_word(source.text, "end") => depth = depth.saturating_sub(1),
-            TokenKind::Word if token.is_word(source.text, "not") => run += 1,
-            _ => run = 0,
+    let (allowed, mut findings) = allowed(source, dialect);
+    let mut is_used = vec![false; allowed.len()];
+    for Danger { rule, span, message, help } in dangers(source, dialect) {
+        let by = allowed.iter().position(|it| it.rule == rule && it.statement.contains(&span.start));
+        if let Some(by) = by {
+            is_used[by] = true;
+            continue;
         }
-        is_cast = token.kind == TokenKind::Symbol(':');
-        deepest = deepest.max(depth + run);
+        let help = format!("{help}; or allow it with a reason: `-- onward: allow {rule} REASON`");
+        findings.push(Finding::file(Rule::Lint, source.path, format!("{rule}: {message}"), help).at(span));
     }
-    deepest
+    for (allowed, _) in allowed.iter().zip(is_used).filter(|(_, is_used)| !is_used) {
+        let message = format!(
+            "`allow {}` has no effect: the statement below it does nothing of that kind",
+            allowed.rule
+        );
+        let help = "remove the comment, or put it directly above the statement that it is about";
+        findings.push(Finding::file(Rule::Lint, source.path, message, help).at(allowed.comment.clone()));
+    }
+    #[cfg(feature = "postgres")]
+    if dialect == Dialect::Postgres {
+        findings.extend(super::squawk::ignored_without_reason(source));
+    }
+    findings.into_iter().map(|finding| finding.severity(severity)).collect()
+}
+
+fn dangers(source: &Source<'_>, dialect: Dialect) -> Vec<Danger> {
+    match dialect {
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres => super::squawk::dangers(source),
+        #[cfg(not(feature = "postgres"))]
+        Dialect::Postgres => Vec::new(),
+        Dialect::SqlServer => tsql::dangers(source.text, source.tokens),
+    }
+}
+
+fn knows(dialect: Dialect, rule: &str) -> bool {
+    match dialect {
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres => super::squawk::knows(rule),
+        // Without its parser nothing is known of the rules of PostgreSQL.
+        #[cfg(not(feature = "postgres"))]
+        Dialect::Postgres => true,
+        Dialect::SqlServer => tsql::DANGERS.contains(&rule),
+    }
+}
+
+/// A comment `-- onward: allow RULE REASON`.
+struct Allowed<'a> {
+    rule: &'a str,
+    comment: Range<usize>,
+    /// What it is about: the statement below it.
+    statement: Range<usize>,
+}
+
+/// The comments that allow something, and what is wrong with them. A reason is mandatory, or the next reader can only guess.
+fn allowed<'a>(source: &'a Source<'_>, dialect: Dialect) -> (Vec<Allowed<'a>>, Vec<Finding>) {
+    let (mut allowed, mut findings) = (Vec::new(), Vec::new());
+    for (index, token) in source.tokens.iter().enumerate() {
+        let words = directive::words(token, source.text).and_then(|words| words.strip_prefix("allow"));
+        let Some(words) = words.filter(|words| words.is_empty() || words.starts_with(char::is_whitespace))
+        else {
+            continue;
+        };
+        let (rule, reason) = words.trim().split_once(char::is_whitespace).unwrap_or((words.trim(), ""));
+        let fault = match () {
+            () if !knows(dialect, rule) => {
+                Some((format!("`allow` of `{rule}`, which is no rule"), rules(dialect)))
+            }
+            () if reason.trim().is_empty() => Some((
+                format!("`allow {rule}` without a reason"),
+                format!("write `-- onward: allow {rule} REASON`"),
+            )),
+            () => None,
+        };
+        match fault {
+            Some((message, help)) => {
+                findings.push(Finding::file(Rule::Lint, source.path, message, help).at(token.span.clone()));
+            }
+            None => allowed.push(Allowed {
+                rule,
+                comment: token.span.clone(),
+                statement: statement_below(source, dialect, index),
+            }),
+        }
+    }
+    (allowed, findings)
+}
+
+fn rules(dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Postgres => "write the name that the finding begins with".to_owned(),
+        Dialect::SqlServer => format!("use one of these: {}", tsql::DANGERS.join(", ")),
+    }
+}
+
+/// The statement that a comment is about: up to its semicolon. In T-SQL, where a semicolon is optional, a blank line and `GO` end
+/// it, too.
+fn statement_below(source: &Source<'_>, dialect: Dialect, comment: usize) -> Range<usize> {
+    let Source { text, tokens, .. } = source;
+    let code = tokens[comment..].iter().filter(|token| !token.is_comment());
+    let start = code.clone().next().map_or(text.len(), |token| token.span.start);
+    let mut end = start;
+    let mut depth = 0_i32;
+    for token in code {
+        let gap = &text[end..token.span.start];
+        let is_paragraph =
+            gap.lines().skip(1).any(|line| line.trim().is_empty()) && gap.matches('\n').count() > 1;
+        let is_new_batch = batch::is_separator(text, token);
+        if dialect == Dialect::SqlServer && (is_paragraph || is_new_batch) {
+            break;
+        }
+        match token.kind {
+            TokenKind::Symbol('(') => depth += 1,
+            TokenKind::Symbol(')') => depth -= 1,
+            TokenKind::Symbol(';') if depth <= 0 => break,
+            _ => {}
+        }
+        end = token.span.end;
+    }
+    start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lexer::lex;
+
+    fn found(text: &str, dialect: Dialect) -> Vec<String> {
+        let (directives, _) = directive::parse("x", text, &lex(text, dialect));
+        let tokens = lex(text, dialect);
+        let source = Source { path: "x", text, tokens: &tokens, is_draft: true, directives: &directives };
+        check(&source, dialect, false).into_iter().map(|finding| finding.message).collect()
+    }
+
+    #[test]
+    fn a_comment_allows_one_rule_in_one_statement() {
+        let allow = "-- onward: allow index-offline a small table";
+        let index = "CREATE INDEX i ON t (a)";
+        let sql = |text: String| found(&text, Dialect::SqlServer);
+        assert_eq!(sql(format!("{allow}\n{index}")), [""; 0]);
+        assert_eq!(sql(format!("SELECT 1;\n{allow}\n-- more\nIF 1 = 1\n    {index}")), [""; 0]);
+        for text in [
+            format!("{allow}\n{index};\n{index}"),
+            format!("{allow}\n{index}\n\n{index}"),
+            format!("{allow}\n{index}\nGO\n{index}"),
+        ] {
+            assert_eq!(sql(text.clone()).len(), 1, "{text}");
+        }
+        for (text, expected) in [
+            (
+                "-- onward: allow select-into why\nCREATE INDEX i ON #t (a)",
+                "`allow select-into` has no effect",
+            ),
+            ("-- onward: allow index-offline\nCREATE INDEX i ON #t (a)", "without a reason"),
+            ("-- onward: allow index why\nSELECT 1", "`allow` of `index`, which is no rule"),
+            ("-- onward: allow\nSELECT 1", "`allow` of ``, which is no rule"),
+        ] {
+            let found = sql(text.to_owned());
+            assert!(found.len() == 1 && found[0].contains(expected), "{text}: {found:?}");
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn the_same_comment_allows_a_rule_of_squawk() {
+        let alter = "ALTER TABLE t ADD COLUMN a bigint NOT NULL;";
+        let rule = found(alter, Dialect::Postgres)[0].split(':').next().expect("has a name").to_owned();
+        let allowed = format!("-- onward: allow {rule} the table is empty\n\n{alter}");
+        assert_eq!(found(&allowed, Dialect::Postgres), [""; 0]);
+        assert_eq!(found(&format!("{allowed}\n{alter}"), Dialect::Postgres).len(), 1);
+    }
 }

@@ -2,10 +2,11 @@
 
 pub(crate) mod content;
 pub(crate) mod contract;
-#[cfg(feature = "postgres")]
 pub(crate) mod lint;
 pub(crate) mod numbers;
 pub(crate) mod sealed;
+#[cfg(feature = "postgres")]
+pub(crate) mod squawk;
 pub(crate) mod syntax;
 pub(crate) mod transaction;
 pub(crate) mod unexpected_file;

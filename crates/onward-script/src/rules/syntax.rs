@@ -4,7 +4,7 @@ use super::Source;
 use crate::batch::{self, NoSeparator};
 use crate::dialect::Dialect;
 use crate::finding::{Finding, Severity};
-use crate::lexer::{TokenKind, Unclosed};
+use crate::lexer::{Token, TokenKind, Unclosed};
 use crate::rule::Rule;
 use crate::text::line_span;
 use crate::tsql::{self, Fault};
@@ -143,29 +143,61 @@ fn structure(source: &Source<'_>) -> Vec<Finding> {
     faults.map(finding).collect()
 }
 
-/// After `USE`, the migrator would write the journal and run the next script in another database.
+/// After `USE`, the migrator would write the journal and run the next script in another database. In a string that `EXEC` runs it
+/// holds to the end of the string.
+/// <https://learn.microsoft.com/sql/t-sql/language-elements/execute-transact-sql#remarks>
 fn use_database(source: &Source<'_>) -> Vec<Finding> {
+    let text = source.text;
     let tokens: Vec<_> = source.tokens.iter().filter(|token| !token.is_comment()).collect();
-    let begins_statement = |index: usize| {
-        let line_start = source.text[..tokens[index].span.start].rfind('\n').map_or(0, |n| n + 1);
-        let before = &source.text[line_start..tokens[index].span.start];
-        before.trim().is_empty() || tokens[index - 1].kind == TokenKind::Symbol(';')
+    // A sealed script passed when only a `USE` that begins a line or follows a semicolon was found.
+    let is_statement = |index: usize| {
+        let before = &text[line_span(text, tokens[index].span.start).start..tokens[index].span.start];
+        let is_behind =
+            |symbol| index.checked_sub(1).is_some_and(|it| tokens[it].kind == TokenKind::Symbol(symbol));
+        before.trim().is_empty() || is_behind(';') || source.is_draft && !is_behind('.')
     };
+    let executes = |string: usize| {
+        let before: Vec<_> =
+            tokens[..string].iter().rev().filter(|it| !it.is_word(text, "n")).take(4).collect();
+        let is = |place: usize, word: &str| before.get(place).is_some_and(|token| token.is_word(text, word));
+        let is_open = before.first().is_some_and(|token| token.kind == TokenKind::Symbol('('));
+        is_open && (is(1, "exec") || is(1, "execute")) || (0..4).any(|place| is(place, "sp_executesql"))
+    };
+    // The body of a procedure runs later.
+    let modules: Vec<_> = batch::split(text, source.tokens)
+        .into_iter()
+        .filter(|batch| batch::creates_module(text, &batch.code(source.tokens)))
+        .collect();
+    let runs_now = |token: &Token| !modules.iter().any(|batch| batch.span.contains(&token.span.start));
     let mut findings = Vec::new();
+    let mut found = |span: Range<usize>, message: &str| {
+        let help = "remove it: `DATABASE_URL` chooses the database";
+        findings.push(Finding::file(Rule::Syntax, source.path, message, help).at(span));
+    };
     for (index, token) in tokens.iter().enumerate() {
+        if token.kind == TokenKind::String {
+            let is_use = source.is_draft && begins_with_use(token.text(text));
+            if is_use && executes(index) && runs_now(token) {
+                found(token.span.clone(), "`USE` in this string runs what follows it in another database");
+            }
+            continue;
+        }
         let Some(name) = tokens.get(index + 1) else { continue };
         let names_database = matches!(name.kind, TokenKind::Word | TokenKind::QuotedName);
         // `OPTION (USE HINT (…))` and `(…, USE PLAN …)` are hints.
-        let is_hint = name.is_word(source.text, "hint") || name.is_word(source.text, "plan");
-        if token.is_word(source.text, "use") && names_database && !is_hint && begins_statement(index) {
-            let message = "`USE` switches the migrator to another database";
-            let help = "remove it: `DATABASE_URL` chooses the database";
-            findings.push(
-                Finding::file(Rule::Syntax, source.path, message, help).at(token.span.start..name.span.end),
-            );
+        let is_hint = name.is_word(text, "hint") || name.is_word(text, "plan");
+        if token.is_word(text, "use") && names_database && !is_hint && is_statement(index) {
+            found(token.span.start..name.span.end, "`USE` switches the migrator to another database");
         }
     }
     findings
+}
+
+/// Whether the text of a string begins with a `USE` statement.
+fn begins_with_use(string: &str) -> bool {
+    let inside = string.trim_start_matches(['N', 'n', '\'']).trim_start();
+    let word = inside.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("use"));
+    word && inside[3..].starts_with([' ', '\t', '\n', '['])
 }
 
 #[cfg(not(feature = "postgres"))]
@@ -184,7 +216,7 @@ fn parse(source: &Source<'_>) -> Vec<Finding> {
     if !copies.is_empty() {
         return copies;
     }
-    let Some(errors) = super::lint::parsed(source, |parse| parse.errors()) else {
+    let Some(errors) = super::squawk::parsed(source, |parse| parse.errors()) else {
         return Vec::new();
     };
     let mut findings: Vec<Finding> = Vec::new();

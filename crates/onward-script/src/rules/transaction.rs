@@ -138,7 +138,7 @@ fn sql_server(source: &Source<'_>) -> Vec<Finding> {
     let mut has_savepoint = false;
     for batch in batch::split(text, source.tokens) {
         let tokens = batch.code(source.tokens);
-        if creates_module(text, &tokens) {
+        if batch::creates_module(text, &tokens) {
             continue;
         }
         for (index, token) in tokens.iter().enumerate() {
@@ -184,7 +184,7 @@ fn refuses_transaction_on_sql_server(source: &Source<'_>) -> Vec<Finding> {
     }
     for batch in batch::split(text, source.tokens) {
         let tokens = batch.code(source.tokens);
-        if creates_module(text, &tokens) {
+        if batch::creates_module(text, &tokens) {
             continue;
         }
         let word = |index: usize, words: &[&str]| {
@@ -215,12 +215,4 @@ fn refuses_transaction_on_sql_server(source: &Source<'_>) -> Vec<Finding> {
         }
     }
     findings
-}
-
-/// Whether a batch defines a procedure, function, trigger or view. Such a definition is always a batch of its own.
-pub(crate) fn creates_module(text: &str, tokens: &[&Token]) -> bool {
-    let word = |index: usize, word: &str| tokens.get(index).is_some_and(|t| t.is_word(text, word));
-    let kind = if word(1, "or") && word(2, "alter") { 3 } else { 1 };
-    (word(0, "create") || word(0, "alter"))
-        && ["proc", "procedure", "function", "trigger", "view"].iter().any(|name| word(kind, name))
 }

@@ -3,7 +3,9 @@ use std::ops::Range;
 use super::fault::Fault;
 use super::words::{RESERVED, STARTS};
 use crate::batch::Batch;
+use crate::dialect::Dialect;
 use crate::lexer::{Token, TokenKind};
+use crate::object::ObjectName;
 
 /// The code of one batch: its tokens without comments, with what the rules ask of them again and again.
 pub(super) struct Code<'a> {
@@ -187,6 +189,18 @@ impl<'a> Code<'a> {
         };
         let mut level = inside.filter(|index| self.depth(*index) == depth);
         level.find(stops).is_some_and(|index| self.word(index) == "SELECT")
+    }
+
+    /// The name of an object at an index.
+    pub(super) fn object(&self, index: usize) -> Option<ObjectName> {
+        let tokens: Vec<Token> =
+            (index..self.behind_name(index)).map(|index| self.tokens[index].clone()).collect();
+        ObjectName::parse(self.text, &tokens, Dialect::SqlServer).map(|(name, _)| name)
+    }
+
+    /// The bytes of a token.
+    pub(super) fn span(&self, index: usize) -> Range<usize> {
+        self.tokens[index].span.clone()
     }
 
     /// A fault at a token.

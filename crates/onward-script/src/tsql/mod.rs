@@ -8,6 +8,7 @@ mod alter;
 mod calls;
 mod code;
 mod columns;
+mod danger;
 mod dialects;
 mod fault;
 mod heads;
@@ -23,6 +24,7 @@ mod spelling;
 mod words;
 
 use self::code::Code;
+pub(crate) use self::danger::{NAMES as DANGERS, dangers};
 pub(crate) use self::fault::Fault;
 use crate::batch;
 use crate::lexer::Token;
