@@ -74,6 +74,9 @@ pub struct SessionOptions {
     pub journal_schema: Option<String>,
     /// Whether the session only reads, so that it may go through a connection pool such as PgBouncer.
     pub reads_only: bool,
+    /// For how long to try again while the server answers [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable); zero tries
+    /// once. A server that cannot be reached at all is not waited for, because its address may be wrong.
+    pub patience: Duration,
 }
 
 /// Ends the statement that a session runs, from outside the session.

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Usage,
     /// The database cannot be reached, or the connection ended.
     Unreachable,
+    /// The server answers that it will accept connections later: it starts, fails over, or has too many at present.
+    Unavailable,
     /// The database refuses the user.
     Credentials,
     /// The user does not have the right to do it.

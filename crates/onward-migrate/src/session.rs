@@ -3,16 +3,18 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use onward_script::Dialect;
+use tokio::time::Instant;
 
 use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
-#[cfg(not(feature = "sqlserver"))]
-use crate::error::ErrorKind;
-use crate::error::{Error, StepError};
+use crate::error::{Error, ErrorKind, StepError};
 use crate::journal::Observed;
 use crate::postgres::{Postgres, PostgresUrl};
 #[cfg(feature = "sqlserver")]
 use crate::sqlserver::{SqlServer, SqlServerUrl};
 use crate::step::Step;
+
+/// The longest time between two tries to connect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The address of a database, which never shows its password.
 ///
@@ -102,12 +104,36 @@ pub enum Session {
 }
 
 impl Session {
-    /// Connects.
+    /// Connects, and tries again for as long as [`SessionOptions::patience`] says while the server answers that it will accept
+    /// connections later.
     ///
     /// # Errors
     ///
     /// If the server cannot be reached, refuses the user, or has no such database.
     pub async fn connect(url: &DatabaseUrl, options: &SessionOptions) -> Result<Self, Error> {
+        let deadline = Instant::now() + options.patience;
+        let mut pause = match url {
+            DatabaseUrl::Postgres(_) => Duration::from_secs(1),
+            // Less than five seconds could overwhelm Azure SQL.
+            // <https://learn.microsoft.com/azure/azure-sql/database/troubleshoot-common-connectivity-issues#retry-logic-for-transient-errors>
+            #[cfg(feature = "sqlserver")]
+            DatabaseUrl::SqlServer(_) => Duration::from_secs(5),
+        };
+        loop {
+            match Self::connect_once(url, options).await {
+                Err(Error { kind: ErrorKind::Unavailable, message, .. })
+                    if Instant::now() + pause < deadline =>
+                {
+                    tracing::warn!(reason = message, ?pause, "the database accepts no connections yet");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn connect_once(url: &DatabaseUrl, options: &SessionOptions) -> Result<Self, Error> {
         match url {
             DatabaseUrl::Postgres(url) => {
                 Ok(Self::Postgres(Box::new(Postgres::connect(url, options).await?)))

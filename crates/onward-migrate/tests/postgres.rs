@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use onward_local::PrivatePostgres;
 use onward_migrate::{
-    Applier, Engine as _, Error, ErrorKind, Event, MigrateOptions, Migrated, Postgres, PostgresUrl,
-    SchemaState, SessionOptions, Status, migrate, status,
+    Applier, DatabaseUrl, Engine as _, Error, ErrorKind, Event, MigrateOptions, Migrated, Postgres,
+    PostgresUrl, SchemaState, Session, SessionOptions, Status, migrate, status,
 };
 use onward_script::{Bundle, CheckOptions, Content, Digest, Entry, Folder, History, Known, check};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
 
@@ -331,6 +332,49 @@ async fn notices_and_progress_are_reported_in_order() {
             "applied Script-0001.sql",
         ]
     );
+}
+
+/// A server that answers the first connections with an error, and hands on the others.
+async fn refusing_at_first(code: &'static str, times: u32, database: &Database) -> DatabaseUrl {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let (start, rest) = database.url.split_once("127.0.0.1:").expect("is on a loopback port");
+    let (port, name) = rest.split_once('/').expect("names a database");
+    let real = format!("127.0.0.1:{port}");
+    let address = listener.local_addr().expect("is bound");
+    let url = format!("{start}{address}/{name}").parse().expect("is an address");
+    tokio::spawn(async move {
+        for connection in 0.. {
+            let (mut client, _) = listener.accept().await.expect("is open");
+            if connection < times {
+                let mut asked = [0; 1024];
+                let _length = client.read(&mut asked).await.expect("asks");
+                let fields = format!("SFATAL\0C{code}\0Mthe database system is starting up\0\0");
+                let length = u32::try_from(fields.len() + 4).expect("is short").to_be_bytes();
+                client.write_all(&[b"E", &length[..], fields.as_bytes()].concat()).await.expect("is read");
+                continue;
+            }
+            let mut server = tokio::net::TcpStream::connect(&real).await.expect("runs");
+            tokio::spawn(async move {
+                // The end of either side ends the connection.
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_server_that_starts_is_waited_for() {
+    let database = Database::create().await;
+    let patient = SessionOptions { patience: Duration::from_secs(60), ..SessionOptions::default() };
+    let url = refusing_at_first("57P03", 2, &database).await;
+    let error = Session::connect(&url, &SessionOptions::default()).await.err().expect("is refused");
+    assert!(matches!(error.kind, ErrorKind::Unavailable), "{error}");
+    Session::connect(&url, &patient).await.expect("connects when it has started");
+
+    let url = refusing_at_first("28000", 1, &database).await;
+    let error = Session::connect(&url, &patient).await.err().expect("is refused at once");
+    assert!(matches!(error.kind, ErrorKind::Credentials), "{error}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use onward_migrate::{DatabaseUrl, Event, MigrateOptions, Migrated, Session, SessionOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::context::Context;
+use crate::config::context::{Context, PATIENCE};
 use crate::config::identity::host_name;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::note;
@@ -73,7 +73,8 @@ pub(crate) async fn connect(
     context: &Context,
     lock_timeout: Option<Duration>,
 ) -> Result<Session, CommandError> {
-    let options = SessionOptions { lock_timeout, ..context.session(&format!("migrate on {}", host_name())) };
+    let session = context.session(&format!("migrate on {}", host_name()));
+    let options = SessionOptions { lock_timeout, patience: PATIENCE, ..session };
     Ok(Session::connect(url, &options).await?)
 }
 

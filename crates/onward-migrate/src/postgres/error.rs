@@ -46,9 +46,24 @@ pub(super) fn connection_error(url: &PostgresUrl, error: &tokio_postgres::Error)
         code if *code == SqlState::INVALID_CATALOG_NAME => {
             (ErrorKind::Configuration, "create the database, or correct its name in DATABASE_URL")
         }
+        code if comes_back(code) => {
+            (ErrorKind::Unavailable, "try again when the server has started, or has connections free")
+        }
         _ => (ErrorKind::Unreachable, "see the server's log"),
     };
     Error::new(kind, message, help)
+}
+
+/// Whether the server refuses a connection for the moment only: it starts, recovers, stops for a restart, or has too many.
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn comes_back(code: &SqlState) -> bool {
+    [
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::TOO_MANY_CONNECTIONS,
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+    ]
+    .contains(code)
 }
 
 /// The error for a server that accepts a connection and does not answer.

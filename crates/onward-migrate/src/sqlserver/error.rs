@@ -15,6 +15,13 @@ const PERMISSION_DENIED: &[u32] = &[229, 230, 262, 297, 300];
 const TRANSACTION_ENDED: &[u32] = &[266, 3902, 3903];
 const LOGIN_FAILED: &[u32] = &[18_456, 18_470, 18_487, 18_488];
 const CANNOT_OPEN_DATABASE: &[u32] = &[911, 4060];
+/// The server, or Azure SQL before it, refuses for the moment only: a failover, a resource limit, a database that wakes up. 4060
+/// is in Azure's list, too, and is left out: mostly it is a wrong name.
+/// <https://learn.microsoft.com/azure/azure-sql/database/troubleshoot-common-errors-issues#transient-fault-error-messages-40197-40613-and-others>
+const COMES_BACK: &[u32] = &[
+    615, 926, 983, 4221, 6005, 10_928, 10_929, 17_142, 18_401, 40_197, 40_501, 40_540, 40_613, 42_108,
+    42_109, 49_918, 49_919, 49_920,
+];
 /// A database that is to be dropped has sessions.
 #[cfg(feature = "rebuild")]
 pub(super) const IN_USE: u32 = 3702;
@@ -48,9 +55,21 @@ pub(super) fn connection_error(url: &SqlServerUrl, error: &tiberius::error::Erro
                     message,
                     "create the database, grant the login access to it, or correct its name in DATABASE_URL",
                 ),
+                code if COMES_BACK.contains(&code) => (
+                    ErrorKind::Unavailable,
+                    format!("{message} ({code})"),
+                    "try again in a minute: the database fails over, wakes up, or has too much to do",
+                ),
                 _ => (ErrorKind::Unreachable, message, "see the server's log"),
             }
         }
+        // The self-signed certificate that a server makes for itself says that it is one of an authority.
+        tiberius::error::Error::Tls(reason) if reason.contains("CaUsedAsEndEntity") => (
+            ErrorKind::Configuration,
+            format!("{url} shows the certificate of an authority as its own, which nobody can verify"),
+            "give the server a certificate that an authority has signed, and name this authority with \
+             `TrustServerCertificateCA=/path`; on a trusted network `TrustServerCertificate=true` skips the check",
+        ),
         tiberius::error::Error::Tls(_) => (
             ErrorKind::Configuration,
             format!("{url} offers no encryption that can be trusted: {}", first_sentence(&causes(error))),
@@ -134,7 +153,7 @@ pub(super) fn batch_error(
     }
     // A line that the batch does not have is a line of something that the batch called.
     let in_batch = (1..=text.lines().count()).contains(&line);
-    let place = if in_module || !in_batch { first_code(text) } else { line_of(text, line) };
+    let place = code_from(text, if in_module || !in_batch { 1 } else { line });
     let place = place.start + batch.span.start..place.end + batch.span.start;
     found.position = Some(place.start);
     found.statement = Some(place);
@@ -152,15 +171,13 @@ fn defines(batch: &str, procedure: &str) -> bool {
         && words.take(8).any(|token| token.text(batch).trim_matches(['[', ']', '"']).to_lowercase() == name)
 }
 
-/// A line of a batch without the white space around it.
-fn line_of(batch: &str, line: usize) -> Range<usize> {
+/// The first code on a line or below it, to the end of its line: an error is at a statement, not at the comment above it.
+fn code_from(batch: &str, line: usize) -> Range<usize> {
     let start: usize = batch.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let tokens = onward_script::lex(batch, onward_script::Dialect::SqlServer);
+    let code = tokens.iter().find(|token| !token.is_comment() && token.span.end > start);
+    let start = code.map_or(start, |token| token.span.start.max(start));
     let text = batch[start..].lines().next().unwrap_or_default();
     let indent = text.len() - text.trim_start().len();
     start + indent..start + indent + text.trim().len()
-}
-
-fn first_code(batch: &str) -> Range<usize> {
-    let line = batch.lines().position(|line| !line.trim().is_empty()).unwrap_or(0);
-    line_of(batch, line + 1)
 }

@@ -16,7 +16,7 @@ use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
 #[cfg(feature = "rebuild")]
 use self::error::IN_USE;
 use self::error::{acts_as_another, batch_error, connection_error, journal_error, left_behind, unexpected};
-use self::prints::Prints;
+use self::prints::{GREETING, Prints};
 pub use self::url::SqlServerUrl;
 #[cfg(feature = "rebuild")]
 use crate::drop_target::{DropTarget, MARK};
@@ -100,6 +100,7 @@ impl SqlServer {
     ///
     /// As [`SqlServer::connect`].
     pub async fn open(url: &SqlServerUrl, application_name: &str) -> Result<TdsClient, Error> {
+        url.check_authority()?;
         let mut config = url.driver_config();
         config.application_name(application_name);
         // A script may take an hour.
@@ -119,8 +120,11 @@ impl SqlServer {
 
     /// Reads the schema in which unqualified names are created, and the user of the session.
     async fn read_identity(&mut self) -> Result<(), Error> {
-        let batch = "SELECT QUOTENAME(SCHEMA_NAME()), USER_NAME(), SUSER_SNAME(), DB_NAME()";
-        let rows = self.rows(batch).await.map_err(unexpected)?;
+        let batch = format!(
+            "PRINT {}; SELECT QUOTENAME(SCHEMA_NAME()), USER_NAME(), SUSER_SNAME(), DB_NAME()",
+            literal(GREETING)
+        );
+        let rows = self.rows(&batch).await.map_err(unexpected)?;
         let schema = rows.first().and_then(|row| text(row, 0)).ok_or_else(|| {
             let message = "the user has no default schema, so there is no place for the tables";
             Error::new(ErrorKind::Configuration, message, "run `ALTER USER … WITH DEFAULT_SCHEMA = dbo`")

@@ -1,5 +1,6 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::instrument::WithSubscriber as _;
 use tracing::span::{Attributes, Id, Record};
@@ -9,26 +10,23 @@ use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 /// The messages of `PRINT`, and of `RAISERROR` below severity 11.
 ///
 /// tiberius has no interface for these messages; it logs them. So while a batch runs, this listens to the driver's log. It
-/// passes everything else on to the previous log.
+/// passes everything else on to the previous log. The driver logs other events at the same level, so the place in its code that
+/// logs messages is learned: it is the one that logs [`GREETING`], which a session prints first.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Prints(Arc<Mutex<Vec<String>>>);
+pub(super) struct Prints(Arc<Heard>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    lines: Mutex<Vec<String>>,
+    /// The driver's call site for messages, once it is known.
+    call_site: OnceLock<Identifier>,
+}
+
+/// What a session prints before anything else. No other event of the driver has this text.
+pub(super) const GREETING: &str = "onward: the session begins";
 
 /// Where tiberius logs the tokens that a server sends.
 const TARGET: &str = "tiberius::tds::stream::token";
-
-/// The other tokens that tiberius logs there, in its words.
-const NOT_PRINTED: &[&str] = &[
-    "Database change from ",
-    "Packet size change from ",
-    "SQL collation change",
-    "Begin transaction",
-    "Commit transaction",
-    "Rollback transaction",
-    "Defect transaction",
-    "Server requested routing to ",
-    "Fallback mirror server: ",
-    "Ignored env change: ",
-];
 
 impl Prints {
     /// Runs a future and keeps what the server prints meanwhile.
@@ -38,7 +36,7 @@ impl Prints {
     }
 
     pub(super) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.0.lines.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -74,7 +72,8 @@ impl Subscriber for Listener {
 
     fn event(&self, event: &Event<'_>) {
         if is_token(event.metadata()) {
-            event.record(&mut Message(&self.prints));
+            let call_site = event.metadata().callsite();
+            event.record(&mut Message { heard: &self.prints.0, call_site });
         }
         if self.next.enabled(event.metadata()) {
             self.next.event(event);
@@ -98,13 +97,25 @@ impl Subscriber for Listener {
     }
 }
 
-struct Message<'a>(&'a Prints);
+struct Message<'a> {
+    heard: &'a Heard,
+    call_site: Identifier,
+}
 
 impl Visit for Message<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() != "message" {
+            return;
+        }
         let text = format!("{value:?}");
-        if field.name() == "message" && !NOT_PRINTED.iter().any(|other| text.starts_with(other)) {
-            self.0.0.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+        match self.heard.call_site.get() {
+            Some(known) if *known == self.call_site => {
+                self.heard.lines.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+            }
+            None if text == GREETING => {
+                self.heard.call_site.get_or_init(|| self.call_site.clone());
+            }
+            _ => {}
         }
     }
 }

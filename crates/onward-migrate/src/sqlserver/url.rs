@@ -24,6 +24,8 @@ use crate::error::{Error, ErrorKind};
 #[derive(Clone)]
 pub struct SqlServerUrl {
     config: Config,
+    /// The file of one's own authority.
+    authority: Option<String>,
 }
 
 impl FromStr for SqlServerUrl {
@@ -58,6 +60,25 @@ impl SqlServerUrl {
         let mut other = self.clone();
         other.config.database(name);
         other
+    }
+
+    /// Checks the file of the authority, of which the driver says less.
+    pub(super) fn check_authority(&self) -> Result<(), Error> {
+        let Some(file) = &self.authority else { return Ok(()) };
+        let refused = |reason: String| {
+            let message = format!("DATABASE_URL: TrustServerCertificateCA names {file}, {reason}");
+            let help = "name the file with the certificate of the authority, as PEM or DER";
+            Error::new(ErrorKind::Configuration, message, help)
+        };
+        let bytes = std::fs::read(file).map_err(|error| refused(format!("which cannot be read: {error}")))?;
+        // DER begins with a sequence.
+        // <https://www.rfc-editor.org/rfc/rfc5280#section-4.1>
+        let is_pem = String::from_utf8_lossy(&bytes).contains("-----BEGIN CERTIFICATE-----");
+        if is_pem || bytes.first() == Some(&0x30) {
+            Ok(())
+        } else {
+            Err(refused("which holds no certificate".to_owned()))
+        }
     }
 
     /// The driver's configuration; it holds the password.
@@ -261,19 +282,19 @@ impl Address {
         let user = user.ok_or_else(|| malformed("it names no user"))?;
         let password = self.password.ok_or_else(|| malformed("it holds no password"))?;
         // The driver panics at both.
-        match (self.authority, self.trusts_every_certificate) {
+        match (&self.authority, self.trusts_every_certificate) {
             (Some(_), true) => {
                 let help = "a certificate is checked against an authority, or it is trusted unchecked: remove one of both";
                 return Err(refused("trustservercertificate", help));
             }
-            (Some(file), false) => self.config.trust_cert_ca(file),
+            (Some(file), false) => self.config.trust_cert_ca(file.clone()),
             (None, true) => self.config.trust_cert(),
             (None, false) => {}
         }
         self.config.host(host);
         self.config.port(self.port.unwrap_or(1433));
         self.config.authentication(AuthMethod::sql_server(user, password));
-        Ok(SqlServerUrl { config: self.config })
+        Ok(SqlServerUrl { config: self.config, authority: self.authority })
     }
 }
 

@@ -73,6 +73,7 @@ async fn each_script_has_a_transaction_with_its_row() {
                 "row and commit"
             }
             batch if batch.contains("CREATE TABLE [dbo].schema_journal") => "journal",
+            batch if batch.contains("QUOTENAME(SCHEMA_NAME())") => "identity",
             batch if batch.contains("ORDER BY version") => "look",
             batch if batch.contains("sp_getapplock") => "lock",
             batch if batch.contains("sp_releaseapplock") => "unlock",
@@ -82,7 +83,7 @@ async fn each_script_has_a_transaction_with_its_row() {
     assert_eq!(
         shape,
         [
-            "SELECT QUOTENAME(SCHEMA_NAME()), USER_NAME(), SUSER_SNAME(), DB_NAME()",
+            "identity",
             "lock",
             "look",
             "journal",
@@ -125,6 +126,16 @@ async fn lines_are_counted_in_the_script_and_not_in_the_batch() {
     assert_eq!(failure.place, "sql/Script-0001.sql:6:4");
     assert_eq!(failure.server.batch, Some((2, 3)));
     assert_eq!(failure.statement.as_deref(), Some("SELECT nope -- error 207 5: no such column"));
+}
+
+#[tokio::test]
+async fn a_place_is_the_statement_and_not_the_comment_above_it() {
+    let failure =
+        fails("SELECT 1;\nGO\n-- why\n/* and\nhow */\n    SELECT nope; -- error 207 1: no such column").await;
+    assert_eq!(failure.place, "sql/Script-0001.sql:6:5");
+    assert_eq!(failure.statement.as_deref(), Some("SELECT nope; -- error 207 1: no such column"));
+    let in_string = fails("INSERT INTO t VALUES ('a\nb') -- error 8152 2: too long").await;
+    assert_eq!(in_string.place, "sql/Script-0001.sql:2:1");
 }
 
 #[tokio::test]
@@ -270,7 +281,8 @@ async fn a_no_transaction_script_is_recorded_before_and_after() {
 #[tokio::test]
 async fn printed_messages_are_shown_and_the_servers_own_are_not() {
     let server = Server::start().await;
-    let all = history(&[BASELINE, "PRINT 'x' -- print hello\nPRINT 'y' -- print 50 percent"]);
+    let all =
+        history(&[BASELINE, "PRINT 'x' -- print hello\nPRINT 'y' -- print Commit transaction of 50 percent"]);
     let mut messages = Vec::new();
     let mut progress = |event| {
         if let Event::Notice { text } = event {
@@ -278,7 +290,7 @@ async fn printed_messages_are_shown_and_the_servers_own_are_not() {
         }
     };
     migrate(&mut connect(&server).await, &all, &options(), &mut progress).await.expect("works");
-    assert_eq!(messages, ["hello", "50 percent"]);
+    assert_eq!(messages, ["hello", "Commit transaction of 50 percent"]);
 }
 
 #[tokio::test]
@@ -288,6 +300,40 @@ async fn wrong_credentials_are_reported_as_such() {
     let error = Session::connect(&url, &SessionOptions::default()).await.err().expect("is refused");
     assert!(matches!(error.kind, ErrorKind::Credentials), "{error}");
     assert!(!error.to_string().contains("hush"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_that_fails_over_is_waited_for() {
+    let server = Server::start().await;
+    let url: DatabaseUrl = server.url.parse().expect("is an address");
+    for number in [40_613, 40_197, 49_918] {
+        server.state().refusals = vec![number];
+        let error = Session::connect(&url, &SessionOptions::default()).await.err().expect("is refused");
+        assert!(matches!(error.kind, ErrorKind::Unavailable), "{error}");
+        assert!(error.message.contains(&number.to_string()), "{error}");
+    }
+    server.state().refusals = vec![40_613];
+    let patient = SessionOptions { patience: Duration::from_secs(60), ..SessionOptions::default() };
+    Session::connect(&url, &patient).await.expect("connects when the failover is over");
+    assert!(server.state().refusals.is_empty());
+    server.state().refusals = vec![4060];
+    let error = Session::connect(&url, &patient).await.err().expect("is refused at once");
+    assert!(matches!(error.kind, ErrorKind::Configuration), "{error}");
+}
+
+#[tokio::test]
+async fn an_authority_that_is_no_certificate_is_named() {
+    let empty = std::env::current_exe().expect("is a file").with_file_name("no-certificate");
+    std::fs::write(&empty, "hush").expect("is written");
+    for (file, reason) in
+        [("/nowhere/ca.pem", "cannot be read"), (empty.to_str().expect("is text"), "no certificate")]
+    {
+        let url = format!("server=127.0.0.1,1;user=app;password=hush;TrustServerCertificateCA={file}");
+        let url: DatabaseUrl = url.parse().expect("is an address");
+        let error = Session::connect(&url, &SessionOptions::default()).await.err().expect("is refused");
+        assert!(matches!(error.kind, ErrorKind::Configuration) && error.message.contains(reason), "{error}");
+        assert!(error.message.contains(file) && !error.to_string().contains("hush"), "{error}");
+    }
 }
 
 #[tokio::test]

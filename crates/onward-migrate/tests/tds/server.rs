@@ -20,6 +20,8 @@ pub(crate) struct State {
     pub(crate) journal: Option<Vec<[String; 6]>>,
     /// Where a connection leads to; `app` by default.
     pub(crate) database: Option<&'static str>,
+    /// The numbers of the errors with which it refuses the next logins.
+    pub(crate) refusals: Vec<u32>,
     lock: Option<usize>,
     connections: usize,
 }
@@ -116,7 +118,10 @@ impl Connection {
                 LOGIN7 if payload.windows(8).any(|bytes| bytes == utf16("none")) => {
                     [message(0xaa, 18_456, 14, "Login failed for user 'none'.", "", 1), done(2)].concat()
                 }
-                LOGIN7 => [login_ack(), done(0)].concat(),
+                LOGIN7 => match self.server.state().refusals.pop() {
+                    Some(number) => [message(0xaa, number, 17, "Not now.", "", 1), done(2)].concat(),
+                    None => [login_ack(), done(0)].concat(),
+                },
                 BATCH if batch_text(&payload).contains("-- say nothing") => {
                     self.server.says_nothing.notify_one();
                     continue;
@@ -148,7 +153,10 @@ impl Connection {
         if batch.contains("QUOTENAME(SCHEMA_NAME())") {
             let database = state.database.unwrap_or("app");
             let itself = ["[dbo]", "dbo", "app", database].map(str::to_owned).to_vec();
-            return Some(rows(&[Column::Text; 4], &[itself]));
+            let (_, printed) = batch.split_once("PRINT N'").expect("prints first");
+            let (printed, _) = printed.split_once('\'').expect("is a string");
+            let printed = message(0xab, 0, 0, printed, "", 1);
+            return Some([printed, rows(&[Column::Text; 4], &[itself])].concat());
         }
         if batch.contains("sp_getapplock") {
             let free = state.lock.is_none_or(|holder| holder == self.id);
@@ -198,7 +206,7 @@ impl Connection {
         if batch.trim_end().ends_with("BEGIN TRANSACTION; INSERT INTO #onward_transaction VALUES (1);") {
             self.open += 1;
             self.mark = (true, false);
-            return Some(done(0));
+            return Some([transaction(8), done(0)].concat());
         }
         if batch.starts_with("SET NOEXEC OFF") {
             return Some(done(0));
@@ -226,6 +234,7 @@ impl Connection {
         if batch.contains("COMMIT") {
             journal.append(&mut self.pending);
             self.open = 0;
+            return [transaction(9), number(-1)].concat();
         }
         number(-1)
     }
@@ -270,6 +279,18 @@ impl Connection {
         answer.extend(done(if failed { 2 } else { 0 }));
         Some(answer)
     }
+}
+
+/// The token that tells a client of the begin (8) or the end (9) of a transaction.
+/// <https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/2b3eb7e5-d43d-4d1b-bf4d-76b9e3afc791>
+fn transaction(change: u8) -> Vec<u8> {
+    let (new, old) = if change == 8 { (8, 0) } else { (0, 8) };
+    let mut body = vec![change, new];
+    body.extend(vec![1; usize::from(new)]);
+    body.push(old);
+    body.extend(vec![1; usize::from(old)]);
+    let length = u16::try_from(body.len()).expect("is short").to_le_bytes();
+    [&[0xe3], &length[..], &body].concat()
 }
 
 /// The values of an `INSERT`: version, name, applied_on, sha256, state, floor.

@@ -1,8 +1,13 @@
+use std::time::Duration;
+
 use onward_migrate::SessionOptions;
 use onward_script::History;
 
 use crate::config::identity::Identity;
 use crate::config::settings::Settings;
+
+/// For how long `migrate` and the start of `serve` wait for a server that says that it comes back: a failover takes less.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The context of every command: the settings, the embedded scripts, and the app's identity.
 #[derive(Debug)]

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use onward_migrate::{DatabaseUrl, Divergence, Engine as _, Error, SchemaState, Session, Status};
+use onward_migrate::{
+    DatabaseUrl, Divergence, Engine as _, Error, SchemaState, Session, SessionOptions, Status,
+};
 use onward_script::History;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::context::Context;
+use crate::config::context::{Context, PATIENCE};
 use crate::config::settings::AppEnv;
 use crate::process::exit::CommandError;
 use crate::upgrade::{Progress, UpgradeOptions, upgrade};
@@ -91,7 +93,8 @@ fn refusal(status: &Status, history: &History) -> Error {
 }
 
 async fn look(context: &Context, url: &DatabaseUrl) -> Result<Status, Error> {
-    let mut engine = Session::connect(url, &context.reading("gate")).await?;
+    let options = SessionOptions { patience: PATIENCE, ..context.reading("gate") };
+    let mut engine = Session::connect(url, &options).await?;
     Ok(Status::assess(&context.history, &engine.observe().await?))
 }
 
