@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use onward::tokio_postgres::types::Type;
 use onward::{Failure, Json, Message, PgPool, Setup, State};
 use serde::Deserialize;
 
@@ -32,7 +33,7 @@ pub(crate) async fn setup(
     if let Some(url) = echo_url {
         let upsert = "INSERT INTO destinations (name, url) VALUES ('echo', $1) \
                       ON CONFLICT (name) DO UPDATE SET url = excluded.url";
-        pool.get().await?.execute(upsert, &[&url]).await?;
+        pool.get().await?.execute_typed(upsert, &[(&url, Type::TEXT)]).await?;
     }
     Ok(Outbound { pool, http: Http::new()? })
 }
@@ -58,7 +59,7 @@ pub(crate) async fn deliver(
 impl Outbound {
     async fn find(&self, destination: &str) -> Result<(String, Duration), Failure> {
         let query = "SELECT url, timeout_ms FROM destinations WHERE name = $1";
-        let row = self.pool.get().await?.query_opt(query, &[&destination]).await?;
+        let row = self.pool.get().await?.query_typed_opt(query, &[(&destination, Type::TEXT)]).await?;
         let row = row.ok_or_else(|| {
             Failure::reject(format!("there is no destination `{destination}`: add a row to destinations"))
         })?;
@@ -77,9 +78,16 @@ impl Outbound {
         self.pool
             .get()
             .await?
-            .execute(
+            .execute_typed(
                 upsert,
-                &[&message.identity(), &destination, &sent.word(), &http_status, &reason, &attempts],
+                &[
+                    (&message.identity(), Type::TEXT),
+                    (&destination, Type::TEXT),
+                    (&sent.word(), Type::TEXT),
+                    (&http_status, Type::INT8),
+                    (&reason, Type::TEXT),
+                    (&attempts, Type::INT8),
+                ],
             )
             .await?;
         Ok(())

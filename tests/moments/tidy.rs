@@ -118,9 +118,9 @@ fn a_driver_is_named_in_its_folder_only() {
     assert_eq!(outside("onward-migrate", "tiberius", &["sqlserver/"]), nowhere);
     assert_eq!(outside("onward-migrate", "refinery::", &["bridge.rs", "journal.rs", "runner.rs"]), nowhere);
     assert_eq!(outside("onward-worker", "aws_sdk_sqs", &["queue/sqs/"]), nowhere);
-    let app = ["database.rs", "transaction/postgres.rs", "outbox/table.rs"];
+    let app = ["database/", "lib.rs", "transaction/postgres.rs", "outbox/table.rs"];
     assert_eq!(outside("onward", "tokio_postgres", &app), nowhere);
-    let app = ["database.rs", "transaction/sqlserver.rs", "outbox/table.rs", "telemetry/log.rs"];
+    let app = ["database/", "transaction/sqlserver.rs", "outbox/table.rs", "telemetry/log.rs"];
     assert_eq!(outside("onward", "tiberius", &app), nowhere);
 }
 

@@ -51,6 +51,8 @@ pub use onward_worker::{
     Attribute, AttributeValue, Budget, Failure, FailureKind, MESSAGE_ID, Message, Options, causes,
 };
 pub use scripts::Scripts;
+/// The driver of [`PgTx`] and of the connections of [`PgPool`].
+pub use tokio_postgres;
 pub use transaction::postgres::PgTx;
 #[cfg(feature = "sqlserver")]
 pub use transaction::sqlserver::MssqlTx;

@@ -54,6 +54,23 @@ pub(super) fn connection_error(url: &PostgresUrl, error: &tokio_postgres::Error)
     Error::new(kind, message, help)
 }
 
+/// The error for a connection pool in front of the server.
+pub(super) fn pooled(url: &PostgresUrl) -> Error {
+    let message = format!(
+        "{url} is a connection pool, and a migration needs a session of the server: its lock and its settings belong to one"
+    );
+    let help = "name the server itself in DATABASE_URL for `app migrate`, `app adopt` and `app rebuild`; `app serve` may use \
+                the pool";
+    Error::new(ErrorKind::Configuration, message, help)
+}
+
+/// Whether what answers knows no settings at the start of a session, as a connection pool such as PgBouncer.
+/// <https://www.pgbouncer.org/config.html#ignore_startup_parameters>
+pub(super) fn takes_no_options(error: &tokio_postgres::Error) -> bool {
+    let is_about_options = |db: &DbError| db.message().contains("startup parameter");
+    error.as_db_error().is_some_and(is_about_options)
+}
+
 /// Whether the server refuses a connection for the moment only: it starts, recovers, stops for a restart, or has too many.
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn comes_back(code: &SqlState) -> bool {

@@ -20,14 +20,17 @@ use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::task::AbortOnDropHandle;
 
-use self::error::{connection_error, journal_error, silent, step_error, unexpected};
+use self::error::{
+    connection_error, journal_error, pooled, silent, step_error, takes_no_options, unexpected,
+};
 use self::invalid_index::INVALID;
 use self::place::{Found, Place};
 use self::quote::literal;
 #[cfg(feature = "rebuild")]
 use self::quote::quoted;
-use self::script::{FORGET, RESET, reset_after, startup};
+use self::script::{FORGET, RESET, WITNESS, reset_after, startup};
 pub use self::tls::tls_connector;
 pub use self::url::{PostgresUrl, TlsMode};
 #[cfg(feature = "rebuild")]
@@ -90,10 +93,11 @@ impl Postgres {
         let limit = config.get_connect_timeout().map_or(CONNECT_TIMEOUT, |limit| *limit);
         let limit = limit.saturating_mul(hosts.saturating_add(1));
         let connecting = tokio::time::timeout(limit, config.connect(tls.clone()));
-        let (client, mut connection) = connecting
-            .await
-            .map_err(|_| silent(url, limit))?
-            .map_err(|error| connection_error(url, &error))?;
+        let refused = |error| match !options.reads_only && takes_no_options(&error) {
+            true => pooled(url),
+            false => connection_error(url, &error),
+        };
+        let (client, mut connection) = connecting.await.map_err(|_| silent(url, limit))?.map_err(refused)?;
         let (sender, notices) = mpsc::unbounded_channel();
         let connection = tokio::spawn(async move {
             while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
@@ -124,8 +128,33 @@ impl Postgres {
             is_locked: false,
             is_used: false,
         };
+        if !options.reads_only && !has_witness(&session.client).await.map_err(unexpected)? {
+            return Err(pooled(url));
+        }
         session.place = session.find_journal().await?;
         Ok(session)
+    }
+
+    /// Whether an address leads to a connection pool, such as PgBouncer, rather than to a session of the server.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be reached or refuses the user.
+    pub async fn is_pooled(url: &PostgresUrl) -> Result<bool, Error> {
+        let mut config = url.driver_config();
+        let own = config.get_options().unwrap_or_default().to_owned();
+        config.options(format!("-c {WITNESS}=1 {own}").trim_end());
+        let connecting = config.connect(tls_connector(url)?);
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting);
+        let (client, connection) = match connected.await.map_err(|_| silent(url, CONNECT_TIMEOUT))? {
+            Ok(connected) => connected,
+            Err(error) if takes_no_options(&error) => return Ok(true),
+            Err(error) => return Err(connection_error(url, &error)),
+        };
+        let connection = AbortOnDropHandle::new(tokio::spawn(connection));
+        let has_witness = has_witness(&client).await;
+        drop(connection);
+        has_witness.map(|has_witness| !has_witness).map_err(unexpected)
     }
 
     async fn find_journal(&self) -> Result<Place, Error> {
@@ -228,6 +257,14 @@ impl Postgres {
     fn journal_sql<'a>(&self, table: &'a str) -> JournalSql<'a> {
         JournalSql { table, user: "session_user", literal }
     }
+}
+
+/// Whether the settings of the session's start have reached the server.
+async fn has_witness(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    let messages = client.simple_query(&format!("SELECT current_setting('{WITNESS}', true)")).await?;
+    Ok(messages
+        .iter()
+        .any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("1"))))
 }
 
 /// libpq would take the user's name as that of the database; and each new database is a copy of `template1`.

@@ -30,9 +30,12 @@ const PINNED: [(&str, &str); 12] = [
     ("plpgsql.variable_conflict", "error"),
 ];
 
+/// A setting without effect. A connection pool in front of the server drops what it does not know, this one with the others.
+pub(super) const WITNESS: &str = "onward.session";
+
 /// The options of a session that migrates, with those of its address. `RESET ALL` goes back to them.
 pub(super) fn startup(options: &SessionOptions, own: &str) -> String {
-    let mut all = "-c client_min_messages=notice".to_owned();
+    let mut all = format!("-c {WITNESS}=1 -c client_min_messages=notice");
     for (name, value) in PINNED {
         all.push_str(&format!(" -c {name}={}", value.replace(' ', "\\ ")));
     }

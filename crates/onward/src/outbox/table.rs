@@ -2,10 +2,13 @@
 
 use deadpool_postgres::Manager;
 use onward_worker::causes;
+use tokio_postgres::types::{ToSql, Type};
 
+use crate::database::begin::Begin;
 use crate::database::{Database, PgPool, Pools, connection};
 #[cfg(feature = "sqlserver")]
 use crate::database::{MssqlManager, MssqlPool, run_batch};
+
 use crate::transaction::guard::TransactionGuard;
 
 /// How many rows one transaction publishes.
@@ -36,7 +39,7 @@ pub(crate) struct Parked {
 
 /// The table, through the pool of its database.
 pub(crate) enum Outbox {
-    Postgres(PgPool),
+    Postgres(PgPool, Begin),
     #[cfg(feature = "sqlserver")]
     SqlServer(MssqlPool),
 }
@@ -52,7 +55,7 @@ impl Outbox {
     /// The table in the app's database.
     pub(crate) fn of(database: &Database) -> Self {
         match database.pools() {
-            Pools::Postgres(pool) => Self::Postgres(pool.clone()),
+            Pools::Postgres(pool, begin) => Self::Postgres(pool.clone(), begin.clone()),
             #[cfg(feature = "sqlserver")]
             Pools::SqlServer(pool) => Self::SqlServer(pool.clone()),
         }
@@ -61,10 +64,10 @@ impl Outbox {
     /// How many rows are parked.
     pub(crate) async fn parked(&self) -> Result<i64, String> {
         match self {
-            Self::Postgres(pool) => {
+            Self::Postgres(pool, _) => {
                 let count = "SELECT count(*) FROM outbox WHERE parked IS NOT NULL";
                 let client = connection(pool).await.map_err(text)?;
-                client.query_one(count, &[]).await.map(|row| row.get(0)).map_err(text)
+                client.query_typed_one(count, &[]).await.map(|row| row.get(0)).map_err(text)
             }
             #[cfg(feature = "sqlserver")]
             Self::SqlServer(pool) => {
@@ -81,8 +84,10 @@ impl Outbox {
     /// The next rows in their order, without those that are parked or paused, unless another node has the turn.
     pub(crate) async fn turn(&self, paused: &[Paused]) -> Result<Option<(Turn, Vec<Row>)>, String> {
         match self {
-            Self::Postgres(pool) => {
+            Self::Postgres(pool, begin) => {
                 let guard = TransactionGuard::new(connection(pool).await.map_err(text)?);
+                let statement = begin.statement(&guard).await?;
+                guard.batch_execute(statement).await.map_err(text)?;
                 let Some(rows) = postgres_rows(&guard, paused).await.map_err(text)? else {
                     guard.ended();
                     return Ok(None);
@@ -113,7 +118,8 @@ impl Turn {
             Self::Postgres(guard) => {
                 for Parked { id, reason } in parked {
                     let park = "UPDATE outbox SET parked = $2 WHERE id = $1";
-                    guard.execute(park, &[id, reason]).await.map_err(text)?;
+                    let values: [(&(dyn ToSql + Sync), Type); 2] = [(id, Type::INT8), (reason, Type::TEXT)];
+                    guard.execute_typed(park, &values).await.map_err(text)?;
                 }
                 let end = format!("DELETE FROM outbox WHERE id IN ({ids}); COMMIT");
                 guard.batch_execute(&end).await.map_err(text)?;
@@ -142,10 +148,9 @@ async fn postgres_rows(
     client: &tokio_postgres::Client,
     paused: &[Paused],
 ) -> Result<Option<Vec<Row>>, tokio_postgres::Error> {
-    client.batch_execute("BEGIN").await?;
     let turn =
         "SELECT pg_try_advisory_xact_lock(hashtext('onward'), hashtext(current_schema() || '.outbox'))";
-    if !client.query_one(turn, &[]).await?.get::<_, bool>(0) {
+    if !client.query_typed_one(turn, &[]).await?.get::<_, bool>(0) {
         client.batch_execute("ROLLBACK").await?;
         return Ok(None);
     }
@@ -154,7 +159,9 @@ async fn postgres_rows(
                   IS NULL OR p.group_id = o.group_id)) ORDER BY id LIMIT $1";
     let queues: Vec<_> = paused.iter().map(|paused| paused.queue.as_str()).collect();
     let groups: Vec<_> = paused.iter().map(|paused| paused.group.as_deref()).collect();
-    let rows = client.query(select, &[&ROWS, &queues, &groups]).await?;
+    let values: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&ROWS, Type::INT8), (&queues, Type::TEXT_ARRAY), (&groups, Type::TEXT_ARRAY)];
+    let rows = client.query_typed(select, &values).await?;
     let row = |row: &tokio_postgres::Row| Row {
         id: row.get(0),
         key: row.get(1),

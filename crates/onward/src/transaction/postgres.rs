@@ -4,6 +4,7 @@ use deadpool_postgres::Manager;
 use onward_worker::Failure;
 use serde::Serialize;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::database::connection;
 use crate::handler::extract::{Delivery, FromMessage, Stop};
@@ -66,7 +67,8 @@ impl PgTx {
 
     async fn write(&self, Sent { queue, group, body, traceparent }: Sent<'_>) -> Result<(), Failure> {
         let insert = "INSERT INTO outbox (queue, group_id, body, traceparent) VALUES ($1, $2, $3, $4)";
-        let inserted = self.execute(insert, &[&queue, &group, &body, &traceparent]).await;
+        let values: [&(dyn ToSql + Sync); 4] = [&queue, &group, &body, &traceparent];
+        let inserted = self.execute_typed(insert, &values.map(|value| (value, Type::TEXT))).await;
         inserted.map(|_| ()).map_err(|error| failed("outbox", &error))
     }
 }
@@ -76,12 +78,17 @@ impl<S: Sync> FromMessage<S> for PgTx {
         if delivery.transaction.is_some() {
             return Err(Failure::retry(ONE_TRANSACTION).into());
         }
-        let guard = TransactionGuard::new(connection(&delivery.database.postgres()?).await?);
-        let (id, queue) = (delivery.message.identity(), delivery.queue);
-        guard.batch_execute("BEGIN").await?;
+        let (pool, begin) = delivery.database.for_transactions()?;
+        let guard = TransactionGuard::new(connection(pool).await?);
+        let begin = begin.statement(&guard).await.map_err(Failure::retry)?;
         let insert = "INSERT INTO inbox (queue, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        let inserted =
-            guard.execute(insert, &[&queue, &id]).await.map_err(|error| failed("inbox", &error))?;
+        let values: [&(dyn ToSql + Sync); 2] = [&delivery.queue, &delivery.message.identity()];
+        let values = values.map(|value| (value, Type::TEXT));
+        // The driver sends both at once.
+        let (begun, inserted) =
+            tokio::join!(guard.batch_execute(begin), guard.execute_typed(insert, &values));
+        begun?;
+        let inserted = inserted.map_err(|error| failed("inbox", &error))?;
         if inserted == 0 {
             guard.batch_execute("ROLLBACK").await?;
             guard.ended();

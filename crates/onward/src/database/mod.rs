@@ -1,3 +1,5 @@
+pub(crate) mod begin;
+
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use onward_migrate::{DatabaseUrl, PostgresUrl, tls_connector};
 use tokio::sync::Notify;
 
+use self::begin::Begin;
 use crate::process::exit::{CommandError, Exit};
 
 /// How long a handler waits for a connection before its attempt fails.
@@ -46,7 +49,7 @@ pub struct Database {
 /// The pool of one of the two databases.
 #[derive(Debug, Clone)]
 pub(crate) enum Pools {
-    Postgres(PgPool),
+    Postgres(PgPool, Begin),
     #[cfg(feature = "sqlserver")]
     SqlServer(MssqlPool),
 }
@@ -66,19 +69,6 @@ impl Display for OtherDatabase {
 impl std::error::Error for OtherDatabase {}
 
 impl Database {
-    /// The pool, if the database is PostgreSQL.
-    ///
-    /// # Errors
-    ///
-    /// If it is another kind of database.
-    pub fn postgres(&self) -> Result<PgPool, OtherDatabase> {
-        match &self.pools {
-            Pools::Postgres(pool) => Ok(pool.clone()),
-            #[cfg(feature = "sqlserver")]
-            Pools::SqlServer(_) => Err(OtherDatabase { requested: "a PostgreSQL address" }),
-        }
-    }
-
     /// The pool, if the database is SQL Server.
     ///
     /// # Errors
@@ -88,8 +78,26 @@ impl Database {
     pub fn sql_server(&self) -> Result<MssqlPool, OtherDatabase> {
         match &self.pools {
             Pools::SqlServer(pool) => Ok(pool.clone()),
-            Pools::Postgres(_) => Err(OtherDatabase { requested: "a SQL Server address" }),
+            Pools::Postgres(..) => Err(OtherDatabase { requested: "a SQL Server address" }),
         }
+    }
+
+    /// The pool of PostgreSQL, and how a transaction begins on its connections.
+    pub(crate) fn for_transactions(&self) -> Result<(&PgPool, &Begin), OtherDatabase> {
+        match &self.pools {
+            Pools::Postgres(pool, begin) => Ok((pool, begin)),
+            #[cfg(feature = "sqlserver")]
+            Pools::SqlServer(_) => Err(OtherDatabase { requested: "a PostgreSQL address" }),
+        }
+    }
+
+    /// The pool, if the database is PostgreSQL.
+    ///
+    /// # Errors
+    ///
+    /// If it is another kind of database.
+    pub fn postgres(&self) -> Result<PgPool, OtherDatabase> {
+        self.for_transactions().map(|(pool, _)| pool.clone())
     }
 
     pub(crate) const fn pools(&self) -> &Pools {
@@ -100,7 +108,7 @@ impl Database {
     pub(crate) fn open(url: &DatabaseUrl, app: &str, handlers: usize) -> Result<Self, CommandError> {
         let size = pool_size(handlers);
         let pools = match url {
-            DatabaseUrl::Postgres(url) => Pools::Postgres(postgres(url, app, size)?),
+            DatabaseUrl::Postgres(url) => Pools::Postgres(postgres(url, app, size)?, Begin::new(url.clone())),
             #[cfg(feature = "sqlserver")]
             DatabaseUrl::SqlServer(url) => {
                 let manager = MssqlManager { url: url.clone(), app: app.to_owned() };
