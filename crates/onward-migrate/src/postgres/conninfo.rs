@@ -12,7 +12,8 @@ pub(super) struct Parameter {
 
 /// The parameters in their order; a later one of the same keyword counts. A reason never quotes a value.
 pub(super) fn parse(text: &str) -> Result<Vec<Parameter>, String> {
-    let text = text.trim();
+    // A secret that comes from a file often ends with a new line.
+    let text = text.trim_start().trim_end_matches(['\n', '\r']);
     let scheme = ["postgres://", "postgresql://"].into_iter().find(|scheme| text.starts_with(scheme));
     match scheme {
         Some(scheme) => uri(&text[scheme.len()..]),
@@ -97,8 +98,13 @@ fn uri(text: &str) -> Result<Vec<Parameter>, String> {
     }
     hosts_and_ports(hosts, &mut found)?;
     found.add("dbname", decoded(name)?);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+    // As in libpq, the last parameter may end with a `&`.
+    let query = query.strip_suffix('&').unwrap_or(query);
+    for pair in query.split('&').filter(|_| !query.is_empty()) {
         let (keyword, value) = pair.split_once('=').ok_or("a parameter after the `?` has no value")?;
+        if value.contains('=') {
+            return Err("a value after the `?` has a `=`: write it as %3D".to_owned());
+        }
         found.add(&decoded(keyword)?, decoded(value)?);
     }
     Ok(found.0)
@@ -169,13 +175,13 @@ fn value(text: &str) -> Result<(String, &str), String> {
 struct Found(Vec<Parameter>);
 
 impl Found {
-    /// Replaces an earlier value of the same keyword; an empty value has no effect.
+    /// Replaces an earlier value of the same keyword; an empty value is none.
     fn add(&mut self, keyword: &str, value: String) {
-        if value.is_empty() {
-            return;
-        }
         self.0.retain(|parameter| parameter.keyword != keyword);
-        self.0.push(Parameter { keyword: keyword.to_owned(), value });
+        // One that is not known stays, to be refused.
+        if !value.is_empty() || !is_keyword(keyword) {
+            self.0.push(Parameter { keyword: keyword.to_owned(), value });
+        }
     }
 }
 

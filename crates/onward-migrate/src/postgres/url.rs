@@ -99,9 +99,7 @@ struct Address {
 impl Address {
     /// Sets one parameter; a parameter that the driver does not support is an error.
     fn set(&mut self, keyword: &str, value: &str) -> Result<(), Error> {
-        // libpq treats an empty value as a missing one.
-        let is_known = value.is_empty()
-            || self.set_place(keyword, value)?
+        let is_known = self.set_place(keyword, value)?
             || self.set_network(keyword, value)?
             || self.set_encryption(keyword, value)?
             || is_default(keyword, value);
