@@ -15,24 +15,61 @@ fn app(database: &Database, queue: &Queue, given: &[&str]) -> Said {
 #[test]
 fn migrate_then_serve() {
     let (database, queue) = (Database::create(), Queue::create());
-    let status = |state: &str| {
-        let said = app(&database, &queue, &["status", "--json"]);
-        assert_eq!(said.code, Some(0), "{}", said.stderr);
-        assert_eq!(said.stdout.trim(), state);
+    let status = |expected: serde_json::Value, exit| {
+        let said = app(&database, &queue, &["status", "--json", "--exit-code"]);
+        assert_eq!(said.code, Some(exit), "{}", said.stderr);
+        let mut object: serde_json::Value = serde_json::from_str(&said.stdout).expect("is JSON");
+        let fields = object.as_object_mut().expect("is an object");
+        let address = fields.remove("database").expect("is named").to_string();
+        assert!(address.contains("postgres://app@127.0.0.1:") && !address.contains(":x@"), "{address}");
+        let applied_on = fields.remove("applied_on").expect("is there");
+        assert_eq!(applied_on.is_string(), exit == 0, "{applied_on}");
+        assert_eq!(object, expected);
     };
-    status(
-        r#"{"applied":null,"divergences":[],"floor":0,"latest":1,"pending":["Baseline.sql","Script-0001.sql"],"state":"empty"}"#,
-    );
+    let expected = serde_json::json!({
+        "applied": null, "divergences": [], "floor": 0, "latest": 1, "state": "empty",
+        "pending": ["Baseline.sql", "Script-0001.sql"], "help": "run `app migrate`",
+    });
+    status(expected, 4);
+    assert_eq!(app(&database, &queue, &["history"]).stdout, "nothing was applied\n");
     assert_eq!(app(&database, &queue, &["check"]).code, Some(4));
 
     let planned = app(&database, &queue, &["migrate", "--plan"]);
     insta::assert_snapshot!("plan", planned.stdout);
+    let sql = app(&database, &queue, &["migrate", "--plan", "--sql", "-"]);
+    let shown = sql.stdout.split_once("postgres://").expect("names the database").1;
+    insta::assert_snapshot!("plan-sql", shown.split_once('\n').expect("has lines").1);
+    assert_eq!(app(&database, &queue, &["migrate", "--sql", "plan.sql"]).code, Some(2), "without --plan");
+    let nowhere = app(&database, &queue, &["migrate", "--plan", "--sql", "/nowhere/plan.sql"]);
+    assert!(
+        nowhere.code == Some(1) && nowhere.stderr.contains("/nowhere/plan.sql cannot be written"),
+        "{nowhere:?}"
+    );
     assert_eq!(database.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
 
     let migrated = app(&database, &queue, &["migrate"]);
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
     assert_eq!(migrated.stdout, "applied 2 script(s): the schema is at 0001\n");
-    status(r#"{"applied":1,"divergences":[],"floor":0,"latest":1,"pending":[],"state":"current"}"#);
+    let expected = serde_json::json!({
+        "applied": 1, "divergences": [], "floor": 0, "latest": 1, "state": "current", "pending": [],
+        "help": "there is nothing to do",
+    });
+    status(expected, 0);
+    let history = app(&database, &queue, &["history"]);
+    let lines: Vec<_> = history.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", history.stdout);
+    for (line, file) in lines.iter().zip(["Baseline.sql", "Script-0001.sql"]) {
+        assert!(
+            line.contains(file) && line.contains(" ms  by app from ") && line.contains("version 0.1.0"),
+            "{line}"
+        );
+    }
+    let history: serde_json::Value =
+        serde_json::from_str(&app(&database, &queue, &["history", "--json"]).stdout).expect("is JSON");
+    assert_eq!(
+        (&history[1]["version"], &history[1]["title"]),
+        (&1.into(), &"What became of each delivery".into())
+    );
     assert_eq!(app(&database, &queue, &["check"]).code, Some(0));
     assert_eq!(app(&database, &queue, &["migrate"]).stdout, "nothing to do: the schema is at 0001\n");
 

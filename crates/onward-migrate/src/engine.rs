@@ -4,13 +4,16 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::error::{Error, StepError};
-use crate::journal::Observed;
+use crate::journal::{JournalEntry, Observed};
 use crate::step::Step;
 
 /// What differs between databases. Each method is one exchange with the server; the runner decides the order of the calls.
 pub trait Engine: Send {
     /// Reads the journal, or whether the schema is empty; needs only the right to read.
     fn observe(&mut self) -> impl Future<Output = Result<Observed, Error>> + Send;
+
+    /// Reads the whole journal, in the order of the scripts; empty if there is none.
+    fn journal(&mut self) -> impl Future<Output = Result<Vec<JournalEntry>, Error>> + Send;
 
     /// Tries once to take the migration lock; if another session has it, returns who that is.
     ///

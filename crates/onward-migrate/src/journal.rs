@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use onward_script::{Digest, Kind, Script};
 
 /// The table that records what was applied.
@@ -82,6 +84,39 @@ impl JournalRow {
     #[must_use]
     pub fn file_name(&self) -> String {
         format!("{}.sql", self.name.replace('_', "-"))
+    }
+}
+
+/// One row of the journal with all that it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JournalEntry {
+    /// What the schema state is decided by.
+    pub row: JournalRow,
+    /// How long the script took; unknown for an adopted one, and within `--single-transaction`.
+    pub duration: Option<Duration>,
+    /// The user of the database.
+    pub applied_by: String,
+    /// The host.
+    pub host: String,
+    /// The version of the app.
+    pub app_version: String,
+}
+
+impl JournalEntry {
+    /// The columns of an entry behind those of its row; each is read as a text.
+    pub(crate) const COLUMNS: [&str; 4] = ["duration_ms", "applied_by", "host", "app_version"];
+
+    /// As [`JournalRow::read`].
+    pub(crate) fn read<'a>(column: impl Fn(usize) -> Option<&'a str>) -> Option<Self> {
+        let behind = |index| column(JournalRow::COLUMNS.len() + index);
+        Some(Self {
+            row: JournalRow::read(&column)?,
+            duration: behind(0).and_then(|ms| ms.parse().ok()).map(Duration::from_millis),
+            applied_by: behind(1)?.to_owned(),
+            host: behind(2)?.to_owned(),
+            app_version: behind(3)?.to_owned(),
+        })
     }
 }
 

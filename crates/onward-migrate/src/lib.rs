@@ -42,7 +42,7 @@ pub use drop_target::DropTarget;
 pub use engine::{Canceller, Engine, ServerInfo, SessionOptions};
 pub use error::{Error, ErrorKind, ScriptFailure, ServerError, StepError, TransactionEnd};
 pub use event::Event;
-pub use journal::{JOURNAL, JournalRow, Observed, RowState};
+pub use journal::{JOURNAL, JournalEntry, JournalRow, Observed, RowState};
 pub use plan::{Plan, Transaction};
 pub use postgres::{Postgres, PostgresUrl, TlsMode, tls_connector};
 #[cfg(feature = "rebuild")]

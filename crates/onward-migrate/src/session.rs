@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
 use crate::error::{Error, ErrorKind, StepError};
-use crate::journal::Observed;
+use crate::journal::{JournalEntry, Observed};
 use crate::postgres::{Postgres, PostgresUrl};
 #[cfg(feature = "sqlserver")]
 use crate::sqlserver::{SqlServer, SqlServerUrl};
@@ -159,6 +159,10 @@ macro_rules! either {
 impl Engine for Session {
     async fn observe(&mut self) -> Result<Observed, Error> {
         either!(self, engine => engine.observe().await)
+    }
+
+    async fn journal(&mut self) -> Result<Vec<JournalEntry>, Error> {
+        either!(self, engine => engine.journal().await)
     }
 
     async fn try_lock(&mut self) -> Result<Result<(), String>, Error> {

@@ -211,7 +211,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             Command::Adopt(options) => command::adopt::run(context, &options).await,
             #[cfg(feature = "local")]
             Command::Rebuild(options) => command::rebuild::run(context, &options).await,
-            Command::Status { json } => command::status::show(context, json).await,
+            Command::Status { json, exit_code } => command::status::show(context, json, exit_code).await,
+            Command::History { json } => command::history::show(context, json).await,
             Command::Check => command::status::check(context).await,
             Command::Doctor { json } => {
                 let queues: Vec<_> =

@@ -43,6 +43,15 @@ pub(crate) enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Exit with 4 unless the schema is current
+        #[arg(long)]
+        exit_code: bool,
+    },
+    /// Show what was applied to the database: when, by whom and how long it took
+    History {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Exit with 0 if the schema is current, with 4 if it is not
     Check,
@@ -69,6 +78,9 @@ pub(crate) struct Migrate {
     /// Show the scripts that would run and their transactions, and run nothing
     #[arg(long)]
     pub plan: bool,
+    /// With `--plan`: also write the SQL that would run to this file, for whoever approves it; `-` is standard output
+    #[arg(long, value_name = "FILE", requires = "plan")]
+    pub sql: Option<std::path::PathBuf>,
     /// Stop after script N
     #[arg(long, value_name = "N")]
     pub to: Option<i32>,

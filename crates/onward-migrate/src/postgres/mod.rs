@@ -37,7 +37,7 @@ pub use self::url::{PostgresUrl, TlsMode};
 use crate::drop_target::{DropTarget, MARK};
 use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
 use crate::error::{Error, ErrorKind, StepError, TransactionEnd, causes, foreign_journal, unnamed};
-use crate::journal::{JOURNAL, JournalRow, Observed, RowState};
+use crate::journal::{JOURNAL, JournalEntry, JournalRow, Observed, RowState};
 use crate::journal_sql::JournalSql;
 use crate::step::Step;
 
@@ -180,14 +180,14 @@ impl Postgres {
             .collect())
     }
 
-    fn journal(&self) -> String {
+    fn table(&self) -> String {
         format!("{}.{JOURNAL}", self.place.schema)
     }
 
     /// Both halves of the lock's key: the product, and the journal that the lock guards. An advisory lock belongs to its
     /// database.
     fn lock_key(&self) -> String {
-        format!("{}, hashtext({})", i32::from_be_bytes(*b"onwd"), literal(&self.journal()))
+        format!("{}, hashtext({})", i32::from_be_bytes(*b"onwd"), literal(&self.table()))
     }
 
     /// Runs a whole query. An error comes with the number of statements that were complete before it.
@@ -251,7 +251,7 @@ impl Postgres {
     }
 
     fn insert(&self, step: &Step<'_>, state: RowState, duration_ms: &str) -> String {
-        self.journal_sql(&self.journal()).insert(step, state, duration_ms)
+        self.journal_sql(&self.table()).insert(step, state, duration_ms)
     }
 
     fn journal_sql<'a>(&self, table: &'a str) -> JournalSql<'a> {
@@ -296,7 +296,7 @@ impl Engine for Postgres {
             }
         }
         let query =
-            format!("SELECT {} FROM {} ORDER BY version", JournalRow::COLUMNS.join(", "), self.journal());
+            format!("SELECT {} FROM {} ORDER BY version", JournalRow::COLUMNS.join(", "), self.table());
         match self.rows(&query).await {
             Ok(rows) if rows.is_empty() => {
                 Ok(Observed { journal: Some(Vec::new()), has_tables: self.has_objects().await? })
@@ -310,6 +310,20 @@ impl Engine for Postgres {
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
                 Ok(Observed { journal: None, has_tables: self.has_objects().await? })
             }
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => Err(foreign_journal()),
+            Err(error) => Err(unexpected(error)),
+        }
+    }
+
+    async fn journal(&mut self) -> Result<Vec<JournalEntry>, Error> {
+        let columns = [&JournalRow::COLUMNS[..], &JournalEntry::COLUMNS].concat().join(", ");
+        let query = format!("SELECT {columns} FROM {} ORDER BY version", self.table());
+        match self.rows(&query).await {
+            Ok(rows) => {
+                let entries = rows.iter().map(|row| JournalEntry::read(|column| row.get(column)));
+                entries.collect::<Option<_>>().ok_or_else(foreign_journal)
+            }
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(Vec::new()),
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => Err(foreign_journal()),
             Err(error) => Err(unexpected(error)),
         }
@@ -329,7 +343,7 @@ impl Engine for Postgres {
              AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
              AND (l.classid::bigint, l.objid::bigint) = ({}, hashtext({})::bigint & 4294967295)",
             i32::from_be_bytes(*b"onwd"),
-            literal(&self.journal()),
+            literal(&self.table()),
         );
         let rows = self.rows(&query).await.map_err(unexpected)?;
         let holder = rows.first().and_then(|row| row.get(0)).unwrap_or("a session that has just ended");
@@ -357,7 +371,7 @@ impl Engine for Postgres {
                 host varchar(255) NOT NULL,
                 app_version varchar(255) NOT NULL
             )",
-            self.journal()
+            self.table()
         );
         self.client.batch_execute(&query).await.map_err(unexpected)
     }
@@ -402,7 +416,7 @@ impl Engine for Postgres {
         if let Some(error) = invalid_index::refuse(step.script, &self.invalid_indexes().await?) {
             return Err(error);
         }
-        let finished = format!("{RESET} {}", self.journal_sql(&self.journal()).finish(step, took));
+        let finished = format!("{RESET} {}", self.journal_sql(&self.table()).finish(step, took));
         self.run(&finished).await.map_err(|(_, error)| journal_error(&error))?;
         Ok(took)
     }

@@ -24,7 +24,7 @@ use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
 #[cfg(feature = "rebuild")]
 use crate::error::unnamed;
 use crate::error::{Error, ErrorKind, StepError, TransactionEnd, foreign_journal};
-use crate::journal::{JOURNAL, JournalRow, Observed, RowState};
+use crate::journal::{JOURNAL, JournalEntry, JournalRow, Observed, RowState};
 use crate::journal_sql::JournalSql;
 use crate::step::Step;
 
@@ -156,7 +156,7 @@ impl SqlServer {
         self.prints.heard(run).await
     }
 
-    fn journal(&self) -> String {
+    fn table(&self) -> String {
         format!("{}.{JOURNAL}", self.schema)
     }
 
@@ -188,7 +188,7 @@ impl SqlServer {
 
     fn insert(&self, step: &Step<'_>, state: RowState, took: Option<Duration>) -> String {
         let duration_ms = took.map_or("NULL".to_owned(), |took| took.as_millis().to_string());
-        self.journal_sql(&self.journal()).insert(step, state, &duration_ms)
+        self.journal_sql(&self.table()).insert(step, state, &duration_ms)
     }
 
     fn journal_sql<'a>(&self, table: &'a str) -> JournalSql<'a> {
@@ -288,16 +288,18 @@ impl SqlServer {
     }
 }
 
+/// The columns of a row of the journal as texts.
+const ROW: &str = "CAST(version AS nvarchar(11)), name, applied_on, CAST(sha256 AS nvarchar(64)), CAST(state AS nvarchar(16)), \
+                   CAST(floor AS nvarchar(11))";
+
 /// How long a server may take to end an abandoned batch.
 const ABANDON: Duration = Duration::from_secs(10);
 
 impl Engine for SqlServer {
     async fn observe(&mut self) -> Result<Observed, Error> {
-        let journal = self.journal();
+        let journal = self.table();
         let batch = format!(
-            "IF OBJECT_ID({name}, N'U') IS NULL SELECT {has_tables} ELSE SELECT CAST(version AS nvarchar(11)), name, \
-             applied_on, CAST(sha256 AS nvarchar(64)), CAST(state AS nvarchar(16)), CAST(floor AS nvarchar(11)) \
-             FROM {journal} ORDER BY version",
+            "IF OBJECT_ID({name}, N'U') IS NULL SELECT {has_tables} ELSE SELECT {ROW} FROM {journal} ORDER BY version",
             name = literal(&journal),
             has_tables = self.has_tables(),
         );
@@ -330,6 +332,26 @@ impl Engine for SqlServer {
         }
     }
 
+    async fn journal(&mut self) -> Result<Vec<JournalEntry>, Error> {
+        let journal = self.table();
+        let batch = format!(
+            "IF OBJECT_ID({}, N'U') IS NOT NULL SELECT {ROW}, CAST(duration_ms AS nvarchar(20)), CAST(applied_by AS \
+             nvarchar(255)), CAST(host AS nvarchar(255)), CAST(app_version AS nvarchar(255)) FROM {journal} ORDER BY version",
+            literal(&journal)
+        );
+        match self.rows(&batch).await {
+            Ok(rows) => {
+                let entries = rows.iter().map(|row| JournalEntry::read(|column| text(row, column)));
+                entries.collect::<Option<_>>().ok_or_else(foreign_journal)
+            }
+            Err(error) if self.has_foreign_journal().await => {
+                tracing::debug!(%error, "the journal cannot be read");
+                Err(foreign_journal())
+            }
+            Err(error) => Err(unexpected(error)),
+        }
+    }
+
     /// <https://learn.microsoft.com/sql/relational-databases/system-stored-procedures/sp-getapplock-transact-sql>:
     /// 0 and 1 grant the lock, negative numbers do not.
     async fn try_lock(&mut self) -> Result<Result<(), String>, Error> {
@@ -351,7 +373,7 @@ impl Engine for SqlServer {
     }
 
     async fn create_journal(&mut self) -> Result<(), Error> {
-        let journal = self.journal();
+        let journal = self.table();
         let batch = format!(
             "{} IF OBJECT_ID({}, N'U') IS NULL CREATE TABLE {journal} (
                 version int NOT NULL PRIMARY KEY,
@@ -393,7 +415,7 @@ impl Engine for SqlServer {
              END",
             self.reset(),
             self.acts_as_another,
-            self.journal_sql(&self.journal()).finish(step, took)
+            self.journal_sql(&self.table()).finish(step, took)
         );
         if let Err(error) = self.conclude(&finished).await {
             return Err(self.failed(error).await);
@@ -478,7 +500,7 @@ impl SqlServer {
 
     /// Whether the journal's table lacks one of the journal's columns.
     async fn has_foreign_journal(&mut self) -> bool {
-        let journal = literal(&self.journal());
+        let journal = literal(&self.table());
         let lacks = |column| format!("COL_LENGTH({journal}, N'{column}') IS NULL");
         let lacks = ["version", "name", "applied_on", "sha256", "state", "floor"].map(lacks).join(" OR ");
         let batch = format!("SELECT CASE WHEN {lacks} THEN 1 ELSE 0 END");

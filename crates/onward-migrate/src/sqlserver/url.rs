@@ -19,13 +19,14 @@ use crate::error::{Error, ErrorKind};
 /// use onward_migrate::SqlServerUrl;
 ///
 /// let url: SqlServerUrl = "sqlserver://app:secret@db.example/shop?encrypt=strict".parse().unwrap();
-/// assert_eq!(url.to_string(), "sqlserver://db.example:1433");
+/// assert_eq!(url.to_string(), "sqlserver://db.example:1433/shop");
 /// ```
 #[derive(Clone)]
 pub struct SqlServerUrl {
     config: Config,
     /// The file of one's own authority.
     authority: Option<String>,
+    database: Option<String>,
 }
 
 impl FromStr for SqlServerUrl {
@@ -59,6 +60,7 @@ impl SqlServerUrl {
     pub fn with_database(&self, name: &str) -> Self {
         let mut other = self.clone();
         other.config.database(name);
+        other.database = Some(name.to_owned());
         other
     }
 
@@ -90,7 +92,8 @@ impl SqlServerUrl {
 
 impl fmt::Display for SqlServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sqlserver://{}", self.config.get_addr())
+        write!(f, "sqlserver://{}", self.config.get_addr())?;
+        self.database.as_ref().map_or(Ok(()), |database| write!(f, "/{database}"))
     }
 }
 
@@ -118,6 +121,7 @@ struct Address {
     has_instance: bool,
     user: Option<String>,
     password: Option<String>,
+    database: Option<String>,
     /// The file of one's own authority.
     authority: Option<String>,
     trusts_every_certificate: bool,
@@ -182,7 +186,7 @@ impl Address {
         self.port = url.port();
         let database = decoded(url.path().trim_matches('/'))?;
         if !database.is_empty() {
-            self.config.database(database);
+            self.database = Some(database);
         }
         for (key, value) in url.query_pairs() {
             if !self.set(&pairs::normalised(&key), &value)? {
@@ -204,7 +208,7 @@ impl Address {
             }
             "port" | "portnumber" => self.set_port(value)?,
             "instancename" => self.has_instance = true,
-            "database" | "initialcatalog" | "databasename" => self.config.database(value),
+            "database" | "initialcatalog" | "databasename" => self.database = Some(value.to_owned()),
             "user" | "userid" | "uid" | "username" => self.user = Some(value.to_owned()),
             "password" | "pwd" => self.password = Some(value.to_owned()),
             _ => return Ok(false),
@@ -291,10 +295,13 @@ impl Address {
             (None, true) => self.config.trust_cert(),
             (None, false) => {}
         }
+        if let Some(database) = &self.database {
+            self.config.database(database);
+        }
         self.config.host(host);
         self.config.port(self.port.unwrap_or(1433));
         self.config.authentication(AuthMethod::sql_server(user, password));
-        Ok(SqlServerUrl { config: self.config, authority: self.authority })
+        Ok(SqlServerUrl { config: self.config, authority: self.authority, database: self.database })
     }
 }
 
@@ -394,7 +401,7 @@ mod tests {
             "mssql://app:hush@db.example:1444?database=orders",
         ] {
             let parsed: SqlServerUrl = url.parse().unwrap_or_else(|error| panic!("{url}: {error}"));
-            assert_eq!(parsed.to_string(), "sqlserver://db.example:1444");
+            assert_eq!(parsed.to_string(), "sqlserver://db.example:1444/orders");
             assert!(!format!("{parsed:?}").contains("hush"));
         }
     }
@@ -463,7 +470,8 @@ mod tests {
             "server=s.database.windows.net;user=app;password=Two Words=hush;Encrypt=Mandatory;MultiSubnetFailover=true",
         ] {
             let parsed: SqlServerUrl = url.parse().unwrap_or_else(|error| panic!("{url}: {error}"));
-            assert_eq!(parsed.to_string(), "sqlserver://s.database.windows.net:1433");
+            let shown = parsed.to_string();
+            assert!(shown.starts_with("sqlserver://s.database.windows.net:1433"), "{shown}");
         }
         let local = |url: &str| url.parse::<SqlServerUrl>().expect("is read").to_string();
         assert_eq!(local("server=.,1434;user=a;password=b"), "sqlserver://localhost:1434");

@@ -104,6 +104,21 @@ async fn each_script_has_a_transaction_with_its_row() {
 }
 
 #[tokio::test]
+async fn the_whole_journal_is_read() {
+    let server = Server::start().await;
+    assert!(connect(&server).await.journal().await.expect("is read").is_empty());
+    run(&server, &history(&[BASELINE, "SELECT 1;"]), &options()).await.expect("works");
+    let entries = connect(&server).await.journal().await.expect("is read");
+    assert_eq!(entries.len(), 2);
+    assert_eq!(
+        (entries[1].row.version, entries[1].host.as_str(), entries[1].app_version.as_str()),
+        (1, "test", "1")
+    );
+    assert_eq!(entries[1].applied_by, "app");
+    assert!(entries[1].duration.is_some());
+}
+
+#[tokio::test]
 async fn an_error_behind_result_sets_is_not_missed() {
     let failure =
         fails("SELECT 1 -- rows 1\nSELECT 2 -- rows 5000\nINSERT x -- error 2627 3: duplicate").await;

@@ -16,8 +16,9 @@ use tokio::sync::Notify;
 pub(crate) struct State {
     /// Every batch that the server received, of all connections.
     pub(crate) batches: Vec<String>,
-    /// The committed rows of the journal, once it exists: version, name, applied_on, sha256, state, floor.
-    pub(crate) journal: Option<Vec<[String; 6]>>,
+    /// The committed rows of the journal, once it exists: version, name, applied_on, sha256, state, floor,
+    /// duration_ms, host, app_version.
+    pub(crate) journal: Option<Vec<[String; 9]>>,
     /// Where a connection leads to; `app` by default.
     pub(crate) database: Option<&'static str>,
     /// The numbers of the errors with which it refuses the next logins.
@@ -93,7 +94,7 @@ struct Connection {
     id: usize,
     /// `@@TRANCOUNT`.
     open: i32,
-    pending: Vec<[String; 6]>,
+    pending: Vec<[String; 9]>,
     /// Whether the row of the temporary table is there: in this transaction, and committed.
     mark: (bool, bool),
     no_exec: bool,
@@ -174,10 +175,21 @@ impl Connection {
             return Some([message(0xaa, 300, 14, text, "", 1), done(2)].concat());
         }
         if batch.contains("ORDER BY version") {
+            let is_whole = batch.contains("duration_ms");
             return Some(match &state.journal {
+                None if is_whole => done(0),
                 None => number(0),
+                Some(journal) if is_whole => {
+                    let entry = |row: &[String; 9]| {
+                        let [version, name, on, digest, row_state, floor, took, host, app] = row.clone();
+                        let user = "app".to_owned();
+                        vec![version, name, on, digest, row_state, floor, took, user, host, app]
+                    };
+                    let all: Vec<Vec<String>> = journal.iter().map(entry).collect();
+                    rows(&[Column::Text; 10], &all)
+                }
                 Some(journal) => {
-                    let all: Vec<Vec<String>> = journal.iter().map(|row| row.to_vec()).collect();
+                    let all: Vec<Vec<String>> = journal.iter().map(|row| row[..6].to_vec()).collect();
                     rows(&[Column::Text; 6], &all)
                 }
             });
@@ -293,12 +305,15 @@ fn transaction(change: u8) -> Vec<u8> {
     [&[0xe3], &length[..], &body].concat()
 }
 
-/// The values of an `INSERT`: version, name, applied_on, sha256, state, floor.
-fn inserted(statement: &str) -> [String; 6] {
+/// The values of an `INSERT`: version, name, applied_on, sha256, state, floor, duration_ms, host, app_version.
+fn inserted(statement: &str) -> [String; 9] {
     let (_, values) = statement.split_once("VALUES (").expect("has values");
-    let values: Vec<_> =
-        values.split(", ").map(|value| value.trim_start_matches('N').trim_matches('\'').to_owned()).collect();
-    [0, 1, 2, 4, 5, 6].map(|index: usize| values[index].clone())
+    let value = |value: &str| match value.trim_end_matches([')', ';', ' ']) {
+        "NULL" | "SUSER_SNAME(" => String::new(),
+        value => value.trim_start_matches('N').trim_matches('\'').to_owned(),
+    };
+    let values: Vec<_> = values.split(", ").map(value).collect();
+    [0, 1, 2, 4, 5, 6, 7, 9, 10].map(|index: usize| values[index].clone())
 }
 
 async fn read_message(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod adopt;
 pub(crate) mod doctor;
+pub(crate) mod history;
 pub(crate) mod migrate;
 pub(crate) mod queue;
 #[cfg(feature = "local")]
