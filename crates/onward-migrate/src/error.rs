@@ -264,6 +264,8 @@ pub(crate) fn script_failed(
             .to_owned()
     } else if server.end != TransactionEnd::RolledBack {
         "run `app status`: if the script is still pending, run `app migrate` again".to_owned()
+    } else if let Some(help) = advice(&server) {
+        format!("nothing is lost: {help}, rebuild, and run `app migrate` again")
     } else if let Some(help) = without_fault(&server.code) {
         format!("nothing is lost, and the script is not at fault: {help}, then run `app migrate` again")
     } else if script.sealed {
@@ -275,6 +277,31 @@ pub(crate) fn script_failed(
     };
     let failure = ScriptFailure { place, statement, server, outcome, pending };
     Error::new(ErrorKind::Script(Box::new(failure)), message, help)
+}
+
+/// The remedy for an error of PostgreSQL that has one.
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn advice(server: &ServerError) -> Option<&'static str> {
+    let says = |text: &str| server.message.contains(text);
+    match server.code.as_str() {
+        "25001" => {
+            Some("put the statement into a script of its own that begins with `-- onward: no-transaction`")
+        }
+        "2D000" => Some(
+            "a procedure or DO block that commits runs only in a script of its own that begins with `-- onward: no-transaction`",
+        ),
+        "55P04" => Some(
+            "use the new value of the enum in the next script, because it cannot be used before it commits",
+        ),
+        "55006" if says("pending trigger events") => {
+            Some("move the ALTER TABLE into the next script, because rows changed before it in this one")
+        }
+        "42704" if says("configuration parameter") => {
+            Some("remove the line that sets it: the script comes from a dump of a newer server")
+        }
+        "42P06" if says("\"public\"") => Some("remove `CREATE SCHEMA public`, which every database has"),
+        _ => None,
+    }
 }
 
 /// The remedy for an error that the server caused, not the script.
@@ -290,6 +317,10 @@ fn without_fault(code: &str) -> Option<&'static str> {
         "55P03" | "1222" => {
             Some("wait until no session holds the lock that it needs, or raise `--lock-timeout`")
         }
+        "55006" => Some("end the sessions that use what it changes"),
+        "25006" => Some(
+            "name the primary server in DATABASE_URL, because this one only reads (a standby, or read-only)",
+        ),
         "57014" => Some("see who cancelled it, or which `statement_timeout` it has"),
         "40P01" | "1205" => Some("see who else changes the schema at the same time"),
         _ => None,

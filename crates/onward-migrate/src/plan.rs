@@ -1,4 +1,4 @@
-use onward_script::{History, Script};
+use onward_script::{Dialect, History, Script, statements};
 
 use crate::error::{Error, ErrorKind};
 use crate::state::{SchemaState, Status};
@@ -13,7 +13,8 @@ pub struct Plan<'a> {
 /// Scripts that commit together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transaction<'a> {
-    /// One script or, with `--single-transaction`, several consecutive ones.
+    /// One script or, with `--single-transaction`, several consecutive ones. After a script that adds a value to an enum a new
+    /// transaction begins, because no script can use the value before.
     Together(Vec<&'a Script>),
     /// A no-transaction script.
     None(&'a Script),
@@ -50,12 +51,16 @@ impl<'a> Plan<'a> {
         let to = target(history, status, to)?;
         let pending = status.pending.iter().take_while(|number| **number <= to);
         let mut transactions: Vec<Transaction<'a>> = Vec::new();
+        let mut must_commit = false;
         for script in pending.filter_map(|number| history.get(*number)) {
             match transactions.last_mut() {
                 _ if script.directives.no_transaction => transactions.push(Transaction::None(script)),
-                Some(Transaction::Together(scripts)) if single_transaction => scripts.push(script),
+                Some(Transaction::Together(scripts)) if single_transaction && !must_commit => {
+                    scripts.push(script)
+                }
                 _ => transactions.push(Transaction::Together(vec![script])),
             }
+            must_commit = single_transaction && adds_enum_value(history, script);
         }
         Ok(Self { transactions })
     }
@@ -64,6 +69,18 @@ impl<'a> Plan<'a> {
     pub fn scripts(&self) -> impl Iterator<Item = &'a Script> {
         self.transactions.iter().flat_map(Transaction::scripts).copied()
     }
+}
+
+/// Whether a later script can use what this one adds only after a commit.
+/// <https://www.postgresql.org/docs/current/sql-altertype.html#notes>
+fn adds_enum_value(history: &History, script: &Script) -> bool {
+    let text = script.text();
+    history.dialect == Dialect::Postgres
+        && statements(text).iter().any(|statement| {
+            statement.starts_with(text, &["alter", "type"])
+                && statement.find(text, "add").is_some()
+                && statement.find(text, "value").is_some()
+        })
 }
 
 fn target(history: &History, status: &Status, to: Option<i32>) -> Result<i32, Error> {

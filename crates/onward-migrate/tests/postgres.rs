@@ -284,6 +284,45 @@ async fn a_single_transaction_rolls_back_its_neighbours_and_breaks_at_no_transac
 }
 
 #[tokio::test]
+async fn an_error_that_has_a_remedy_says_it() {
+    for (script, code, remedy) in [
+        ("DO $$ BEGIN COMMIT; END $$;", "2D000", "no-transaction"),
+        ("ALTER TYPE mood ADD VALUE 'calm'; SELECT 'calm'::text::mood;", "55P04", "in the next script"),
+        (
+            "INSERT INTO notes VALUES (1, 9); ALTER TABLE notes ADD COLUMN at date;",
+            "55006",
+            "move the ALTER TABLE into the next script",
+        ),
+        ("SET newer_setting = 0;", "42704", "a dump of a newer server"),
+        ("CREATE SCHEMA public;", "42P06", "remove `CREATE SCHEMA public`"),
+        ("SET transaction_read_only = on; CREATE TABLE t (a int);", "25006", "name the primary server"),
+    ] {
+        let database = Database::create().await;
+        let baseline = "CREATE TYPE mood AS ENUM ('glad'); CREATE TABLE notes (id int PRIMARY KEY, other int REFERENCES notes \
+                        DEFERRABLE INITIALLY DEFERRED);";
+        let error = database.migrate(&history(&[baseline, script]), &options()).await.expect_err(script);
+        let ErrorKind::Script(failure) = &error.kind else { panic!("{script}: {error}") };
+        assert_eq!(failure.server.code, code, "{script}: {error}");
+        assert!(error.help.contains(remedy), "{script}: {}", error.help);
+    }
+}
+
+#[tokio::test]
+async fn a_single_transaction_commits_before_an_enum_value_is_used() {
+    let database = Database::create().await;
+    let all = history(&[
+        "CREATE TYPE mood AS ENUM ('glad'); CREATE TABLE moods (mood mood);",
+        "INSERT INTO moods VALUES ('glad'); ALTER TYPE mood ADD VALUE 'calm';",
+        "INSERT INTO moods VALUES ('calm');",
+    ]);
+    let first = MigrateOptions { to: Some(0), ..options() };
+    database.migrate(&all, &first).await.expect("the type is there");
+    let together = MigrateOptions { single_transaction: true, ..options() };
+    assert_eq!(database.migrate(&all, &together).await.expect("works").scripts, 2);
+    assert_eq!(database.query("SELECT count(*) FROM moods").await, "2");
+}
+
+#[tokio::test]
 async fn reading_the_schema_needs_only_the_right_to_read() {
     let database = Database::create().await;
     let all = history(&[BASELINE]);

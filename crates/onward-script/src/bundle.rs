@@ -43,17 +43,18 @@ impl Bundle<'static> {
         let length = history.all().map(|script| script.bytes.len()).sum();
         let mut scripts = Vec::with_capacity(length);
         for script in history.all() {
-            let Directives { no_transaction, contract, title } = &script.directives;
+            let Directives { no_transaction, contract, title, syntax_unchecked } = &script.directives;
             let flag = |on: bool, letter: char| if on { letter } else { '-' };
             writeln!(
                 manifest,
-                "{} {} {} {}{}{} {}",
+                "{} {} {} {}{}{}{} {}",
                 script.file_name(),
                 script.digest,
                 script.bytes.len(),
                 flag(script.sealed, 's'),
                 flag(*no_transaction, 'n'),
                 flag(*contract, 'c'),
+                flag(*syntax_unchecked, 'u'),
                 title.as_deref().unwrap_or_default(),
             )
             .expect("a String takes every write");
@@ -126,7 +127,12 @@ fn script_line(line: &str) -> Option<(Script, usize)> {
     let length = fields.next()?.parse().ok()?;
     let flags = fields.next()?;
     let title = fields.next().filter(|title| !title.is_empty()).map(str::to_owned);
-    let directives = Directives { no_transaction: flags.contains('n'), contract: flags.contains('c'), title };
+    let directives = Directives {
+        no_transaction: flags.contains('n'),
+        contract: flags.contains('c'),
+        title,
+        syntax_unchecked: flags.contains('u'),
+    };
     let sealed = flags.contains('s');
     Some((Script { kind, number, digest, directives, sealed, bytes: Cow::Borrowed(&[]) }, length))
 }

@@ -11,9 +11,11 @@ pub struct Directives {
     pub contract: bool,
     /// `-- onward: title Orders get a currency`.
     pub title: Option<String>,
+    /// `-- onward: syntax-unchecked REASON`: the build leaves the syntax to the server.
+    pub syntax_unchecked: bool,
 }
 
-const KNOWN: &str = "no-transaction, contract, title TEXT, allow RULE REASON";
+const KNOWN: &str = "no-transaction, contract, title TEXT, syntax-unchecked REASON, allow RULE REASON";
 
 /// Reads the directives out of a script's header: the comments before its first statement.
 ///
@@ -68,6 +70,15 @@ impl Directives {
                 self.title = Some(argument.to_owned());
                 Ok(())
             }
+            "syntax-unchecked" if argument.is_empty() => Err((
+                "directive `syntax-unchecked` has no reason".to_owned(),
+                "write `-- onward: syntax-unchecked REASON`".to_owned(),
+            )),
+            "syntax-unchecked" if self.syntax_unchecked => Err(twice()),
+            "syntax-unchecked" => {
+                self.syntax_unchecked = true;
+                Ok(())
+            }
             _ => Err((format!("unknown directive `{name}`"), format!("use one of these: {KNOWN}"))),
         }
     }
@@ -100,11 +111,12 @@ mod tests {
     #[test]
     fn the_header_is_every_comment_before_the_first_statement() {
         let source = "-- Copyright\n\n/* why */\n--onward:  no-transaction\n-- Onward: contract\n\
-                      -- onward: title Orders get a currency\nSELECT 1;";
+                      -- onward: title Orders get a currency\n-- onward: syntax-unchecked newer than the parser\nSELECT 1;";
         let expected = Directives {
             no_transaction: true,
             contract: true,
             title: Some("Orders get a currency".to_owned()),
+            syntax_unchecked: true,
         };
         assert_eq!(parsed(source), (expected, vec![]));
     }
@@ -117,6 +129,7 @@ mod tests {
             ("-- onward:", "unknown directive ``"),
             ("-- onward: contract\n-- onward: contract", "directive `contract` is given twice"),
             ("-- onward: title", "directive `title` has no text"),
+            ("-- onward: syntax-unchecked", "directive `syntax-unchecked` has no reason"),
             ("-- onward: contract because", "directive `contract` takes no argument"),
         ];
         for (source, expected) in cases {

@@ -19,6 +19,7 @@ mod lexer;
 mod line;
 mod lock;
 mod name;
+mod near;
 mod object;
 pub mod render;
 mod rule;

@@ -126,7 +126,8 @@ pub const RULES: &[RuleDoc] = &[
         id: "syntax",
         what: "PostgreSQL: the text does not parse. SQL Server: what the server's parser refuses, as far as it can be known \
                without the server (strings, brackets, parentheses, blocks, commas, the shape of definitions, `GO` lines); a \
-               command of psql or sqlcmd; `USE`. A word that is almost a keyword is a warning.",
+               command of psql or sqlcmd; `USE`. A word that is almost a keyword is a warning. \
+               `-- onward: syntax-unchecked REASON` at the top leaves the syntax of a script to the server.",
         why: "The database would refuse the script in the middle of an upgrade.",
         example: "`CREATE TABEL orders (…)`: a caret points at the word.",
     },

@@ -3,8 +3,9 @@ use std::ops::Range;
 use super::Source;
 use crate::batch;
 use crate::dialect::Dialect;
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use crate::lexer::{Token, TokenKind};
+use crate::object::ObjectName;
 use crate::rule::Rule;
 use crate::statement::{self, Statement};
 
@@ -87,6 +88,7 @@ fn refuses_transaction(text: &str, statement: &Statement) -> Option<&'static str
         () if starts(&["alter", "database"]) && has("tablespace") => Some("ALTER DATABASE … SET TABLESPACE"),
         () if starts(&["create", "tablespace"]) => Some("CREATE TABLESPACE"),
         () if starts(&["drop", "tablespace"]) => Some("DROP TABLESPACE"),
+        () if starts(&["alter", "subscription"]) && has("refresh") => Some("ALTER SUBSCRIPTION … REFRESH"),
         () if starts(&["create", "subscription"]) => Some("CREATE SUBSCRIPTION"),
         () if starts(&["drop", "subscription"]) => Some("DROP SUBSCRIPTION"),
         () if starts(&["discard", "all"]) => Some("DISCARD ALL"),
@@ -94,7 +96,9 @@ fn refuses_transaction(text: &str, statement: &Statement) -> Option<&'static str
     }
 }
 
-/// A value that `ALTER TYPE … ADD VALUE` adds cannot be used before the transaction that added it commits.
+/// A value that `ALTER TYPE … ADD VALUE` adds cannot be used before the transaction that added it commits. The same text may
+/// also be a value of another type, so that it is an error only where the type stands beside it. The body of a function is
+/// not looked at before it runs.
 /// <https://www.postgresql.org/docs/current/sql-altertype.html>
 fn uses_added_enum_value(source: &Source<'_>, statements: &[Statement]) -> Vec<Finding> {
     let text = source.text;
@@ -106,18 +110,43 @@ fn uses_added_enum_value(source: &Source<'_>, statements: &[Statement]) -> Vec<F
             let after = |token: &&Token| token.span.start > value.span.start;
             statement.tokens.iter().filter(after).find(|token| token.kind == TokenKind::String)
         });
-        let Some(added) = added else { continue };
-        let mut later = statements[index + 1..].iter().flat_map(|statement| &statement.tokens);
-        let same =
-            |token: &&Token| token.kind == TokenKind::String && token.text(text).contains(added.text(text));
-        if let Some(used) = later.find(same) {
-            let message =
-                format!("this script adds {} and cannot use it before it commits", added.text(text));
-            let help = "move the statements that use the new value into the next script";
-            findings.push(finding(source, used.span.clone(), message, help));
-        }
+        let name = ObjectName::parse(text, statement.tokens.get(2..).unwrap_or_default(), Dialect::Postgres);
+        let (Some(added), Some((name, _))) = (added, name) else { continue };
+        let is_same =
+            |token: &&Token| token.kind == TokenKind::String && token.text(text) == added.text(text);
+        let later = || statements[index + 1..].iter();
+        let typed = later().find_map(|statement| {
+            let is_typed = |token: &&Token| is_same(token) && has_type(text, statement, token, &name);
+            statement.tokens.iter().find(is_typed)
+        });
+        let used = typed.or_else(|| later().flat_map(|statement| &statement.tokens).find(is_same));
+        let Some(used) = used else { continue };
+        let message = match typed {
+            Some(_) => format!("this script adds {} and cannot use it before it commits", added.text(text)),
+            None => format!(
+                "this script adds {} to `{name}`, whose new values cannot be used before it commits",
+                added.text(text)
+            ),
+        };
+        let help = "move the statements that use the new value into the next script";
+        let severity = if typed.is_some() { Severity::Error } else { Severity::Warning };
+        findings.push(finding(source, used.span.clone(), message, help).severity(severity));
     }
     findings
+}
+
+/// Whether a literal has a type beside it: `'a'::type`, `type 'a'` or `CAST('a' AS type)`.
+fn has_type(text: &str, statement: &Statement, literal: &Token, name: &ObjectName) -> bool {
+    let tokens = &statement.tokens;
+    let Some(at) = tokens.iter().position(|token| token.span == literal.span) else { return false };
+    let is_type = |from: usize| {
+        let parsed = ObjectName::parse(text, tokens.get(from..).unwrap_or_default(), Dialect::Postgres);
+        parsed.is_some_and(|(other, _)| other.name() == name.name())
+    };
+    let is_colon = |index: usize| tokens.get(index).is_some_and(|token| token.kind == TokenKind::Symbol(':'));
+    let is_cast = is_colon(at + 1) && is_colon(at + 2) && is_type(at + 3);
+    let is_as = tokens.get(at + 1).is_some_and(|token| token.is_word(text, "as")) && is_type(at + 2);
+    is_cast || is_as || at.checked_sub(1).is_some_and(is_type)
 }
 
 /// Finds statements that would end the migrator's transaction, and a `BEGIN TRAN` without its `COMMIT`.

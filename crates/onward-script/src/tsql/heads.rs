@@ -2,7 +2,8 @@
 
 use super::code::Code;
 use super::fault::Fault;
-use super::words::{KINDS, RESERVED, STARTS, VERBS, is_near};
+use super::words::{KINDS, RESERVED, STARTS, VERBS};
+use crate::near::is_near;
 
 /// Each must be the first statement of its batch.
 /// <https://learn.microsoft.com/sql/t-sql/language-elements/sql-server-utilities-statements-go>

@@ -2,7 +2,8 @@
 
 use super::code::Code;
 use super::fault::Fault;
-use super::words::{NEAR, RESERVED, is_near};
+use super::words::{NEAR, RESERVED};
+use crate::near::is_near;
 
 pub(super) fn check(code: &Code<'_>, faults: &mut Vec<Fault>) {
     for index in 0..code.len() {

@@ -1,56 +1,27 @@
 use std::ops::Range;
 
-use super::Source;
 use crate::batch::{self, NoSeparator};
-use crate::dialect::Dialect;
 use crate::finding::{Finding, Severity};
-use crate::lexer::{Token, TokenKind, Unclosed};
+use crate::lexer::{Token, TokenKind};
 use crate::rule::Rule;
+use crate::rules::Source;
 use crate::text::line_span;
 use crate::tsql::{self, Fault};
 
-/// Checks that the text is SQL of the dialect, as far as this is possible without the database.
-pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
-    let unclosed = unclosed(source);
-    if !unclosed.is_empty() {
-        return unclosed;
+/// Finds what the server would refuse, in drafts; and in every script a `USE` that begins a statement.
+pub(super) fn check(source: &Source<'_>) -> Vec<Finding> {
+    if !source.is_draft {
+        return use_database(source);
     }
-    match dialect {
-        Dialect::Postgres => parse(source),
-        Dialect::SqlServer if source.is_draft => {
-            let commands = sqlcmd(source);
-            if !commands.is_empty() {
-                return commands;
-            }
-            let separators = separators(source);
-            // What follows a `GO` without effect would be judged as a part of the batch above it.
-            let structure = if separators.is_empty() { structure(source) } else { Vec::new() };
-            [separators, use_database(source), structure].concat()
-        }
-        Dialect::SqlServer => use_database(source),
+    let commands = sqlcmd(source);
+    if !commands.is_empty() {
+        return commands;
     }
-}
-
-/// Finds unclosed tokens. They hide the rest of the script, so the check reports nothing else.
-fn unclosed(source: &Source<'_>) -> Vec<Finding> {
-    let found = source.tokens.iter().filter_map(|token| Some((token, token.fault?)));
-    found
-        .map(|(token, fault)| {
-            let (what, close) = match fault {
-                Unclosed::Comment => ("comment", "*/"),
-                Unclosed::Name if token.text(source.text).starts_with('[') => ("bracket", "]"),
-                Unclosed::Name => ("quoted name", "\""),
-                Unclosed::String if token.text(source.text).starts_with('$') => {
-                    ("dollar quote", "the same tag")
-                }
-                Unclosed::String => ("string", "'"),
-            };
-            let start = token.span.start;
-            let end = start + token.text(source.text).find('\n').unwrap_or(token.span.len());
-            let message = format!("a {what} that is not closed");
-            Finding::file(Rule::Syntax, source.path, message, format!("close it with {close}")).at(start..end)
-        })
-        .collect()
+    let separators = separators(source);
+    // What follows a `GO` without effect would be judged as a part of the batch above it.
+    let is_unchecked = source.directives.syntax_unchecked || !separators.is_empty();
+    let structure = if is_unchecked { Vec::new() } else { structure(source) };
+    [separators, use_database(source), structure].concat()
 }
 
 /// A `GO` that separates nothing becomes a name: `SELECT a FROM t` before it gets an alias, and what follows becomes part of the
@@ -198,91 +169,4 @@ fn begins_with_use(string: &str) -> bool {
     let inside = string.trim_start_matches(['N', 'n', '\'']).trim_start();
     let word = inside.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("use"));
     word && inside[3..].starts_with([' ', '\t', '\n', '['])
-}
-
-#[cfg(not(feature = "postgres"))]
-fn parse(_: &Source<'_>) -> Vec<Finding> {
-    Vec::new()
-}
-
-/// The errors of squawk's parser, but only the first of each line: the others on the line follow from it.
-#[cfg(feature = "postgres")]
-fn parse(source: &Source<'_>) -> Vec<Finding> {
-    let psql = psql_command(source);
-    if !psql.is_empty() {
-        return psql;
-    }
-    let copies = copies_through_client(source);
-    if !copies.is_empty() {
-        return copies;
-    }
-    let Some(errors) = super::squawk::parsed(source, |parse| parse.errors()) else {
-        return Vec::new();
-    };
-    let mut findings: Vec<Finding> = Vec::new();
-    let mut last_line = None;
-    for error in errors {
-        let range = error.range();
-        let start = usize::from(range.start()).min(source.text.len());
-        let end = usize::from(range.end()).clamp(start, source.text.len());
-        let line = line_span(source.text, source.text.floor_char_boundary(start));
-        if last_line.replace(line.start) == Some(line.start) {
-            continue;
-        }
-        let message = format!("syntax error: {}", lower_first(error.message()));
-        let help = "correct the statement; the database would refuse it too";
-        findings.push(Finding::file(Rule::Syntax, source.path, message, help).at(start..end));
-    }
-    findings
-}
-
-/// A dump for psql contains backslash commands, which no server understands.
-#[cfg(feature = "postgres")]
-fn psql_command(source: &Source<'_>) -> Vec<Finding> {
-    let at_line_start = |start: usize| start == 0 || source.text.as_bytes()[start - 1] == b'\n';
-    let found = source
-        .tokens
-        .iter()
-        .find(|token| token.kind == TokenKind::Symbol('\\') && at_line_start(token.span.start));
-    let finding = found.map(|token| {
-        let span = line_span(source.text, token.span.start);
-        let message = "a psql command is not SQL";
-        let help = "remove the line; `pg_dump --inserts` writes the data of a dump as SQL";
-        Finding::file(Rule::Syntax, source.path, message, help).at(span)
-    });
-    finding.into_iter().collect()
-}
-
-/// `COPY … FROM STDIN` waits for rows that the client sends after the SQL, and a script has only SQL.
-/// <https://www.postgresql.org/docs/current/sql-copy.html>
-#[cfg(feature = "postgres")]
-fn copies_through_client(source: &Source<'_>) -> Vec<Finding> {
-    let text = source.text;
-    let statements = crate::statement::split(text, source.tokens);
-    let copies = statements.iter().filter_map(|statement| {
-        let copy = statement.starts_with(text, &["copy"]);
-        let stream = statement.tokens.windows(2).find(|pair| {
-            let is = |from, stream| pair[0].is_word(text, from) && pair[1].is_word(text, stream);
-            is("from", "stdin") || is("to", "stdout")
-        });
-        let pair = stream.filter(|_| copy)?;
-        let message = format!(
-            "`COPY … {}`: a script cannot carry rows",
-            text[pair[0].span.start..pair[1].span.end].to_uppercase()
-        );
-        let help = "write the rows as INSERT; `pg_dump --inserts` does this for a dump";
-        let span = statement.tokens[0].span.start..pair[1].span.end;
-        Some(Finding::file(Rule::Syntax, source.path, message, help).at(span))
-    });
-    copies.collect()
-}
-
-#[cfg(feature = "postgres")]
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    let acronym = text.chars().nth(1).is_some_and(char::is_uppercase);
-    match chars.next() {
-        Some(first) if !acronym => first.to_lowercase().chain(chars).collect(),
-        _ => text.to_owned(),
-    }
 }
