@@ -125,7 +125,13 @@ fn a_new_an_edited_and_a_deleted_script_rebuild_without_clean() {
     assert_eq!(embedded(), "SELECT 0;\nSELECT 1;\n");
     fixture.write("Script-0001.sql", "SELECT 'one';\r\n");
     assert_eq!(embedded(), "SELECT 0;\nSELECT 'one';\n");
-    fs::remove_file(fixture.sql().join("Script-0001.sql")).expect("is there");
+    fixture.write("Script-0002.sql", "-- onward: title Not begun yet\n");
+    assert_eq!(embedded(), "SELECT 0;\nSELECT 'one';\n", "what holds no statement yet is left out");
+    fixture.write("Script-0002.sql", "SELECT 2;\n");
+    assert_eq!(embedded(), "SELECT 0;\nSELECT 'one';\nSELECT 2;\n");
+    for script in ["Script-0002.sql", "Script-0001.sql"] {
+        fs::remove_file(fixture.sql().join(script)).expect("is there");
+    }
     assert_eq!(embedded(), "SELECT 0;\n");
 }
 

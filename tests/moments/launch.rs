@@ -67,11 +67,40 @@ fn a_server_that_a_crash_left_running_is_used_and_ended() {
 }
 
 #[test]
+fn a_second_launch_and_a_rebuild_do_not_disturb_the_first() {
+    let project = project();
+    let mut first = Running::start(&mut development(project.path()));
+    first.wait_for("serving");
+    for command in [&[][..], &["rebuild"]] {
+        let refused = run(&mut arguments(development(project.path()), command));
+        assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("a launch runs in this folder already, process "),
+            "{}",
+            refused.stderr
+        );
+    }
+    let sent = run(&mut arguments(development(project.path()), ["queue", "send", MESSAGE]));
+    assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    first.wait_for("delivered");
+    first.signal("-KILL");
+    first.end();
+    let rebuilt = run(&mut arguments(development(project.path()), ["rebuild"]));
+    assert_eq!(rebuilt.code, Some(0), "a launch that was killed is none: {}", rebuilt.stderr);
+}
+
+#[test]
 fn two_launches_share_the_server_and_the_first_to_end_does_not_stop_it() {
     let project = project();
     let mut first = Running::start(&mut development(project.path()));
     first.wait_for("serving");
-    let mut second = Running::start(&mut development(project.path()));
+    let queue = std::fs::read_to_string(project.path().join(".onward/queue-url")).expect("is there");
+    let mut second = development(project.path());
+    second
+        .env("QUEUE_URL", queue.trim())
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test");
+    let mut second = Running::start(&mut second);
     let url = second.wait_for("database  ");
     second.wait_for("serving");
     first.signal("-INT");
@@ -104,6 +133,11 @@ fn a_changed_draft_is_reported_with_the_command_that_helps() {
     assert_eq!(refused.code, Some(4), "{}", refused.stderr);
     assert!(refused.stderr.contains("Script-0001.sql was applied with another text"), "{}", refused.stderr);
     assert!(refused.stderr.contains("`cargo run -- rebuild`"), "{}", refused.stderr);
+    for command in [&["migrate"][..], &["check"], &["status"], &["doctor"]] {
+        let said = run(&mut arguments(development(project.path()), command));
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert!(all.contains("rebuild it: `cargo run -- rebuild`"), "{command:?}: {all}");
+    }
     let rebuilt = run(&mut arguments(development(project.path()), ["rebuild"]));
     assert_eq!((rebuilt.code, rebuilt.stdout.as_str()), (Some(0), "rebuilt app: the schema is at 0001\n"));
     assert_eq!(run(&mut arguments(development(project.path()), ["check"])).code, Some(0));
@@ -125,6 +159,11 @@ fn a_launch_with_other_scripts_than_the_folder_holds_is_refused() {
     }
     let checked = run(&mut arguments(development(project.path()), ["script", "check"]));
     assert!(!checked.stderr.contains("embeds other scripts"), "{}", checked.stderr);
+
+    let new = run(&mut arguments(development(project.path()), ["script", "new", "Not begun yet"]));
+    assert_eq!(new.stdout, "sql/Script-0002.sql\n", "{}", new.stderr);
+    let launched = run(&mut arguments(development(project.path()), ["migrate"]));
+    assert_eq!(launched.code, Some(0), "a new script stops no command: {}", launched.stderr);
 
     std::fs::write(scripts.join("Baseline.sql"), "SELECT 1;").expect("is written");
     let refused = run(&mut development(project.path()));

@@ -61,6 +61,9 @@ fn new_writes_the_next_script_and_seal_closes_it() {
     let project = Project::sealed();
     assert_eq!(project.script(&["new", "Orders get a currency"]).stdout, "sql/Script-0001.sql\n");
     assert_eq!(project.read("Script-0001.sql"), "-- onward: title Orders get a currency\n\n");
+    let blank = project.script(&["check"]);
+    assert_eq!(blank.code, Some(0), "it stops no build: {}", blank.stdout);
+    assert!(blank.stdout.contains("no statement yet, so it is left out"), "{}", blank.stdout);
     let unfinished = project.script(&["seal"]);
     assert_eq!(unfinished.code, Some(1));
     assert!(unfinished.stderr.contains("error[content]"), "{}", unfinished.stderr);

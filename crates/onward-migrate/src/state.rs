@@ -49,6 +49,8 @@ pub enum Divergence {
     Edited {
         /// The file.
         file: String,
+        /// Whether the binary embeds it as a draft, which may change.
+        is_draft: bool,
     },
     /// The journal has a script that the history should hold and does not.
     Missing {
@@ -79,7 +81,10 @@ pub enum Divergence {
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Edited { file } => {
+            Self::Edited { file, is_draft: true } => {
+                write!(f, "{file} is a draft that was applied with another text than this binary embeds")
+            }
+            Self::Edited { file, is_draft: false } => {
                 write!(f, "{file} was applied with another text than this binary embeds")
             }
             Self::Missing { file } => write!(f, "{file} is applied, but this binary does not embed it"),
@@ -183,7 +188,7 @@ fn divergences(history: &History, rows: &[JournalRow]) -> Vec<Divergence> {
             if !same_kind && !squashed {
                 found.push(Divergence::Missing { file });
             } else if same_kind && row.digest != Some(script.digest) {
-                found.push(Divergence::Edited { file });
+                found.push(Divergence::Edited { file, is_draft: !script.sealed });
             }
         }
     }

@@ -78,7 +78,8 @@ pub fn check(folder: &Folder, options: CheckOptions, known: &Known<'_>) -> Check
     let sealed: HashMap<&str, Digest> =
         lock.lines.iter().map(|line| (line.name.as_str(), line.digest)).collect();
 
-    let examined = examine_all(folder, options, known, &sealed);
+    let mut examined = examine_all(folder, options, known, &sealed);
+    leave_out_blanks(&mut examined);
     let digests: HashMap<&str, Digest> = examined
         .iter()
         .filter_map(|examined| Some((examined.name, examined.script.as_ref()?.digest)))
@@ -108,6 +109,27 @@ pub fn check(folder: &Folder, options: CheckOptions, known: &Known<'_>) -> Check
     });
     let history = history(folder, options.dialect, scripts, &findings);
     Checked { history, findings, sources }
+}
+
+/// Leaves out the new scripts at the end that hold nothing yet: a build must not wait for their first statement. One that others
+/// follow has a number that must run.
+fn leave_out_blanks(examined: &mut [Examined<'_>]) {
+    let mut is_last = true;
+    for Examined { script, findings, .. } in examined.iter_mut().rev() {
+        let blank = findings
+            .iter_mut()
+            .find(|finding| finding.rule == Rule::Content && finding.severity == Severity::Warning);
+        match blank {
+            Some(_) if is_last => *script = None,
+            Some(finding) => {
+                finding.message = "the script holds no statement, and another one follows it".to_owned();
+                finding.help =
+                    "write a statement, or delete the file and give its number to the next one".to_owned();
+                finding.severity = Severity::Error;
+            }
+            None => is_last = false,
+        }
+    }
 }
 
 struct Examined<'a> {
@@ -222,7 +244,8 @@ fn judge(
     draft_of: Option<Kind>,
 ) -> (Directives, Vec<Finding>) {
     let tokens = lex(text, options.dialect);
-    let content = rules::content::check(path, text, &tokens);
+    let is_new = draft_of == Some(Kind::Script) && !options.release;
+    let content = rules::content::check(path, text, &tokens, is_new);
     let (directives, mut findings) = directive::parse(path, text, &tokens);
     if !content.is_empty() {
         findings.extend(content);

@@ -110,7 +110,7 @@ pub const RULES: &[RuleDoc] = &[
         rule: Rule::Content,
         id: "content",
         what: "A script is empty, holds only comments, is not UTF-8, contains a NUL character or a merge \
-               conflict, or cannot be read.",
+               conflict, or cannot be read. A new one at the end that holds no statement yet is left out, with a warning.",
         why: "The database would get something that nobody meant to run.",
         example: "`<<<<<<< HEAD` in a script: resolve the conflict.",
     },

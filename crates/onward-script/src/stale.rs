@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
+use crate::directive::only_comments;
 use crate::folder::{Content, Folder};
 use crate::history::{Digest, History};
+use crate::lexer::lex;
 use crate::name::FileName;
 use crate::text::normalise;
 
@@ -27,17 +29,16 @@ pub fn stale(history: &History, folder: &Folder) -> Option<String> {
         if !matches!(FileName::parse(&entry.name), FileName::Baseline { .. } | FileName::Script { .. }) {
             continue;
         }
-        let Some(digest) = embedded.remove(&entry.name) else {
-            return Some(format!("{} is new", entry.name));
+        let text = match &entry.content {
+            Content::File(bytes) => normalise(&entry.name, bytes).ok(),
+            _ => None,
         };
-        let same = match &entry.content {
-            Content::File(bytes) => {
-                normalise(&entry.name, bytes).is_ok_and(|text| Digest::of(text.as_bytes()) == digest)
-            }
-            _ => false,
-        };
-        if !same {
-            return Some(format!("{} differs", entry.name));
+        match (embedded.remove(&entry.name), text) {
+            (Some(digest), Some(text)) if Digest::of(text.as_bytes()) == digest => {}
+            (Some(_), _) => return Some(format!("{} differs", entry.name)),
+            // A new script without a statement is left out.
+            (None, Some(text)) if only_comments(&lex(&text, history.dialect)) => {}
+            (None, _) => return Some(format!("{} is new", entry.name)),
         }
     }
     embedded.into_keys().next().map(|name| format!("{name} is gone"))

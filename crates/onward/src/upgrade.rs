@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use onward_migrate::{DatabaseUrl, Event, MigrateOptions, Migrated, Session, SessionOptions};
+use onward_migrate::{DatabaseUrl, ErrorKind, Event, MigrateOptions, Migrated, Session, SessionOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::context::{Context, PATIENCE};
@@ -63,7 +63,10 @@ pub(crate) async fn upgrade(
         onward_migrate::migrate(&mut engine, &context.history, &options, &mut |event| report.show(&event))
             .await;
     migrated.map_err(|error| {
-        let error = CommandError::from(error);
+        let error = CommandError::from(match &error.kind {
+            ErrorKind::State(status) => context.state_error(status),
+            _ => error,
+        });
         if stop.is_cancelled() { CommandError { exit: Exit::Interrupted, ..error } } else { error }
     })
 }

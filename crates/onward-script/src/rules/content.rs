@@ -1,11 +1,12 @@
 use crate::directive::only_comments;
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use crate::lexer::Token;
 use crate::rule::Rule;
 use crate::text::line_span;
 
-/// Finds text that cannot be a script: nothing to run, a NUL character, or an unfinished merge.
-pub(crate) fn check(path: &str, text: &str, tokens: &[Token]) -> Vec<Finding> {
+/// Finds text that cannot be a script: nothing to run, a NUL character, or an unfinished merge. A script that is new may have
+/// nothing to run yet.
+pub(crate) fn check(path: &str, text: &str, tokens: &[Token], is_new: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(at) = text.find('\0') {
         let help = "save the file as UTF-8 text; a NUL character often means that the file is UTF-16";
@@ -17,10 +18,16 @@ pub(crate) fn check(path: &str, text: &str, tokens: &[Token]) -> Vec<Finding> {
         let finding = Finding::file(Rule::Content, path, "an unresolved merge conflict", help);
         findings.push(finding.at(line_span(text, at)));
     }
-    if text.trim().is_empty() {
+    let is_blank = only_comments(tokens) && tokens.iter().all(|token| token.fault.is_none());
+    if is_blank && is_new && findings.is_empty() {
+        let help = "write a statement; until then nothing else needs the file";
+        let message = "the script holds no statement yet, so it is left out";
+        let finding = Finding::file(Rule::Content, path, message, help);
+        findings.push(finding.severity(Severity::Warning));
+    } else if text.trim().is_empty() {
         let help = "write the script, or delete the file";
         findings.push(Finding::file(Rule::Content, path, "the script is empty", help));
-    } else if only_comments(tokens) && tokens.iter().all(|token| token.fault.is_none()) {
+    } else if is_blank {
         let help = "write a statement, or delete the file; `SELECT 1;` is a script that does nothing";
         let message = "the script holds no statement, only comments";
         findings.push(Finding::file(Rule::Content, path, message, help));

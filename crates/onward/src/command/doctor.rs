@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
-use onward_migrate::{Engine as _, Error, ServerInfo, Session, Status};
+use onward_migrate::{Engine as _, ServerInfo, Session, Status};
 use onward_worker::sqs::{RedrivePolicy, attributes, queue_name, queue_url};
 use onward_worker::{Options, QueueErrorKind};
 use serde_json::{Value, json};
@@ -119,7 +119,7 @@ async fn database(context: &Context, connections: usize, has_outbox: bool) -> Ve
             checks.push(if status.may_serve() {
                 well("schema", format!("{}, at {:04}", status.state, status.applied.unwrap_or(status.latest)))
             } else {
-                failed("schema", Error::state(&status).into())
+                failed("schema", context.state_error(&status).into())
             });
         }
         Err(error) => checks.push(failed("schema", error.into())),

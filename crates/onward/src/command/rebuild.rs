@@ -3,6 +3,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli;
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
+use crate::config::local::Launch;
 use crate::config::settings::AppEnv;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
@@ -20,6 +21,8 @@ pub(crate) async fn run(context: &Context, options: &cli::Rebuild) -> Result<Exi
         ));
     }
     let database = ResolvedDatabase::resolve(context).await?;
+    // A launch whose tables go would reject every message.
+    let _launch = database.is_private().then(|| Launch::claim(&context.settings)).transpose()?;
     let target = onward_migrate::inspect(&database.url).await?;
     let name = &target.name;
     let confirmed = options.confirm.as_deref() == Some(name);

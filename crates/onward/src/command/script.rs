@@ -92,8 +92,13 @@ impl Project<'_> {
     fn seal(&self) -> Result<Exit, CommandError> {
         let mut checked = self.checked(true);
         checked.findings.retain(|finding| finding.rule != Rule::Draft);
-        if !checked.findings.is_empty() {
-            let findings: Vec<_> = checked.findings.iter().map(|finding| text(&checked, finding)).collect();
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            checked.findings.iter().partition(|finding| finding.severity == Severity::Error);
+        for warning in warnings {
+            note(&text(&checked, warning));
+        }
+        if !errors.is_empty() {
+            let findings: Vec<_> = errors.into_iter().map(|finding| text(&checked, finding)).collect();
             let help = "correct the findings, or silence a lint with its reason, then seal again";
             return Err(CommandError::new(
                 Exit::Failed,

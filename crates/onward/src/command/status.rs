@@ -1,4 +1,4 @@
-use onward_migrate::{Engine as _, Error, JournalRow, SchemaState, Session, Status};
+use onward_migrate::{Engine as _, JournalRow, SchemaState, Session, Status};
 use onward_script::Script;
 use serde_json::json;
 
@@ -32,7 +32,7 @@ pub(crate) async fn show(context: &Context, as_json: bool, by_state: bool) -> Re
     let Look { database, status, last } = look(context).await?;
     let exit = if by_state && status.state != SchemaState::Current { Exit::Schema } else { Exit::Done };
     let pending = || status.pending.iter().filter_map(|number| context.history.get(*number));
-    let help = Error::state(&status).help;
+    let help = context.state_error(&status).help;
     let applied_on = last.map(|row| row.applied_on);
     if as_json {
         let files: Vec<_> = pending().map(Script::file_name).collect();
@@ -76,5 +76,5 @@ pub(crate) async fn check(context: &Context) -> Result<Exit, CommandError> {
     if status.state == SchemaState::Current {
         return Ok(Exit::Done);
     }
-    Err(Error::state(&status).into())
+    Err(context.state_error(&status).into())
 }

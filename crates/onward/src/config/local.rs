@@ -1,6 +1,7 @@
 //! The private queue and the stub of a development launch.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 
 use onward_local::{Echo, LocalQueue, QUEUE_PORT};
@@ -15,10 +16,42 @@ pub(crate) struct Local {
     pub echo: Echo,
     address: PathBuf,
     _queue: LocalQueue,
+    _launch: Launch,
+}
+
+/// The right to be the launch of this folder, which others would disturb: they share its queue's address and its destination
+/// `echo`. It ends with the process, however that ends.
+pub(crate) struct Launch(#[expect(dead_code, reason = "the file holds the lock")] File);
+
+impl Launch {
+    /// Takes the right, if no other process has it.
+    pub(crate) fn claim(settings: &Settings) -> Result<Self, CommandError> {
+        let path = settings.project.join(".onward").join("launch.lock");
+        let unwritable = |error| unwritable(&path, &error);
+        fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(unwritable)?;
+        let mut options = File::options();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(&path).map_err(unwritable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut process = String::new();
+                // Without a number the message says less.
+                let _ = file.read_to_string(&mut process);
+                let message = format!("a launch runs in this folder already, process {}", process.trim());
+                let help = "end it first; a second worker of its queue takes the URL in .onward/queue-url as QUEUE_URL";
+                return Err(CommandError::new(Exit::Failed, message, help));
+            }
+            Err(TryLockError::Error(error)) => return Err(unwritable(error)),
+        }
+        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(unwritable)?;
+        Ok(Self(file))
+    }
 }
 
 impl Local {
     pub(crate) async fn start(settings: &Settings, queues: &[&str]) -> Result<Self, CommandError> {
+        let launch = Launch::claim(settings)?;
         let server = LocalQueue::start_in(QUEUE_PORT, &settings.project.join(".onward")).await?;
         let mut queue_urls = Vec::new();
         for queue in queues {
@@ -30,7 +63,7 @@ impl Local {
         fs::create_dir_all(folder)
             .and_then(|()| fs::write(&address, queue_urls.join("\n")))
             .map_err(|error| unwritable(&address, &error))?;
-        Ok(Self { queue_urls, echo, address, _queue: server })
+        Ok(Self { queue_urls, echo, address, _queue: server, _launch: launch })
     }
 }
 

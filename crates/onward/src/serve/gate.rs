@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use onward_migrate::{
-    DatabaseUrl, Divergence, Engine as _, Error, SchemaState, Session, SessionOptions, Status,
-};
-use onward_script::History;
+use onward_migrate::{DatabaseUrl, Engine as _, Error, SchemaState, Session, SessionOptions, Status};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::context::{Context, PATIENCE};
@@ -24,63 +21,34 @@ pub(crate) struct Passed {
 }
 
 /// Accepts a current schema, and a schema ahead whose floor this binary reaches. In development the gate upgrades a schema
-/// that is only behind. In production it refuses such a schema, with the list of scripts and the command. `None` if `stop` was cancelled before the
+/// that is only behind. In production it refuses such a schema, with the list of scripts and the command. `None` if `stop` was
 /// cancelled before the database had answered.
 pub(crate) async fn pass(
     context: &Context,
     url: &DatabaseUrl,
     stop: &CancellationToken,
 ) -> Result<Option<Passed>, CommandError> {
-    let Context { history, settings, .. } = context;
     let Some(status) = stop.run_until_cancelled(look(context, url)).await.transpose()? else {
         return Ok(None);
     };
     let upgradable = matches!(status.state, SchemaState::Empty | SchemaState::Behind);
-    if upgradable && settings.env == AppEnv::Development {
+    if upgradable && context.settings.env == AppEnv::Development {
         let migrated = upgrade(context, url, &UpgradeOptions::default(), Progress::Quiet, stop).await?;
         return Ok(Some(Passed { before: migrated.from, now: migrated.to }));
     }
     if !status.may_serve() {
-        let mut error = refusal(&status, history);
-        if settings.env == AppEnv::Development && status.state == SchemaState::Diverged {
-            drifted(&mut error, &status, history);
-        }
-        return Err(error.into());
+        return Err(refusal(context, &status).into());
     }
     let now = status.applied.unwrap_or(status.latest);
     Ok(Some(Passed { before: Some(now), now }))
 }
 
-/// Adds the drafts that changed: a development database gets drafts early, so it may have an older text of one.
-fn drifted(error: &mut Error, status: &Status, history: &History) {
-    let drafts: Vec<_> = history
-        .all()
-        .filter(|script| !script.sealed)
-        .map(onward_script::Script::file_name)
-        .filter(|draft| {
-            status
-                .divergences
-                .iter()
-                .any(|found| matches!(found, Divergence::Edited { file } if file == draft))
-        })
-        .collect();
-    if !drafts.is_empty() {
-        error.message = format!(
-            "{}\n  drafts that changed after this database applied them: {}",
-            error.message,
-            drafts.join(", ")
-        );
-    }
-    error.help =
-        "if nothing in this development database is needed, rebuild it: `cargo run -- rebuild`".to_owned();
-}
-
-fn refusal(status: &Status, history: &History) -> Error {
-    let mut error = Error::state(status);
+fn refusal(context: &Context, status: &Status) -> Error {
+    let mut error = context.state_error(status);
     let pending: Vec<_> = status
         .pending
         .iter()
-        .filter_map(|number| history.get(*number))
+        .filter_map(|number| context.history.get(*number))
         .map(|script| match &script.directives.title {
             Some(title) => format!("\n  - {} {title}", script.file_name()),
             None => format!("\n  - {}", script.file_name()),
@@ -107,7 +75,7 @@ pub(crate) async fn until_outdated(context: &Context, url: &DatabaseUrl) -> Comm
     loop {
         ticks.tick().await;
         match look(context, url).await {
-            Ok(status) if status.floor > status.latest => return Error::state(&status).into(),
+            Ok(status) if status.floor > status.latest => return context.state_error(&status).into(),
             Ok(_) => {}
             Err(error) => tracing::warn!(error = %error.message, "the schema could not be checked again"),
         }
