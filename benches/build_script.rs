@@ -120,7 +120,8 @@ impl Project {
             _ => "fn main() { println!(\"cargo:rerun-if-changed=migrations\"); }\n",
         };
         fs::write(root.join("build.rs"), build).expect("is writable");
-        let mut lock = onward_script::Lock::default();
+        let mut lock =
+            onward_script::Lock { rules: Some(onward_script::RULES_VERSION), ..Default::default() };
         let mut last = PathBuf::new();
         for number in 0..=scripts {
             let text = script(number);

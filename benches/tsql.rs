@@ -41,7 +41,7 @@ fn report(folders: &[String]) {
 fn findings(text: &str) -> Vec<(Severity, usize, String)> {
     let entry = Entry { name: "Baseline.sql".to_owned(), content: Content::File(text.as_bytes().to_vec()) };
     let folder = Folder { path: "sql".to_owned(), entries: vec![entry] };
-    let options = CheckOptions { dialect: Dialect::SqlServer, release: false };
+    let options = CheckOptions { dialect: Dialect::SqlServer, release: false, ..CheckOptions::default() };
     let checked = check(&folder, options, &Known::default());
     let source = checked.sources.get("sql/Baseline.sql").map_or("", String::as_str);
     let of_syntax = checked.findings.into_iter().filter(|finding| finding.rule == Rule::Syntax);

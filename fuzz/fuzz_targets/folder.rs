@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let folder = Folder { path: "sql".to_owned(), entries };
-    let checked = check(&folder, CheckOptions { dialect, release: first & 2 != 0 }, &Known::default());
+    let checked = check(&folder, CheckOptions { dialect, release: first & 2 != 0, ..CheckOptions::default() }, &Known::default());
     for finding in &checked.findings {
         render::render(finding, checked.sources.get(&finding.file).map(String::as_str));
     }

@@ -73,6 +73,12 @@ fn new_writes_the_next_script_and_seal_closes_it() {
         "-- onward: title Orders get a currency\nALTER TABLE orders ADD COLUMN currency text;\n",
     );
     assert_eq!(project.script(&["seal"]).stdout, "sealed sql/Script-0001.sql\n");
+    let lock = project.read("scripts.lock");
+    assert!(lock.contains("\n# rules 1\n"), "{lock}");
+    project.write("scripts.lock", &lock.replace("# rules 1\n", ""));
+    let again = project.script(&["seal"]);
+    assert!(again.stdout.contains("have passed the rules of this version"), "{}", again.stdout);
+    assert_eq!(project.read("scripts.lock"), lock);
     assert_eq!(project.script(&["seal"]).stdout, "nothing to do: every script is sealed\n");
     assert_eq!(project.script(&["check"]).code, Some(0));
     assert_eq!(project.script(&["new", "More"]).stdout, "sql/Script-0002.sql\n");

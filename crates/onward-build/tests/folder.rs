@@ -29,7 +29,7 @@ impl Project {
     }
 
     fn check(&self, dialect: Dialect) -> Checked {
-        let options = CheckOptions { dialect, release: false };
+        let options = CheckOptions { dialect, release: false, ..CheckOptions::default() };
         check_folder(self.root(), "sql", options, &Known::default())
     }
 }

@@ -1,5 +1,6 @@
+use crate::dialect::Dialect;
 use crate::finding::Finding;
-use crate::lexer::{Token, TokenKind};
+use crate::lexer::{Token, TokenKind, lex};
 use crate::rule::Rule;
 
 /// What a script's header asks for.
@@ -43,6 +44,23 @@ pub(crate) fn parse(path: &str, source: &str, tokens: &[Token]) -> (Directives, 
         }
     }
     (directives, findings)
+}
+
+/// The directives of a text that has passed the rules. Only its header is read, which may be much shorter than the rest.
+pub(crate) fn of_header(source: &str, dialect: Dialect) -> Directives {
+    // A block comment may go on behind a line that looks like the end of the header, so the next try reads more.
+    let mut end = 4096;
+    loop {
+        let header = &source[..source.floor_char_boundary(end)];
+        let tokens = lex(header, dialect);
+        let is_whole = header.len() == source.len();
+        let code = tokens.iter().find(|token| !token.is_comment());
+        // The last token may have been cut.
+        if is_whole || code.is_some_and(|code| code.span.end < header.len()) {
+            return parse("", source, &tokens).0;
+        }
+        end *= 4;
+    }
 }
 
 impl Directives {
@@ -100,8 +118,6 @@ pub(crate) fn only_comments(tokens: &[Token]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::Dialect;
-    use crate::lexer::lex;
 
     fn parsed(source: &str) -> (Directives, Vec<String>) {
         let (directives, findings) = parse("x", source, &lex(source, Dialect::Postgres));

@@ -39,7 +39,7 @@ pub use folder::{Content, Entry, Folder};
 pub use history::{Digest, History, Kind, Script};
 pub use lexer::{Token, TokenKind, Unclosed, lex};
 pub use line::{LineColumn, line_column};
-pub use lock::{Lock, LockLine};
+pub use lock::{Lock, LockLine, RULES_VERSION};
 pub use name::{FileName, LOCK_FILE, baseline_name, script_name};
 pub use rule::{RULES, Rule, RuleDoc, rules_markdown};
 pub use stale::stale;

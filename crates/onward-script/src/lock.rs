@@ -9,9 +9,20 @@ use crate::history::Digest;
 /// missing line therefore breaks every later line. Two branches that both append a line conflict in git.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lock {
+    /// Which version of the rules all of these scripts have passed, see [`RULES_VERSION`]; unknown in a lock that an older Onward
+    /// wrote.
+    pub rules: Option<u32>,
     /// The sealed scripts in order, the baseline first.
     pub lines: Vec<LockLine>,
 }
+
+/// The version of the rules that sealed scripts pass. It grows when one of them finds more in a text.
+///
+/// A build does not parse a sealed script whose lock names this version: it was parsed when it was sealed, and its digest says
+/// that its text is the same. `app script check` and `testing::verify` parse every script.
+pub const RULES_VERSION: u32 = 1;
+
+const RULES: &str = "# rules ";
 
 /// One sealed script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +56,9 @@ impl Lock {
         let mut names = HashSet::new();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim_end();
+            if let Some(version) = line.strip_prefix(RULES) {
+                lock.rules = version.parse().ok();
+            }
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
@@ -74,6 +88,9 @@ impl Lock {
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = HEADER.to_owned();
+        if let Some(version) = self.rules {
+            writeln!(text, "{RULES}{version}").expect("a String takes every write");
+        }
         for LockLine { name, digest, chain } in &self.lines {
             writeln!(text, "{name} {digest} {chain}").expect("a String takes every write");
         }
@@ -105,6 +122,8 @@ mod tests {
         assert_eq!(Lock::parse(&three().to_text()), Ok(three()));
         assert_eq!(Lock::parse(&three().to_text().replace('\n', "\r\n")), Ok(three()));
         assert_eq!(Lock::parse(""), Ok(Lock::default()));
+        let passed = Lock { rules: Some(RULES_VERSION), ..three() };
+        assert_eq!(Lock::parse(&passed.to_text()), Ok(passed));
     }
 
     #[test]

@@ -3,14 +3,20 @@
 use std::collections::BTreeSet;
 
 use onward_script::{
-    Bundle, CheckOptions, Content, Dialect, Entry, FileName, Folder, Known, Lock, Severity, batches, check,
-    lex, line_column, render, script_name, statements,
+    Bundle, CheckOptions, Content, Dialect, Entry, FileName, Folder, Known, LOCK_FILE, Lock, RULES_VERSION,
+    Severity, TokenKind, batches, check, lex, line_column, render, script_name, statements,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 fn dialect() -> impl Strategy<Value = Dialect> {
     prop_oneof![Just(Dialect::Postgres), Just(Dialect::SqlServer)]
+}
+
+/// Whether a text holds no statement.
+fn is_blank(bytes: &[u8], dialect: Dialect) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    lex(&text, dialect).iter().all(|token| token.is_comment() || token.kind == TokenKind::Symbol(';'))
 }
 
 /// Pieces that open, close and nest tokens, so that random text reaches the edge cases of the lexer.
@@ -154,7 +160,7 @@ proptest! {
         dialect in dialect(),
         release in any::<bool>(),
     ) {
-        let checked = check(&folder, CheckOptions { dialect, release }, &Known::default());
+        let checked = check(&folder, CheckOptions { dialect, release, ..CheckOptions::default() }, &Known::default());
         for finding in &checked.findings {
             let rendered = render::render(finding, checked.sources.get(&finding.file).map(String::as_str));
             prop_assert!(!finding.help.is_empty() && rendered.contains(finding.rule.id()));
@@ -171,9 +177,28 @@ proptest! {
         for entry in &folder.entries {
             let is_script =
                 matches!(FileName::parse(&entry.name), FileName::Baseline { .. } | FileName::Script { .. });
-            prop_assert_eq!(is_script, embedded.contains(&entry.name), "{}", entry.name);
+            // A new script that holds no statement yet is left out.
+            let is_blank = matches!(&entry.content, Content::File(bytes) if is_blank(bytes, dialect));
+            let is_embedded = embedded.contains(&entry.name);
+            prop_assert!(is_script == is_embedded || is_script && is_blank, "{}", entry.name);
         }
         prop_assert!(!release || history.all().all(|script| script.sealed));
+
+        let mut lock = Lock { rules: Some(RULES_VERSION), ..Lock::default() };
+        for script in history.all() {
+            lock.push(&script.file_name(), script.digest);
+        }
+        let mut sealed = folder.clone();
+        sealed.entries.retain(|entry| embedded.contains(&entry.name));
+        sealed.entries.push(Entry { name: LOCK_FILE.to_owned(), content: Content::File(lock.to_text().into_bytes()) });
+        let read = |trusts_lock| {
+            let options = CheckOptions { dialect, release, trusts_lock };
+            check(&sealed, options, &Known::default()).history.map(|history| {
+                history.all().map(|script| (script.digest, script.directives.clone())).collect::<Vec<_>>()
+            })
+        };
+        // What the rules find in drafts alone, they do not find in what is sealed.
+        prop_assert_eq!(read(true), read(false), "the header says the same as the whole text");
 
         let bundle = Bundle::write(&history);
         let scripts: &'static [u8] = bundle.scripts.to_vec().leak();
@@ -224,7 +249,7 @@ fn deeply_nested_text_gets_an_answer() {
                 content: Content::File(text.clone().into_bytes()),
             }];
             let folder = Folder { path: "sql".to_owned(), entries };
-            let options = CheckOptions { dialect, release: false };
+            let options = CheckOptions { dialect, release: false, ..CheckOptions::default() };
             let checked = check(&folder, options, &Known::default());
             assert_eq!(
                 checked.history.is_some(),

@@ -222,6 +222,10 @@ pub(crate) fn history(dialect: Dialect, through: i32, texts: &[&str]) -> History
     let texts: BTreeMap<_, _> = texts.iter().enumerate().map(|(index, text)| (name(index), *text)).collect();
     let entries = texts.into_iter().map(|(name, text)| Entry { name, content: Content::File(text.into()) });
     let folder = Folder { path: "sql".to_owned(), entries: entries.collect() };
-    let checked = check(&folder, CheckOptions { dialect, release: false }, &Known::default());
+    let checked = check(
+        &folder,
+        CheckOptions { dialect, release: false, ..CheckOptions::default() },
+        &Known::default(),
+    );
     checked.history.unwrap_or_else(|| panic!("{:?}", checked.findings))
 }

@@ -21,7 +21,7 @@ fn history(texts: &[&str]) -> History {
         Entry { name, content: Content::File((*text).into()) }
     });
     let folder = Folder { path: "sql".to_owned(), entries: entries.collect() };
-    let options = CheckOptions { dialect: Dialect::SqlServer, release: false };
+    let options = CheckOptions { dialect: Dialect::SqlServer, release: false, ..CheckOptions::default() };
     let checked = check(&folder, options, &Known::default());
     checked.history.unwrap_or_else(|| panic!("{:?}", checked.findings))
 }

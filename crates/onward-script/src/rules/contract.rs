@@ -7,19 +7,21 @@ use crate::finding::Finding;
 use crate::lexer::{Token, TokenKind};
 use crate::object::ObjectName;
 use crate::rule::Rule;
-use crate::statement;
 
 /// Finds what removes something that an older binary may still use, in a script without `-- onward: contract`.
 pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
     if source.directives.contract {
         return Vec::new();
     }
-    let statements = match dialect {
-        Dialect::Postgres => statement::split(source.text, source.tokens)
-            .into_iter()
-            .map(|statement| statement.tokens)
-            .collect(),
+    let of_batches = match dialect {
+        Dialect::Postgres => Vec::new(),
         Dialect::SqlServer => sql_server_statements(source),
+    };
+    let statements: Vec<&[Token]> = match dialect {
+        Dialect::Postgres => {
+            source.statements().iter().map(|statement| statement.tokens.as_slice()).collect()
+        }
+        Dialect::SqlServer => of_batches.iter().map(Vec::as_slice).collect(),
     };
     let words = |tokens| Words { text: source.text, dialect, tokens };
     let mut findings = Vec::new();
@@ -279,7 +281,7 @@ mod tests {
 
     fn found(text: &str, dialect: Dialect) -> Vec<String> {
         let (tokens, directives) = (lex(text, dialect), Directives::default());
-        let source = Source { path: "x", text, tokens: &tokens, is_draft: true, directives: &directives };
+        let source = Source::new("x", text, &tokens, true, &directives);
         let findings = check(&source, dialect);
         findings
             .into_iter()

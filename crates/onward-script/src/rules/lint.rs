@@ -144,7 +144,7 @@ mod tests {
     fn found(text: &str, dialect: Dialect) -> Vec<String> {
         let (directives, _) = directive::parse("x", text, &lex(text, dialect));
         let tokens = lex(text, dialect);
-        let source = Source { path: "x", text, tokens: &tokens, is_draft: true, directives: &directives };
+        let source = Source::new("x", text, &tokens, true, &directives);
         check(&source, dialect, false).into_iter().map(|finding| finding.message).collect()
     }
 

@@ -2,6 +2,8 @@
 
 pub(crate) mod content;
 pub(crate) mod contract;
+#[cfg(feature = "postgres")]
+mod data;
 pub(crate) mod lint;
 pub(crate) mod numbers;
 pub(crate) mod sealed;
@@ -11,8 +13,14 @@ pub(crate) mod syntax;
 pub(crate) mod transaction;
 pub(crate) mod unexpected_file;
 
+use std::cell::OnceCell;
+
+#[cfg(feature = "postgres")]
+use squawk_syntax::{Parse, SourceFile};
+
 use crate::directive::Directives;
 use crate::lexer::Token;
+use crate::statement::{self, Statement};
 
 /// A script as the rules about one text see it.
 pub(crate) struct Source<'a> {
@@ -26,4 +34,34 @@ pub(crate) struct Source<'a> {
     pub is_draft: bool,
     /// What its header asks for.
     pub directives: &'a Directives,
+    statements: OnceCell<Vec<Statement>>,
+    /// The tree of a script of PostgreSQL; none if the parser could not handle the text. Two rules ask for it.
+    #[cfg(feature = "postgres")]
+    parse: OnceCell<Option<Parse<SourceFile>>>,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(
+        path: &'a str,
+        text: &'a str,
+        tokens: &'a [Token],
+        is_draft: bool,
+        directives: &'a Directives,
+    ) -> Self {
+        Self {
+            path,
+            text,
+            tokens,
+            is_draft,
+            directives,
+            statements: OnceCell::new(),
+            #[cfg(feature = "postgres")]
+            parse: OnceCell::new(),
+        }
+    }
+
+    /// Its statements, if it is a script of PostgreSQL. Several rules ask for them.
+    pub(crate) fn statements(&self) -> &[Statement] {
+        self.statements.get_or_init(|| statement::split(self.text, self.tokens))
+    }
 }

@@ -3,7 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use squawk_linter::{Linter, Rule as Squawk, Violation};
 use squawk_syntax::{Parse, SourceFile};
 
-use super::Source;
+use super::{Source, data};
 use crate::danger::Danger;
 use crate::finding::Finding;
 use crate::lexer::TokenKind;
@@ -84,10 +84,12 @@ pub(crate) fn ignored_without_reason(source: &Source<'_>) -> Vec<Finding> {
 /// The parser recurses and has no limit of its own, so text that is nested too deeply does not reach it. A panic
 /// of the parser would stop a build script, so it counts as nothing found.
 pub(crate) fn parsed<T>(source: &Source<'_>, run: impl FnOnce(&Parse<SourceFile>) -> T) -> Option<T> {
-    if deepest(source) > DEEPEST {
-        return None;
-    }
-    catch_unwind(AssertUnwindSafe(|| run(&SourceFile::parse(source.text)))).ok()
+    let parse = source.parse.get_or_init(|| {
+        let text = data::left_out(source.text, source.tokens);
+        let is_too_deep = deepest(source) > DEEPEST;
+        if is_too_deep { None } else { catch_unwind(AssertUnwindSafe(|| SourceFile::parse(&text))).ok() }
+    });
+    catch_unwind(AssertUnwindSafe(|| Some(run(parse.as_ref()?)))).ok().flatten()
 }
 
 /// An upper bound of how deep the parser can get. It counts open parentheses, and words and signs that may each

@@ -7,7 +7,7 @@ use crate::finding::{Finding, Severity};
 use crate::lexer::{Token, TokenKind};
 use crate::object::ObjectName;
 use crate::rule::Rule;
-use crate::statement::{self, Statement};
+use crate::statement::Statement;
 
 /// Checks that the script leaves the transaction to the migrator.
 pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
@@ -22,9 +22,9 @@ fn finding(source: &Source<'_>, span: Range<usize>, message: String, help: &str)
 }
 
 fn postgres(source: &Source<'_>) -> Vec<Finding> {
-    let statements = statement::split(source.text, source.tokens);
+    let statements = source.statements();
     let mut findings = Vec::new();
-    for statement in &statements {
+    for statement in statements {
         if let Some(words) = controls_transaction(source.text, statement) {
             let message = format!("`{words}` in a script: the transaction belongs to the migrator");
             let help = "remove it; each script runs in a transaction of its own, with its journal row";
@@ -43,7 +43,7 @@ fn postgres(source: &Source<'_>) -> Vec<Finding> {
                     not undo the first one";
         findings.push(finding(source, statements[1].span(), message, help));
     }
-    findings.extend(uses_added_enum_value(source, &statements));
+    findings.extend(uses_added_enum_value(source, statements));
     findings
 }
 

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use onward_build::{check_folder, read_folder};
 use onward_script::{
-    CheckOptions, Checked, Digest, FileName, Finding, History, Known, LOCK_FILE, Lock, RULES, Rule, Severity,
-    baseline_name, line_column, render, rules_markdown, script_name,
+    CheckOptions, Checked, Digest, FileName, Finding, History, Known, LOCK_FILE, Lock, RULES, RULES_VERSION,
+    Rule, Severity, baseline_name, line_column, render, rules_markdown, script_name,
 };
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub(crate) async fn run(context: &Context, command: &Script) -> Result<Exit, Com
     let project = Project {
         root: &context.settings.project,
         folder: &context.history.folder,
-        options: CheckOptions { dialect: context.history.dialect, release: false },
+        options: CheckOptions { dialect: context.history.dialect, release: false, ..CheckOptions::default() },
     };
     if matches!(command, Script::Seal | Script::Check { .. })
         && let Some(message) = scripts::stale(&context.history, project.root)
@@ -112,8 +112,14 @@ impl Project<'_> {
         for script in &drafts {
             lock.push(&script.file_name(), script.digest);
         }
-        if drafts.is_empty() {
+        if drafts.is_empty() && lock.rules == Some(RULES_VERSION) {
             data("nothing to do: every script is sealed")?;
+            return Ok(Exit::Done);
+        }
+        lock.rules = Some(RULES_VERSION);
+        if drafts.is_empty() {
+            self.write(LOCK_FILE, &lock.to_text())?;
+            data("every script is sealed; the lock says now that all have passed the rules of this version")?;
             return Ok(Exit::Done);
         }
         self.write(LOCK_FILE, &lock.to_text())?;

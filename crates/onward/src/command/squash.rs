@@ -68,7 +68,11 @@ fn alone(history: &History, through: i32, text: &str) -> Result<History, Command
         content: onward_script::Content::File(text.as_bytes().to_vec()),
     };
     let folder = onward_script::Folder { path: history.folder.clone(), entries: vec![entry] };
-    let options = onward_script::CheckOptions { dialect: history.dialect, release: false };
+    let options = onward_script::CheckOptions {
+        dialect: history.dialect,
+        release: false,
+        ..onward_script::CheckOptions::default()
+    };
     let checked = onward_script::check(&folder, options, &onward_script::Known::default());
     let reasons: Vec<_> = checked.findings.iter().map(|finding| finding.message.as_str()).collect();
     checked.history.ok_or_else(|| {

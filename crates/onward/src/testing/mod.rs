@@ -38,7 +38,7 @@ pub fn verify(scripts: &Scripts) {
 
 /// Cargo compares the times of files; this compares digests.
 fn embedded_is_in_the_folder(history: &History, root: &Path) {
-    let options = CheckOptions { dialect: history.dialect, release: false };
+    let options = CheckOptions { dialect: history.dialect, release: false, ..CheckOptions::default() };
     let checked = check_folder(root, &history.folder, options, &Known::default());
     let errors: Vec<_> = checked
         .findings

@@ -7,7 +7,7 @@ use crate::near::is_near;
 use crate::object::ObjectName;
 use crate::rule::Rule;
 use crate::rules::{Source, squawk};
-use crate::statement::{self, Statement};
+use crate::statement::Statement;
 use crate::text::line_span;
 
 /// The errors of squawk's parser, but only the first of each line: the others on the line follow from it.
@@ -23,7 +23,7 @@ pub(super) fn check(source: &Source<'_>) -> Vec<Finding> {
     if !copies.is_empty() {
         return copies;
     }
-    let statements = statement::split(source.text, source.tokens);
+    let statements = source.statements();
     if source.is_draft {
         let known = statements.iter().flat_map(|statement| known_slip(source.text, statement));
         let findings: Vec<_> = known.map(|slip| slip.finding(source)).collect();
@@ -148,7 +148,7 @@ fn invisible(text: &str, statement: &Statement) -> Option<Slip> {
         .tokens
         .iter()
         .filter(|token| matches!(token.kind, TokenKind::Word | TokenKind::QuotedName | TokenKind::Symbol(_)));
-    names.into_iter().find_map(|token| {
+    names.into_iter().filter(|token| !token.text(text).is_ascii()).find_map(|token| {
         let is_invisible = |c: &char| {
             matches!(*c, '\u{a0}' | '\u{ad}' | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{2064}' | '\u{3000}' | '\u{feff}')
         };
@@ -222,8 +222,11 @@ const KINDS: &[&str] = &[
 fn unknown_kind(text: &str, statement: &Statement) -> Option<Slip> {
     let [verb, kind, ..] = statement.tokens.as_slice() else { return None };
     let is_definition = ["create", "alter", "drop"].iter().any(|word| verb.is_word(text, word));
+    if !is_definition || kind.kind != TokenKind::Word {
+        return None;
+    }
     let word = kind.text(text).to_lowercase();
-    if !is_definition || kind.kind != TokenKind::Word || KINDS.contains(&word.as_str()) {
+    if KINDS.contains(&word.as_str()) {
         return None;
     }
     let near = KINDS.iter().find(|known| is_near(&word, known));
@@ -277,8 +280,7 @@ const VERBS: &[&str] = &[
 fn unknown_verb(text: &str, statement: &Statement) -> Option<Slip> {
     let first = statement.tokens.first().filter(|token| token.kind == TokenKind::Word)?;
     let word = first.text(text).to_lowercase();
-    let near = VERBS.iter().find(|verb| is_near(&word, verb))?;
-    // `TABLE t` and `TABLES t` are one letter apart; what another verb is, is none.
+    // These are verbs, too, and near to none that is misspelt.
     let others = [
         "do", "set", "show", "copy", "lock", "load", "move", "listen", "notify", "end", "abort", "begin",
         "start", "analyse",
@@ -286,6 +288,7 @@ fn unknown_verb(text: &str, statement: &Statement) -> Option<Slip> {
     if others.contains(&word.as_str()) || VERBS.contains(&word.as_str()) {
         return None;
     }
+    let near = VERBS.iter().find(|verb| is_near(&word, verb))?;
     Some(Slip {
         span: first.span.clone(),
         message: format!("no statement begins with `{}`", first.text(text)),
@@ -507,8 +510,7 @@ fn psql_command(source: &Source<'_>) -> Vec<Finding> {
 /// <https://www.postgresql.org/docs/current/sql-copy.html>
 fn copies_through_client(source: &Source<'_>) -> Vec<Finding> {
     let text = source.text;
-    let statements = statement::split(text, source.tokens);
-    let copies = statements.iter().filter_map(|statement| {
+    let copies = source.statements().iter().filter_map(|statement| {
         let copy = statement.starts_with(text, &["copy"]);
         let stream = statement.tokens.windows(2).find(|pair| {
             let is = |from, stream| pair[0].is_word(text, from) && pair[1].is_word(text, stream);
@@ -574,7 +576,7 @@ mod tests {
     fn found(text: &str) -> Vec<(String, String, String)> {
         let tokens = lex(text, Dialect::Postgres);
         let (directives, _) = directive::parse("x", text, &tokens);
-        let source = Source { path: "x", text, tokens: &tokens, is_draft: true, directives: &directives };
+        let source = Source::new("x", text, &tokens, true, &directives);
         let shown = |finding: Finding| {
             let at = finding.span.map_or("", |span| &text[span]).to_owned();
             (at, finding.message, finding.help)
