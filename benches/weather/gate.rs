@@ -46,6 +46,8 @@ async fn pass(mut client: TcpStream, upstream: String, mut sky: watch::Receiver<
         Sky::Closed => {}
         Sky::Clear => {
             let Ok(mut server) = TcpStream::connect(upstream).await else { return };
+            // Without it each small answer waits for 40 ms.
+            let _set = (client.set_nodelay(true), server.set_nodelay(true));
             tokio::select! {
                 _ended = copy_bidirectional(&mut client, &mut server) => {}
                 _changed = sky.changed() => {}

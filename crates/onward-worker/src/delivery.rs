@@ -221,7 +221,7 @@ async fn failed<Q: Queue, H: MessageHandler>(
             let delay_ms = milliseconds(delay);
             tracing::warn!(duration_ms, outcome = "retried", delay_ms, %reason, "message failed");
             count(&counters.retried, 1);
-            if kind == FailureKind::Undecodable {
+            if !kind.is_of_the_world() {
                 // The message is at fault, which tells the breaker nothing.
                 claim.probe = None;
                 return Tried::Again(delay);

@@ -71,6 +71,14 @@ pub enum FailureKind {
     Undecodable,
 }
 
+impl FailureKind {
+    /// Whether it tells that what the handler needs is away or busy. The others tell of the message alone, or of nothing.
+    #[must_use]
+    pub const fn is_of_the_world(self) -> bool {
+        matches!(self, Self::Retry | Self::RetryAfter(_))
+    }
+}
+
 impl Failure {
     /// The message comes back after a delay that grows with each attempt.
     pub fn retry(reason: impl fmt::Display) -> Self {

@@ -3,6 +3,8 @@
 #[expect(dead_code, reason = "another test uses the rest")]
 mod world;
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,9 @@ async fn rows_that_cannot_be_sent_stop_no_other() {
     world
         .insert("SELECT 'invoices', NULL, format('{\"number\": %s}', n) FROM generate_series(1, 20) n")
         .await;
-    let _worker = Worker(world.app("serve").spawn().expect("starts"));
+    let http =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("is bound");
+    let _worker = Worker(world.app("serve").env("HTTP_ADDR", http.to_string()).spawn().expect("starts"));
     world.until("invoices", 20).await;
     world.until("outbox WHERE queue = 'ledger.fifo' AND parked IS NULL", 0).await;
     assert_eq!(world.count("outbox WHERE parked LIKE '%MessageGroupId%'").await, 1, "with its reason");
@@ -25,9 +29,41 @@ async fn rows_that_cannot_be_sent_stop_no_other() {
         300,
         "they wait for their queue"
     );
+    let metrics = get(http);
+    for expected in [
+        "onward_outbox_up 1",
+        "onward_outbox_rows{state=\"waiting\"} 300",
+        "onward_outbox_rows{state=\"parked\"} 1",
+        "onward_messages_total{queue=\"invoices\",outcome=\"done\"} 20",
+    ] {
+        assert!(metrics.lines().any(|line| line == expected), "{expected}: {metrics}");
+    }
+    let oldest = metrics.lines().find_map(|line| line.strip_prefix("onward_outbox_oldest_seconds "));
+    let oldest: f64 = oldest.expect("is there").parse().expect("is a number");
+    assert!(oldest > 0.0 && oldest < 60.0, "{oldest}");
     let doctor = world.app("doctor").stdout(Stdio::piped()).output().expect("runs");
     let said = String::from_utf8_lossy(&doctor.stdout);
     assert!(said.contains("1 row(s) are parked"), "{said}");
+    for queue in ["orders", "invoices"] {
+        assert!(said.contains(&format!("{queue}: a message is dead after 5 receives")), "{said}");
+    }
+    let missing = world.invoices.replace("invoices", "nowhere");
+    let doctor =
+        world.app("doctor").env("QUEUE_URL_INVOICES", missing).stdout(Stdio::piped()).output().expect("runs");
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    assert!(!doctor.status.success() && said.contains("invoices: there is no such queue"), "{said}");
+    let unset =
+        world.app("doctor").env_remove("QUEUE_URL_INVOICES").stdout(Stdio::piped()).output().expect("runs");
+    assert!(String::from_utf8_lossy(&unset.stdout).contains("QUEUE_URL_INVOICES is not set"), "{unset:?}");
+}
+
+/// The metrics of a worker.
+fn get(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).expect("is served");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").expect("is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("is text");
+    answer
 }
 
 #[tokio::test(flavor = "multi_thread")]

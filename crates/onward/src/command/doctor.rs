@@ -16,7 +16,7 @@ use crate::config::queues::{configured_url, queue_variable};
 use crate::config::settings::{AppEnv, Settings};
 use crate::config::sqs::client;
 use crate::database::{Database, pool_size};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Rows};
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
 
@@ -139,12 +139,14 @@ async fn database(context: &Context, connections: usize, has_outbox: bool) -> Ve
 
 /// What waits in the outbox.
 async fn outbox(database: &Database) -> Check {
-    match Outbox::of(database).parked().await {
-        Ok(0) => well("outbox", "no row is parked"),
-        Ok(rows) => {
+    match Outbox::of(database).rows().await {
+        Ok(Rows { parked: 0, waiting, .. }) => {
+            well("outbox", format!("{waiting} row(s) wait, none is parked"))
+        }
+        Ok(Rows { parked, .. }) => {
             let help = "read the reasons with `SELECT id, queue, parked FROM outbox WHERE parked IS NOT NULL`; correct each row \
                         and set `parked` to NULL, or delete it";
-            doubtful("outbox", format!("{rows} row(s) are parked: they cannot be sent as they are"), help)
+            doubtful("outbox", format!("{parked} row(s) are parked: they cannot be sent as they are"), help)
         }
         Err(reason) => {
             let help = "run `app migrate`; the table is described under the outbox in the documentation";
@@ -211,7 +213,13 @@ async fn queues(settings: &Settings, queues: &[(&'static str, Options)]) -> Vec<
     let mut checks = Vec::new();
     for (index, (name, options)) in queues.iter().enumerate() {
         match configured_url(first, index, name) {
-            Some(url) => checks.extend(queue(&url, options).await),
+            Some(url) => {
+                let mut of_queue = queue(&url, options).await;
+                if queues.len() > 1 {
+                    of_queue.iter_mut().for_each(|check| check.says = format!("{name}: {}", check.says));
+                }
+                checks.extend(of_queue);
+            }
             None => {
                 let variable = queue_variable(name);
                 let says = format!("{variable} is not set, but a handler works the queue `{name}`");

@@ -161,7 +161,7 @@ fn has_failed(outcome: &Result<(), BoxError>) -> Option<bool> {
     let Err(error) = outcome else { return Some(false) };
     match error.downcast_ref::<HandlerError>().map(|failed| failed.0.kind) {
         Some(FailureKind::Postpone(_)) => None,
-        Some(kind) => Some(matches!(kind, FailureKind::Retry | FailureKind::RetryAfter(_))),
+        Some(kind) => Some(kind.is_of_the_world()),
         None => Some(true),
     }
 }

@@ -4,4 +4,4 @@ pub(crate) mod pauses;
 pub(crate) mod relay;
 mod table;
 
-pub(crate) use table::Outbox;
+pub(crate) use self::table::{Outbox, Rows};

@@ -25,6 +25,16 @@ pub(crate) struct Row {
     pub traceparent: Option<String>,
 }
 
+/// What is in the table at a time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rows {
+    pub waiting: i64,
+    /// They can never be sent as they are.
+    pub parked: i64,
+    /// How long ago the oldest of those that wait was written.
+    pub oldest_seconds: f64,
+}
+
 /// Rows that wait: those of a queue, or those of one group of it.
 pub(crate) struct Paused {
     pub queue: String,
@@ -61,22 +71,30 @@ impl Outbox {
         }
     }
 
-    /// How many rows are parked.
-    pub(crate) async fn parked(&self) -> Result<i64, String> {
+    /// What is in the table.
+    pub(crate) async fn rows(&self) -> Result<Rows, String> {
         match self {
             Self::Postgres(pool, _) => {
-                let count = "SELECT count(*) FROM outbox WHERE parked IS NOT NULL";
+                let count = "SELECT count(*) FILTER (WHERE parked IS NULL), count(parked), coalesce(extract(epoch FROM now() - \
+                             min(written_at) FILTER (WHERE parked IS NULL)), 0)::float8 FROM outbox";
                 let client = connection(pool).await.map_err(text)?;
-                client.query_typed_one(count, &[]).await.map(|row| row.get(0)).map_err(text)
+                let row = client.query_typed_one(count, &[]).await.map_err(text)?;
+                Ok(Rows { waiting: row.get(0), parked: row.get(1), oldest_seconds: row.get(2) })
             }
             #[cfg(feature = "sqlserver")]
             Self::SqlServer(pool) => {
-                let count = "SELECT COUNT_BIG(*) FROM outbox WHERE parked IS NOT NULL";
+                let count = "SELECT COUNT_BIG(*) - COUNT_BIG(parked), COUNT_BIG(parked), CAST(COALESCE(DATEDIFF_BIG(second, \
+                             MIN(CASE WHEN parked IS NULL THEN written_at END), SYSDATETIMEOFFSET()), 0) AS float) FROM outbox";
                 let mut client = connection(pool).await.map_err(text)?;
                 let rows = client.simple_query(count).await.map_err(text)?;
                 let row = rows.into_row().await.map_err(text)?;
-                let parked = row.map(|row| row.try_get(0)).transpose().map_err(text)?;
-                parked.flatten().ok_or_else(|| "the server did not answer with a count".to_owned())
+                let row = row.ok_or("the server did not answer with a count")?;
+                let number = |column| row.try_get::<i64, _>(column).map(Option::unwrap_or_default);
+                Ok(Rows {
+                    waiting: number(0).map_err(text)?,
+                    parked: number(1).map_err(text)?,
+                    oldest_seconds: row.try_get(2).map_err(text)?.unwrap_or_default(),
+                })
             }
         }
     }

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::settings::Settings;
+use crate::outbox::{Outbox, Rows};
 use crate::process::exit::{CommandError, Exit};
-use crate::telemetry::metrics::{Watched, prometheus_text};
+use crate::telemetry::metrics::{Watched, outbox_text, prometheus_text};
 
 const DEFAULT: &str = "127.0.0.1:8080";
 
@@ -25,11 +26,15 @@ const MARGIN: Duration = Duration::from_secs(20);
 /// cannot reach its queue, and a short outage must not mark all nodes.
 const MOST_FAILING: Duration = Duration::from_secs(180);
 
+/// How long a look at the metrics waits for the outbox.
+const MOST_FOR_OUTBOX: Duration = Duration::from_secs(2);
+
 /// Serves until the handle is dropped. An address that `HTTP_ADDR` names must be free. Without `HTTP_ADDR`, the app works
 /// without the endpoint if the default port is busy.
 pub(crate) async fn serve(
     settings: &Settings,
     watched: Vec<Watched>,
+    outbox: Option<Outbox>,
     stop: CancellationToken,
 ) -> Result<Option<AbortOnDropHandle<()>>, CommandError> {
     let asked = settings.http_addr.as_deref();
@@ -54,16 +59,17 @@ pub(crate) async fn serve(
     };
     tracing::info!(%address, "health and metrics");
     let served = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router(watched, stop)).await {
+        if let Err(error) = axum::serve(listener, router(watched, outbox, stop)).await {
             tracing::error!(%error, "the health endpoint ended");
         }
     });
     Ok(Some(AbortOnDropHandle::new(served)))
 }
 
-fn router(watched: Vec<Watched>, stop: CancellationToken) -> Router {
+fn router(watched: Vec<Watched>, outbox: Option<Outbox>, stop: CancellationToken) -> Router {
     let watched: Arc<[Watched]> = watched.into();
     let (live, ready, shown) = (watched.clone(), watched.clone(), watched);
+    let outbox = outbox.map(Arc::new);
     Router::new()
         .route("/livez", get(move || async move { answer(is_live(&live), "a poll hangs") }))
         .route(
@@ -79,12 +85,25 @@ fn router(watched: Vec<Watched>, stop: CancellationToken) -> Router {
         .route(
             "/metrics",
             get(move || async move {
-                (
-                    [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-                    prometheus_text(&shown),
-                )
+                let mut text = prometheus_text(&shown);
+                if let Some(outbox) = &outbox {
+                    text.push_str(&outbox_text(rows(outbox).await));
+                }
+                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
             }),
         )
+}
+
+/// What is in the outbox, if the database answers in time: a look at the metrics must not wait for it.
+async fn rows(outbox: &Outbox) -> Option<(i64, i64, f64)> {
+    let read = tokio::time::timeout(MOST_FOR_OUTBOX, outbox.rows()).await;
+    match read.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
+        Ok(Rows { waiting, parked, oldest_seconds }) => Some((waiting, parked, oldest_seconds)),
+        Err(reason) => {
+            tracing::warn!(reason, "the outbox could not be counted for the metrics");
+            None
+        }
+    }
 }
 
 pub(crate) fn is_live(watched: &[Watched]) -> bool {

@@ -99,7 +99,8 @@ async fn serve<S: Clone + Send + Sync + 'static>(
 
     // Ends the polls: after a request to stop, when the schema becomes too new, or when another queue fails.
     let drain = stop.child_token();
-    let _health = health::serve(&context.settings, watched.clone(), drain.clone()).await?;
+    let outbox = work.has_outbox.then(|| Outbox::of(&database));
+    let _health = health::serve(&context.settings, watched.clone(), outbox, drain.clone()).await?;
     observe(&watched);
     let _manager = AbortOnDropHandle::new(tokio::spawn(notify::run(watched, drain.clone(), grace)));
     let relaying = CancellationToken::new();

@@ -102,3 +102,28 @@ pub(crate) fn prometheus_text(watched: &[Watched]) -> String {
     }
     text
 }
+
+/// The rows of the outbox in the same format; unknown where the table could not be read.
+pub(crate) fn outbox_text(rows: Option<(i64, i64, f64)>) -> String {
+    let mut text = "# HELP onward_outbox_up Whether the table of the outbox could be read.\n# TYPE onward_outbox_up gauge\n".to_owned();
+    let mut line =
+        |name: &str, value: f64| writeln!(text, "{name} {value}").expect("a String takes every write");
+    line("onward_outbox_up", if rows.is_some() { 1.0 } else { 0.0 });
+    let Some((waiting, parked, oldest_seconds)) = rows else { return text };
+    text.push_str(
+        "# HELP onward_outbox_rows Rows of the outbox by state; a parked one can never be sent as it is.\n",
+    );
+    text.push_str("# TYPE onward_outbox_rows gauge\n");
+    for (state, rows) in [("waiting", waiting), ("parked", parked)] {
+        writeln!(text, "onward_outbox_rows{{state=\"{state}\"}} {rows}").expect("a String takes every write");
+    }
+    text.push_str(
+        "# HELP onward_outbox_oldest_seconds How long ago the oldest row that waits was written.\n",
+    );
+    writeln!(
+        text,
+        "# TYPE onward_outbox_oldest_seconds gauge\nonward_outbox_oldest_seconds {oldest_seconds}"
+    )
+    .expect("a String takes every write");
+    text
+}

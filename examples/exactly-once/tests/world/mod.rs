@@ -15,7 +15,7 @@ pub(crate) struct World {
     /// The address that the app gets.
     pub database: String,
     pub orders: String,
-    invoices: String,
+    pub invoices: String,
     pub queues: LocalQueue,
     _server: PrivatePostgres,
 }
