@@ -57,6 +57,43 @@ fn beside_a_running_worker_it_sends_each_letter_once_and_says_what_died_again() 
 }
 
 #[test]
+fn dead_letters_are_counted_by_reason_and_deleted_on_request() {
+    let world = World::of(Queue::create());
+    let mut serving = world.serve();
+    serving.wait_for("serving");
+    for number in 0..12 {
+        world.done(&["queue", "send", &format!(r#"{{"destination": "nowhere{number}", "body": 1}}"#)]);
+        serving.wait_for("message rejected");
+    }
+    world.done(&["queue", "send", "no json"]);
+    serving.wait_for("message rejected");
+    serving.signal("-TERM");
+    serving.end();
+
+    let groups = world.json(&["queue", "dead", "--group", "--json"]);
+    let of = |place: usize| &groups["groups"][place];
+    assert_eq!(groups["groups"].as_array().map(Vec::len), Some(2), "{groups}");
+    assert_eq!(of(0)["letters"], 12, "{groups}");
+    assert!(of(0)["reason"].as_str().is_some_and(|it| it.contains("no destination `nowhere#`")), "{groups}");
+    assert!(
+        of(0)["first_ms"].as_u64() <= of(0)["last_ms"].as_u64() && of(0)["example"].is_string(),
+        "{groups}"
+    );
+    let shown = world.done(&["queue", "dead", "--group"]);
+    assert!(shown.ends_with("13 dead letter(s) in 2 group(s)\n"), "{shown}");
+
+    let unconfirmed = world.app(&["queue", "delete", "--filter", "nowhere1"]);
+    assert_eq!(unconfirmed.code, Some(2), "{}", unconfirmed.stderr);
+    assert!(unconfirmed.stderr.contains("each dead letter with `nowhere1`"), "{}", unconfirmed.stderr);
+    let deleted = world.done(&["queue", "delete", "--filter", "nowhere1", "--confirm", "deliveries"]);
+    assert_eq!(deleted, "3 dead letter(s) of deliveries deleted; 10 stay\n");
+    assert_eq!(world.waiting(1), 10, "what stays can be seen at once");
+    let deleted = world.done(&["queue", "delete", "--confirm", "deliveries"]);
+    assert_eq!(deleted, "10 dead letter(s) of deliveries deleted; 0 stay\n");
+    assert_eq!(world.waiting(1), 0);
+}
+
+#[test]
 fn large_letters_are_sent_in_batches_that_fit() {
     let world = World::of(Queue::create());
     let mut serving = world.serve();

@@ -236,12 +236,24 @@ pub(crate) enum QueueAction {
     },
     /// Show dead letters and their reasons; this receives them and gives them back at once
     Dead {
+        /// Count all of them by reason, with numbers and identifiers folded
+        #[arg(long, conflicts_with = "max")]
+        group: bool,
         /// The maximum number of messages
         #[arg(long, value_name = "N", default_value_t = 10)]
         max: usize,
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Delete dead letters of the queue permanently
+    Delete {
+        /// Only those whose body or reason contains this text
+        #[arg(long, value_name = "TEXT")]
+        filter: Option<String>,
+        /// The queue's name, as a confirmation
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
     },
     /// Delete every message of the queue permanently
     Purge {

@@ -8,8 +8,8 @@ use super::open::QueueClient;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::{data, note};
 
-/// How long a message is hidden while the others are received; then all are given back.
-const HIDDEN: Duration = Duration::from_secs(30);
+/// How long a message is hidden while the others are received; at the end all are given back.
+const HIDDEN: Duration = Duration::from_secs(120);
 
 /// Shows messages and gives them back at once.
 pub(super) async fn run(
@@ -18,11 +18,8 @@ pub(super) async fn run(
     max: usize,
     as_json: bool,
 ) -> Result<Exit, CommandError> {
-    note("a look is a receive: each message shown counts one more receive");
-    let (mut shown, mut receipts) = (Vec::new(), Vec::new());
-    let looked = look(queue, url, max, &mut shown, &mut receipts).await;
-    queue.give_back(url, &receipts).await?;
-    looked?;
+    note_of_looks();
+    let shown = looked(queue, url, max).await?;
     if as_json {
         data(&json!({ "messages": shown }).to_string())?;
         return Ok(Exit::Done);
@@ -37,6 +34,19 @@ pub(super) async fn run(
     }
     data(&format!("{} message(s)", shown.len()))?;
     Ok(Exit::Done)
+}
+
+/// What a person should know of a look.
+pub(super) fn note_of_looks() {
+    note("a look is a receive: each message shown counts one more receive");
+}
+
+/// Up to so many messages as JSON, which are given back at once.
+pub(super) async fn looked(queue: &QueueClient, url: &str, max: usize) -> Result<Vec<Value>, CommandError> {
+    let (mut shown, mut receipts) = (Vec::new(), Vec::new());
+    let looked = look(queue, url, max, &mut shown, &mut receipts).await;
+    queue.give_back(url, &receipts).await?;
+    looked.map(|()| shown)
 }
 
 /// Receives until there is nothing new. Copies of one message are shown once.

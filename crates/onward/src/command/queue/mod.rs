@@ -1,5 +1,7 @@
 //! The commands for a queue: send, look, count, purge, and bring dead letters back.
 
+mod delete;
+mod groups;
 mod letter;
 mod look;
 mod open;
@@ -21,7 +23,11 @@ pub(crate) async fn run(context: &Context, command: &cli::Queue) -> Result<Exit,
         cli::QueueAction::Send(send) => send::run(&queue, send).await,
         cli::QueueAction::Stats { json } => stats(&queue, *json).await,
         cli::QueueAction::Peek { max, json } => look::run(&queue, &queue.url, *max, *json).await,
-        cli::QueueAction::Dead { max, json } => {
+        cli::QueueAction::Dead { group: true, json, .. } => groups::run(&queue, *json).await,
+        cli::QueueAction::Delete { filter, confirm } => {
+            delete::run(&queue, filter.as_deref(), confirm.as_deref()).await
+        }
+        cli::QueueAction::Dead { max, json, .. } => {
             look::run(&queue, &queue.dead_letters().await?, *max, *json).await
         }
         cli::QueueAction::Purge { confirm } => purge(&queue, confirm.as_deref()).await,
