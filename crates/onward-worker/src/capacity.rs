@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
+use crate::process::Process;
 use crate::queue::BATCH;
 use crate::retry::MAX_HANDLER_WAIT;
 use crate::slow_start::SlowStart;
@@ -34,7 +35,7 @@ const UNKNOWN: u64 = u64::MAX;
 const QUICK: Duration = Duration::from_millis(100);
 
 impl Capacity {
-    pub(crate) fn new(concurrency: usize) -> Arc<Self> {
+    pub(crate) fn new(concurrency: usize, process: Process) -> Arc<Self> {
         Arc::new(Self {
             concurrency,
             reserved: AtomicUsize::new(0),
@@ -43,7 +44,7 @@ impl Capacity {
             mean_us: AtomicU64::new(UNKNOWN),
             began: Instant::now(),
             moved_ms: AtomicU64::new(0),
-            start: Arc::new(SlowStart::new(2 * concurrency + 2 * BATCH)),
+            start: Arc::new(SlowStart::new(2 * concurrency + 2 * BATCH, process)),
         })
     }
 

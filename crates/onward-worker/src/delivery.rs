@@ -66,7 +66,7 @@ async fn deliver<'a, Q: Queue, H: MessageHandler>(
             shared.done(claim);
             return Delivered::Done;
         }
-        let Some(handler) = its_turn(shared, &claim, turn).await else {
+        let Some(handler) = its_turn(shared, &claim, turn, tail).await else {
             let why = if shared.stop.is_cancelled() {
                 "the worker stops"
             } else {
@@ -121,10 +121,11 @@ async fn its_turn<'a, Q: Queue, H: MessageHandler>(
     shared: &'a Shared<Q, H>,
     claim: &Claim,
     turn: &mut Turn<'a>,
+    tail: &[Claim],
 ) -> Option<OwnedSemaphorePermit> {
     tokio::select! {
         biased;
-        () = turn.take(shared, claim) => free_handler(shared, claim).await,
+        () = turn.take(shared, claim, tail) => free_handler(shared, claim).await,
         () = shared.stop.cancelled() => None,
     }
 }

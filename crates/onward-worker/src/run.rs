@@ -2,20 +2,19 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::breaker::Breaker;
 use crate::capacity::Capacity;
 use crate::error::QueueError;
-use crate::finished::Finished;
 use crate::handler::MessageHandler;
 use crate::ledger::{Ledger, count};
 use crate::monitor::Monitor;
 use crate::options::Options;
 use crate::outcome::{Lanes, lanes};
 use crate::parking::Parking;
+use crate::process::Process;
 use crate::queue::Queue;
 use crate::shared::{Core, Shared};
 use crate::{acknowledge, intake, renewal};
@@ -92,8 +91,28 @@ pub async fn run_monitored<Q: Queue, H: MessageHandler>(
     monitor: Monitor,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Ledger, QueueError> {
+    run_in(&Process::default(), queue, handler, options, monitor, shutdown).await
+}
+
+/// As [`run_monitored`], beside other workers of the same process.
+///
+/// # Errors
+///
+/// As [`run`].
+///
+/// # Panics
+///
+/// As [`run`].
+pub async fn run_in<Q: Queue, H: MessageHandler>(
+    process: &Process,
+    queue: Q,
+    handler: H,
+    options: Options,
+    monitor: Monitor,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Ledger, QueueError> {
     options.validate().expect("the options are in range");
-    let (shared, lanes) = prepare(queue, handler, options, monitor);
+    let (shared, lanes) = prepare(process, queue, handler, options, monitor);
     let core = shared.core.clone();
     let acknowledging = AbortOnDropHandle::new(tokio::spawn(acknowledge::run(core.clone(), lanes)));
     let _renewing = AbortOnDropHandle::new(tokio::spawn(renewal::run(core.clone())));
@@ -117,25 +136,22 @@ pub async fn run_monitored<Q: Queue, H: MessageHandler>(
 }
 
 fn prepare<Q: Queue, H: MessageHandler>(
+    process: &Process,
     queue: Q,
     handler: H,
     options: Options,
     monitor: Monitor,
 ) -> (Arc<Shared<Q, H>>, Lanes) {
     let (outcomes, lanes) = lanes();
+    let finished = Arc::default();
+    process.join(&finished);
     let shared = Shared {
-        capacity: Capacity::new(options.concurrency),
+        capacity: Capacity::new(options.concurrency, process.clone()),
         parking: Parking::new(options.max_parked),
         breaker: Breaker::new(&options),
         runs: Arc::default(),
-        alone: RwLock::default(),
-        core: Arc::new(Core {
-            queue,
-            options,
-            monitor,
-            leases: Arc::default(),
-            finished: Finished::default(),
-        }),
+        process: process.clone(),
+        core: Arc::new(Core { queue, options, monitor, leases: Arc::default(), finished }),
         handler,
         outcomes,
         stop: CancellationToken::new(),

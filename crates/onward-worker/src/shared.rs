@@ -1,7 +1,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
@@ -14,6 +13,7 @@ use crate::monitor::Monitor;
 use crate::options::Options;
 use crate::outcome::{Outcome, Outcomes};
 use crate::parking::Parking;
+use crate::process::Process;
 use crate::queue::{Attempts, Queue};
 use crate::retry::{SUSPICIOUS_RECEIVES, least_interval, least_interval_in_fifo};
 use crate::runs::Runs;
@@ -25,7 +25,7 @@ pub(crate) struct Core<Q> {
     pub options: Options,
     pub monitor: Monitor,
     pub leases: Arc<Leases>,
-    pub finished: Finished,
+    pub finished: Arc<Finished>,
 }
 
 /// What intake and deliveries use besides.
@@ -38,8 +38,7 @@ pub(crate) struct Shared<Q, H> {
     pub parking: Arc<Parking>,
     pub breaker: Arc<Breaker>,
     pub runs: Arc<Runs>,
-    /// Held for reading by all that is under way here, for writing by an attempt that must be alone.
-    pub alone: RwLock<()>,
+    pub process: Process,
     /// Cancelled when the worker is told to stop.
     pub stop: CancellationToken,
     /// Cancelled when no poll is open any more and none begins.

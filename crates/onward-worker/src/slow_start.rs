@@ -2,16 +2,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
+
+use crate::process::Process;
 
 /// How many messages may be here at once after the start and after a suspicious message: one at first, doubled by each
 /// success, and by every five seconds in which a handler runs and the process survives. A message that kills the process
 /// drags few neighbours along.
 ///
 /// As long as all messages come for the first time, nothing hints at a process that died, and each receive doubles it, too.
-/// While a suspicious message is here, nothing doubles it.
+/// While a suspicious message is here, nothing doubles it; while only another worker of the process has one, nothing is received.
 #[derive(Debug)]
 pub(crate) struct SlowStart {
     /// From this many on there is no limit any more.
@@ -19,24 +20,23 @@ pub(crate) struct SlowStart {
     limit: AtomicUsize,
     /// Whether a message has come again since the start.
     has_redelivery: AtomicBool,
-    /// How many suspicious messages are here.
-    suspicious: AtomicUsize,
+    process: Process,
+    /// How many of the process's suspicious messages are of this worker.
+    own: AtomicUsize,
     grows: Mutex<Instant>,
-    /// The last suspicious message is gone, so it grows again.
-    calm: Notify,
 }
 
 const GROWTH_INTERVAL: Duration = Duration::from_secs(5);
 
 impl SlowStart {
-    pub(crate) fn new(enough: usize) -> Self {
+    pub(crate) fn new(enough: usize, process: Process) -> Self {
         Self {
             enough,
             limit: AtomicUsize::new(1),
             has_redelivery: AtomicBool::new(false),
-            suspicious: AtomicUsize::new(0),
+            process,
+            own: AtomicUsize::new(0),
             grows: Mutex::new(Instant::now() + GROWTH_INTERVAL),
-            calm: Notify::new(),
         }
     }
 
@@ -46,6 +46,9 @@ impl SlowStart {
 
     /// The limit now and, while something runs, when it grows by itself.
     pub(crate) fn limit(&self, is_running: bool) -> (usize, Option<Instant>) {
+        if self.is_careful() && self.own.load(Ordering::Relaxed) == 0 {
+            return (0, None);
+        }
         if self.limit.load(Ordering::Relaxed) >= self.enough {
             return (usize::MAX, None);
         }
@@ -62,7 +65,7 @@ impl SlowStart {
 
     /// The last suspicious message is gone.
     pub(crate) fn calm(&self) -> Notified<'_> {
-        self.calm.notified()
+        self.process.calm()
     }
 
     /// Messages have come; a redelivery is one that was received before.
@@ -81,7 +84,8 @@ impl SlowStart {
 
     /// A message has come that may kill the process: few others may be here at once, until some have succeeded after it.
     pub(crate) fn be_careful(self: &Arc<Self>) -> Caution {
-        self.suspicious.fetch_add(1, Ordering::Relaxed);
+        self.own.fetch_add(1, Ordering::Relaxed);
+        self.process.alarm();
         self.has_redelivery.store(true, Ordering::Relaxed);
         self.limit.store(1, Ordering::Relaxed);
         Caution(self.clone())
@@ -89,7 +93,7 @@ impl SlowStart {
 
     /// Whether a suspicious message is here.
     pub(crate) fn is_careful(&self) -> bool {
-        self.suspicious.load(Ordering::Relaxed) > 0
+        self.process.is_careful()
     }
 
     fn double(&self) {
@@ -106,9 +110,8 @@ pub(crate) struct Caution(Arc<SlowStart>);
 
 impl Drop for Caution {
     fn drop(&mut self) {
-        if self.0.suspicious.fetch_sub(1, Ordering::Relaxed) == 1 {
-            *self.0.grows() = Instant::now() + GROWTH_INTERVAL;
-            self.0.calm.notify_waiters();
-        }
+        self.0.own.fetch_sub(1, Ordering::Relaxed);
+        *self.0.grows() = Instant::now() + GROWTH_INTERVAL;
+        self.0.process.all_clear();
     }
 }

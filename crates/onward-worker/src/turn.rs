@@ -5,14 +5,14 @@ use tokio::time::{Instant, timeout};
 
 use crate::claim::Claim;
 use crate::ledger::count;
-use crate::queue::Queue;
+use crate::queue::{BATCH, Queue};
 use crate::shared::Shared;
 
 /// How long a suspicious message waits until nothing else is under way here.
 const MAX_WAIT_FOR_OTHERS: Duration = Duration::from_secs(30);
 
-/// How long the lease of a suspicious message of a FIFO queue is when its attempt begins. Its group waits as long after each
-/// process that it kills, and the queue may allow it many.
+/// How long the leases of a suspicious message of a FIFO queue and of its tail are when its attempt begins. Its group waits as
+/// long after each process that it kills, and the queue may allow it many.
 const SHORT_LEASE: Duration = Duration::from_secs(5);
 
 /// How long the call that shortens a lease may take.
@@ -29,27 +29,32 @@ pub(crate) enum Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    /// Waits until the message may run.
-    pub(crate) async fn take<Q: Queue, H>(&mut self, shared: &'a Shared<Q, H>, claim: &Claim) {
+    /// Waits until the message may run. The tail of its group waits with it.
+    pub(crate) async fn take<Q: Queue, H>(
+        &mut self,
+        shared: &'a Shared<Q, H>,
+        claim: &Claim,
+        tail: &[Claim],
+    ) {
         if claim.caution.is_none() {
             if let Turn::None = self {
-                *self = Turn::beside(&shared.alone).await;
+                *self = Turn::beside(shared.process.alone()).await;
             }
             return;
         }
         self.give_up();
         let alone = async {
-            let alone = shared.alone.write().await;
+            let alone = shared.process.alone().write().await;
             // What the others have done must be deleted by now, or a kill would repeat it.
-            shared.core.finished.fewer_in_doubt_than(1).await;
+            shared.process.settled().await;
             alone
         };
         *self = match timeout(MAX_WAIT_FOR_OTHERS, alone).await {
             Ok(alone) => Turn::Alone(alone),
-            Err(_) => Turn::beside(&shared.alone).await,
+            Err(_) => Turn::beside(shared.process.alone()).await,
         };
         if self.is_alone() && shared.core.queue.is_fifo() {
-            shorten(shared, claim).await;
+            shorten(shared, claim, tail).await;
         }
     }
 
@@ -75,21 +80,30 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// Shortens the lease, which the renewal then extends as any other, in terms that grow again.
-async fn shorten<Q: Queue, H>(shared: &Shared<Q, H>, claim: &Claim) {
-    let (receipt, asked) = (claim.lease.receipt(), Instant::now());
-    let entries = [(receipt.clone(), SHORT_LEASE)];
-    count(&shared.core.monitor.counters().visibility_calls, 1);
-    match timeout(MAX_CALL, shared.core.queue.change_visibility(&entries)).await {
-        Ok(Ok(refused)) if refused.is_empty() => {}
-        // Another worker may have the message.
-        Ok(Ok(refused)) => {
-            tracing::debug!(reason = %refused[0].reason, "a lease could not be shortened");
-            return;
+/// Shortens the leases of a group, which the renewal then extends as any other, in terms that grow again.
+async fn shorten<Q: Queue, H>(shared: &Shared<Q, H>, claim: &Claim, tail: &[Claim]) {
+    let receipts: Vec<_> = std::iter::once(claim).chain(tail).map(|claim| claim.lease.receipt()).collect();
+    for batch in receipts.chunks(BATCH) {
+        let entries: Vec<_> = batch.iter().map(|receipt| ((*receipt).clone(), SHORT_LEASE)).collect();
+        count(&shared.core.monitor.counters().visibility_calls, 1);
+        let asked = Instant::now();
+        let answer = timeout(MAX_CALL, shared.core.queue.change_visibility(&entries)).await;
+        let refused = match answer {
+            Ok(Ok(refused)) => refused,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "leases could not be shortened");
+                Vec::new()
+            }
+            Err(_) => {
+                tracing::debug!("the call that shortens leases did not end in time");
+                Vec::new()
+            }
+        };
+        for (index, (receipt, _)) in entries.iter().enumerate() {
+            // Another worker may have what was refused. Without an answer the queue may have shortened the lease.
+            if refused.iter().all(|refused| refused.index != index) {
+                shared.core.leases.shorten(receipt, asked, SHORT_LEASE);
+            }
         }
-        Ok(Err(error)) => tracing::debug!(%error, "a lease could not be shortened"),
-        Err(_) => tracing::debug!("the call that shortens a lease did not end in time"),
     }
-    // Without an answer the queue may have shortened it.
-    shared.core.leases.shorten(receipt, asked, SHORT_LEASE);
 }

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use faulty::Faulty;
-use onward_worker::{Budget, Failure, Ledger, MemoryQueue, Message, Options, Queue, run};
+use onward_worker::{
+    Budget, Failure, Ledger, MemoryQueue, Message, Monitor, Options, Process, Queue, run, run_in,
+};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -326,6 +328,49 @@ async fn a_message_of_a_group_that_kills_the_process_holds_up_no_other_group() {
     }
 }
 
+/// SQS keeps a group closed as long as a message of it is in flight, those behind the one that killed the process, too.
+#[tokio::test(start_paused = true)]
+async fn a_group_is_open_soon_after_its_head_has_killed_the_process() {
+    let queue = MemoryQueue::new().max_receive_count(20);
+    for body in ["poison", "1", "2", "3"] {
+        queue.send_to_group("a", body);
+    }
+    // The last time they stay away until the process has come to receive many messages at once.
+    for away in [Duration::ZERO, Duration::ZERO, 2 * SECOND] {
+        let received = queue.receive(10, Duration::ZERO, MINUTE).await.expect("is received");
+        assert_eq!(received.len(), 4);
+        let given_back = received.into_iter().map(|message| (message.receipt, away));
+        queue.change_visibility(&given_back.collect::<Vec<_>>()).await.expect("is given back");
+    }
+    let process = Faulty { queue: queue.clone(), ..Faulty::default() };
+    let (killed, this) = (Arc::new(Notify::new()), process.clone());
+    let kill = killed.clone();
+    for number in 0..60 {
+        queue.send_to_group(&format!("other {number}"), "other");
+    }
+    let handler = move |message: Message| {
+        let (this, kill) = (this.clone(), kill.clone());
+        async move {
+            if message.body == "poison" {
+                // It is alone, so the others have ended.
+                sleep(SECOND).await;
+                this.is_dead.store(true, Ordering::Relaxed);
+                kill.notify_one();
+            }
+            this.lives().await;
+            Ok::<_, Failure>(())
+        }
+    };
+    tokio::select! {
+        ended = run(process, handler, Options::default(), std::future::pending()) => panic!("{ended:?}"),
+        () = killed.notified() => {}
+    }
+    sleep(5 * SECOND).await;
+    let next = queue.receive(1, Duration::ZERO, MINUTE).await.expect("is received");
+    assert_eq!(next[0].group_id.as_deref(), Some("a"), "its head comes first: {next:?}");
+    assert_eq!(next[0].body, "poison");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_message_that_kills_the_process_dies_alone() {
     for place in [0, 7, 15, 29] {
@@ -333,6 +378,61 @@ async fn a_message_that_kills_the_process_dies_alone() {
             kill(&[place], after).await;
         }
     }
+}
+
+/// One process works two queues. What kills it in one takes no message of the other along, however often that is.
+async fn beside(shares: bool) -> (Vec<String>, usize) {
+    let (ledger, orders) = (MemoryQueue::new().max_receive_count(20), queue());
+    ledger.send_to_group("a", "poison");
+    for number in 0..12 {
+        orders.send(number.to_string());
+    }
+    let log = Log::default();
+    for life in 0.. {
+        if ledger.is_empty() && orders.is_empty() {
+            break;
+        }
+        assert!(life < 60, "the poison is dead by now");
+        let process = Faulty { queue: ledger.clone(), ..Faulty::default() };
+        let beside = Faulty { queue: orders.clone(), is_standard: true, ..process.clone() };
+        let (killed, seen) = (Arc::new(Notify::new()), log.clone());
+        let (this, kill) = (process.clone(), killed.clone());
+        let handler = move |message: Message| {
+            let (this, kill, seen) = (this.clone(), kill.clone(), seen.clone());
+            async move {
+                if message.body == "poison" {
+                    this.is_dead.store(true, Ordering::Relaxed);
+                    kill.notify_one();
+                }
+                sleep(20 * SECOND).await;
+                this.lives().await;
+                seen.add(&message.body);
+                Ok::<_, Failure>(())
+            }
+        };
+        let options = Options { wait: SECOND, concurrency: 4, ..Options::default() };
+        let one = Process::default();
+        let other = if shares { one.clone() } else { Process::default() };
+        let never = std::future::pending;
+        let first = run_in(&one, process, handler.clone(), options.clone(), Monitor::default(), never());
+        let second = run_in(&other, beside, handler, options, Monitor::default(), never());
+        tokio::select! {
+            ended = first => panic!("{ended:?}"),
+            ended = second => panic!("{ended:?}"),
+            () = killed.notified() => {}
+            () = async { tokio::join!(until_empty(ledger.clone()), until_empty(orders.clone())); } => {}
+        }
+    }
+    assert_eq!(bodies_of_dead(&ledger), ["poison"]);
+    let done: HashSet<_> = log.bodies().into_iter().collect();
+    (bodies_of_dead(&orders), done.len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_kills_the_process_in_one_queue_spares_the_others() {
+    assert_eq!(beside(true).await, (Vec::new(), 12));
+    let (dead, _) = beside(false).await;
+    assert!(!dead.is_empty(), "without the knowledge of each other some die, so that the test can fail");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use onward_worker::{Ledger, Message, QueueError, Sqs, run_monitored};
+use onward_worker::{Ledger, Message, Process, QueueError, Sqs, run_in};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -69,7 +69,7 @@ impl Workers {
         database: &Database,
         drain: &CancellationToken,
     ) -> Self {
-        let mut workers = JoinSet::new();
+        let (mut workers, process) = (JoinSet::new(), Process::default());
         for Prepared { queue, url, sqs, watched } in prepared {
             let WorkedQueue { name, handler, layers, options } = queue;
             let (state, database) = (state.clone(), database.clone());
@@ -83,9 +83,10 @@ impl Workers {
             let handle = crate::telemetry::otel::traced(name, handle);
             tracing::info!(queue = %url, concurrency = options.concurrency, "serving");
             let stop = drain.clone().cancelled_owned();
-            workers.spawn(
-                async move { (name, run_monitored(sqs, handle, options, watched.monitor, stop).await) },
-            );
+            let process = process.clone();
+            workers.spawn(async move {
+                (name, run_in(&process, sqs, handle, options, watched.monitor, stop).await)
+            });
         }
         Self(workers)
     }

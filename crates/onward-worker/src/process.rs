@@ -1,0 +1,81 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, RwLock};
+
+use crate::finished::Finished;
+
+/// What the workers of one process share. A message that kills the process takes with it what all of them hold, so each worker must
+/// know of a suspicious message of another one.
+///
+/// ```
+/// use onward_worker::{Failure, MemoryQueue, Message, Monitor, Options, Process, run_in};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(async {
+/// let process = Process::default();
+/// let handler = |_: Message| async { Ok::<_, Failure>(()) };
+/// let work = |queue| run_in(&process, queue, handler, Options::default(), Monitor::default(), async {});
+/// let (orders, invoices) = tokio::join!(work(MemoryQueue::new()), work(MemoryQueue::new()));
+/// # orders.unwrap();
+/// # invoices.unwrap();
+/// # });
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Process(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Held for reading by all that is under way, for writing by an attempt that must be alone.
+    alone: RwLock<()>,
+    /// How many suspicious messages are here.
+    suspicious: AtomicUsize,
+    /// The last suspicious message is gone.
+    calm: Notify,
+    /// What each worker has done and not deleted.
+    finished: Mutex<Vec<Weak<Finished>>>,
+}
+
+impl Process {
+    /// A worker begins.
+    pub(crate) fn join(&self, finished: &Arc<Finished>) {
+        let mut all = self.0.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other| other.strong_count() > 0);
+        all.push(Arc::downgrade(finished));
+    }
+
+    pub(crate) fn alone(&self) -> &RwLock<()> {
+        &self.0.alone
+    }
+
+    /// Waits until each worker has deleted what it has done: a kill would repeat it.
+    pub(crate) async fn settled(&self) {
+        let all = self.0.finished.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for finished in all.iter().filter_map(Weak::upgrade) {
+            finished.fewer_in_doubt_than(1).await;
+        }
+    }
+
+    /// A suspicious message has come.
+    pub(crate) fn alarm(&self) {
+        self.0.suspicious.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It is gone.
+    pub(crate) fn all_clear(&self) {
+        if self.0.suspicious.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.calm.notify_waiters();
+        }
+    }
+
+    /// Whether a suspicious message is here.
+    pub(crate) fn is_careful(&self) -> bool {
+        self.0.suspicious.load(Ordering::Relaxed) > 0
+    }
+
+    /// Completes when the last suspicious message is gone.
+    pub(crate) fn calm(&self) -> Notified<'_> {
+        self.0.calm.notified()
+    }
+}
