@@ -308,8 +308,9 @@ fn transaction(change: u8) -> Vec<u8> {
 /// The values of an `INSERT`: version, name, applied_on, sha256, state, floor, duration_ms, host, app_version.
 fn inserted(statement: &str) -> [String; 9] {
     let (_, values) = statement.split_once("VALUES (").expect("has values");
-    let value = |value: &str| match value.trim_end_matches([')', ';', ' ']) {
-        "NULL" | "SUSER_SNAME(" => String::new(),
+    let (values, _) = values.split_once(");").expect("the values end");
+    let value = |value: &str| match value {
+        "NULL" => String::new(),
         value => value.trim_start_matches('N').trim_matches('\'').to_owned(),
     };
     let values: Vec<_> = values.split(", ").map(value).collect();
