@@ -1,5 +1,7 @@
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod slips;
 mod sql_server;
 
 use super::Source;
