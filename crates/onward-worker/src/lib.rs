@@ -10,6 +10,7 @@
 //! | which messages are asked for, and when | `intake.rs` |
 //! | how many messages are asked for | `capacity.rs` |
 //! | that few are asked for after the start, and beside a suspicious message | `slow_start.rs` |
+//! | what may run beside a suspicious message, also of another queue | `turn.rs`, `process.rs` |
 //! | when nothing is asked for, because everything fails | `breaker.rs` |
 //! | one message from its first attempt to its outcome | `delivery.rs`, `attempt.rs` |
 //! | when a message is tried again, and when it is given up | `retry.rs`, `budget.rs` |
