@@ -85,9 +85,11 @@ pub(crate) fn ignored_without_reason(source: &Source<'_>) -> Vec<Finding> {
 /// of the parser would stop a build script, so it counts as nothing found.
 pub(crate) fn parsed<T>(source: &Source<'_>, run: impl FnOnce(&Parse<SourceFile>) -> T) -> Option<T> {
     let parse = source.parse.get_or_init(|| {
+        if deepest(source) > DEEPEST {
+            return None;
+        }
         let text = data::left_out(source.text, source.tokens);
-        let is_too_deep = deepest(source) > DEEPEST;
-        if is_too_deep { None } else { catch_unwind(AssertUnwindSafe(|| SourceFile::parse(&text))).ok() }
+        catch_unwind(AssertUnwindSafe(|| SourceFile::parse(&text))).ok()
     });
     catch_unwind(AssertUnwindSafe(|| Some(run(parse.as_ref()?)))).ok().flatten()
 }

@@ -117,12 +117,10 @@ impl Project<'_> {
             return Ok(Exit::Done);
         }
         lock.rules = Some(RULES_VERSION);
-        if drafts.is_empty() {
-            self.write(LOCK_FILE, &lock.to_text())?;
-            data("every script is sealed; the lock says now that all have passed the rules of this version")?;
-            return Ok(Exit::Done);
-        }
         self.write(LOCK_FILE, &lock.to_text())?;
+        if drafts.is_empty() {
+            data("every script is sealed; the lock says now that all have passed the rules of this version")?;
+        }
         for script in drafts {
             data(&format!("sealed {}/{}", self.folder, script.file_name()))?;
         }
