@@ -76,11 +76,7 @@ impl<'a> Plan<'a> {
 fn adds_enum_value(history: &History, script: &Script) -> bool {
     let text = script.text();
     history.dialect == Dialect::Postgres
-        && statements(text).iter().any(|statement| {
-            statement.starts_with(text, &["alter", "type"])
-                && statement.find(text, "add").is_some()
-                && statement.find(text, "value").is_some()
-        })
+        && statements(text).iter().any(|statement| statement.adds_enum_value(text).is_some())
 }
 
 fn target(history: &History, status: &Status, to: Option<i32>) -> Result<i32, Error> {

@@ -27,6 +27,14 @@ impl Statement {
             && words.iter().zip(&self.tokens).all(|(word, token)| token.is_word(source, word))
     }
 
+    /// The word `VALUE` of `ALTER TYPE … ADD VALUE`, if it is this statement. What it adds to an enum cannot be used before a commit.
+    /// <https://www.postgresql.org/docs/current/sql-altertype.html>
+    #[must_use]
+    pub fn adds_enum_value(&self, source: &str) -> Option<&Token> {
+        let adds = self.starts_with(source, &["alter", "type"]) && self.find(source, "add").is_some();
+        self.find(source, "value").filter(|_| adds)
+    }
+
     /// Where the keyword stands in the statement.
     #[must_use]
     pub fn find(&self, source: &str, word: &str) -> Option<&Token> {

@@ -104,9 +104,7 @@ fn uses_added_enum_value(source: &Source<'_>, statements: &[Statement]) -> Vec<F
     let text = source.text;
     let mut findings = Vec::new();
     for (index, statement) in statements.iter().enumerate() {
-        let adds = statement.starts_with(text, &["alter", "type"]) && statement.find(text, "add").is_some();
-        let value = statement.find(text, "value").filter(|_| adds);
-        let added = value.and_then(|value| {
+        let added = statement.adds_enum_value(text).and_then(|value| {
             let after = |token: &&Token| token.span.start > value.span.start;
             statement.tokens.iter().filter(after).find(|token| token.kind == TokenKind::String)
         });
