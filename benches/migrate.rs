@@ -141,7 +141,7 @@ fn migrators(folder: &Path, together: bool) -> Vec<Migrator> {
 /// Writes the same texts in each tool's own form.
 fn write_all(folder: &Path, texts: &[String]) {
     let history = history(texts);
-    let Bundle { manifest, scripts } = Bundle::write(&history);
+    let Bundle { manifest, scripts, .. } = Bundle::write(&history);
     for name in ["onward", "sqlx", "refinery", "dbmate"] {
         std::fs::create_dir_all(folder.join(name)).expect("is writable");
     }
@@ -174,7 +174,7 @@ async fn be_client(given: &[String]) {
     let [mode, folder, url] = given else { panic!("{given:?}") };
     let read = |name: &str| std::fs::read_to_string(Path::new(folder).join(name)).expect("was written");
     let (manifest, scripts) = (read("manifest").leak(), read("scripts.sql").leak());
-    let history = Bundle::read(manifest, scripts.as_bytes()).expect("was written by this version");
+    let history = Bundle::read(manifest, scripts.as_bytes(), "").expect("was written by this version");
     apply(url, &history, mode == "together").await;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak =

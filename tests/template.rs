@@ -77,6 +77,8 @@ fn generated(database: &str, cargo: &[&str]) -> Result<(), Failed> {
         "rustfmt.toml",
         "sql/Baseline.sql",
         "sql/Script-0001.sql",
+        "sql/schema.lock",
+        "sql/schema.sql",
         "sql/scripts.lock",
         "src/deliver.rs",
         "src/http.rs",

@@ -97,7 +97,7 @@ pub(crate) fn rules() -> Vec<String> {
 
 #[test]
 fn each_rule_refuses_the_build_with_place_and_remedy() {
-    let builds = ["draft", "lint", "sqlserver-lint", "sqlserver-sound"];
+    let builds = ["draft", "lint", "schema", "sqlserver-lint", "sqlserver-sound"];
     for rule in rules() {
         let (code, findings) = Fixture::with_rule(&rule).findings(&["build"]);
         let expected = if builds.contains(&rule.as_str()) { Some(0) } else { Some(101) };

@@ -95,6 +95,33 @@ fn migrate_then_serve() {
 }
 
 #[test]
+fn a_change_that_no_script_made_is_shown() {
+    let (database, queue) = (Database::create(), Queue::create());
+    assert_eq!(app(&database, &queue, &["migrate"]).code, Some(0));
+    let compared = app(&database, &queue, &["status", "--drift", "--exit-code"]);
+    assert_eq!(compared.code, Some(0), "{}", compared.stdout);
+    assert!(compared.stdout.contains("drift    none: 18 object(s)"), "{}", compared.stdout);
+
+    database.query("CREATE INDEX by_hand ON deliveries (status); ALTER TABLE deliveries DROP COLUMN reason");
+    let compared = app(&database, &queue, &["status", "--drift"]);
+    assert_eq!(compared.code, Some(0));
+    for expected in
+        ["drift    column deliveries.reason is missing", "drift    index by_hand is not made by any script"]
+    {
+        assert!(compared.stdout.contains(expected), "{}", compared.stdout);
+    }
+    assert_eq!(app(&database, &queue, &["status", "--drift", "--exit-code"]).code, Some(4));
+    assert_eq!(app(&database, &queue, &["status", "--exit-code"]).code, Some(0), "the journal is current");
+    let json = app(&database, &queue, &["status", "--drift", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("is JSON");
+    assert_eq!(json["drift"][0]["object"], "column deliveries.reason");
+    assert_eq!(json["drift"][0]["expected"], "text");
+    assert!(json["drift"][0]["found"].is_null(), "{json}");
+    let doctor = app(&database, &queue, &["doctor"]).stdout;
+    assert!(doctor.contains("2 difference(s), the first: column deliveries.reason is missing"), "{doctor}");
+}
+
+#[test]
 fn an_existing_database_is_adopted_and_never_rebuilt() {
     let (database, queue) = (Database::create(), Queue::create());
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -103,10 +130,24 @@ fn an_existing_database_is_adopted_and_never_rebuilt() {
     let refused = app(&database, &queue, &["migrate"]);
     assert_eq!(refused.code, Some(4), "{}", refused.stderr);
     assert!(refused.stderr.contains("`app adopt`"), "{}", refused.stderr);
+    database.query("ALTER TABLE destinations ALTER COLUMN url DROP NOT NULL");
+    let differs = app(&database, &queue, &["adopt"]);
+    assert_eq!(differs.code, Some(4), "{}", differs.stderr);
+    for expected in [
+        "nothing was recorded",
+        "column destinations.url is `text`, expected `text, not null`",
+        "--unverified",
+    ] {
+        assert!(differs.stderr.contains(expected), "{expected}: {}", differs.stderr);
+    }
+    database.query("ALTER TABLE destinations ALTER COLUMN url SET NOT NULL");
     let adopted = app(&database, &queue, &["adopt"]);
     assert_eq!(
         (adopted.code, adopted.stdout.as_str()),
-        (Some(0), "recorded 1 script(s) without running: the schema is at 0000\n")
+        (
+            Some(0),
+            "recorded 1 script(s) without running: the schema is at 0000\nits 7 object(s) are those that the scripts make\n"
+        )
     );
     assert_eq!(app(&database, &queue, &["adopt"]).code, Some(4));
     assert_eq!(app(&database, &queue, &["migrate"]).stdout, "applied 1 script(s): the schema is at 0001\n");

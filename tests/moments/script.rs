@@ -72,7 +72,10 @@ fn new_writes_the_next_script_and_seal_closes_it() {
         "Script-0001.sql",
         "-- onward: title Orders get a currency\nALTER TABLE orders ADD COLUMN currency text;\n",
     );
-    assert_eq!(project.script(&["seal"]).stdout, "sealed sql/Script-0001.sql\n");
+    assert_eq!(
+        project.script(&["seal"]).stdout,
+        "sealed sql/Script-0001.sql\nwrote sql/schema.lock\nwrote sql/schema.sql\n"
+    );
     let lock = project.read("scripts.lock");
     assert!(lock.contains("\n# rules 1\n"), "{lock}");
     project.write("scripts.lock", &lock.replace("# rules 1\n", ""));
@@ -97,6 +100,51 @@ fn new_refuses_wrong_numbers_and_titles() {
 }
 
 #[test]
+fn seal_describes_the_schema_after_each_script() {
+    let project = Project::sealed();
+    project.write("Script-0001.sql", "ALTER TABLE orders ADD COLUMN currency text;\n");
+    assert_eq!(project.script(&["seal"]).code, Some(0));
+    let described = project.read("schema.lock");
+    let last = described.rsplit("\nScript-0001.sql ").next().expect("has a section");
+    assert!(last.ends_with("\n+ column orders.currency : text\n"), "{described}");
+    assert_eq!(last.lines().count(), 2, "{described}");
+    let sql = project.read("schema.sql");
+    assert!(
+        sql.contains("CREATE TABLE public.orders (\n    id bigint NOT NULL,\n    currency text\n);"),
+        "{sql}"
+    );
+    assert!(!sql.contains("schema_journal") && !sql.contains("SET statement_timeout"), "{sql}");
+
+    // Both files are written anew as they were, and a file of other scripts is not believed.
+    fs::remove_file(project.0.path().join("sql/schema.lock")).expect("is there");
+    assert_eq!(project.script(&["seal"]).stdout, "wrote sql/schema.lock\nwrote sql/schema.sql\n");
+    assert_eq!(project.read("schema.lock"), described);
+    project.write("schema.lock", &described.replacen("sql ", "sql 0000", 1));
+    let checked = project.script(&["check"]);
+    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+    assert!(checked.stdout.contains("warning[schema]"), "{}", checked.stdout);
+    assert_eq!(project.script(&["seal"]).code, Some(0));
+    assert_eq!(project.read("schema.lock"), described);
+    assert_eq!(project.script(&["check"]).stdout, "0 error(s), 0 warning(s)\n");
+}
+
+#[test]
+fn seal_refuses_a_script_that_fails_on_a_server() {
+    let project = Project::sealed();
+    project.write("Script-0001.sql", "ALTER TABLE oders ADD COLUMN currency text;\n");
+    let refused = project.script(&["seal"]);
+    assert_eq!(refused.code, Some(1));
+    for expected in ["nothing was sealed", "sql/Script-0001.sql:1:", "(42P01)", "--without-schema"] {
+        assert!(refused.stderr.contains(expected), "{expected}: {}", refused.stderr);
+    }
+    assert!(!project.read("scripts.lock").contains("Script-0001.sql"));
+    let unseen = project.script(&["seal", "--without-schema"]);
+    assert_eq!(unseen.stdout, "sealed sql/Script-0001.sql\n");
+    let checked = project.script(&["check"]);
+    assert!(checked.stdout.contains("ends before Script-0001.sql"), "{}", checked.stdout);
+}
+
+#[test]
 fn seal_refuses_a_lint_that_a_release_would_refuse() {
     let project = Project::sealed();
     project.write("Script-0001.sql", "ALTER TABLE orders ADD COLUMN state text NOT NULL;\n");
@@ -113,7 +161,7 @@ fn check_finds_for_each_rule_what_the_build_finds() {
         let project = Project::new();
         copy(&rule_folder(rule), &project.0.path().join("sql"));
         let said = project.script(&["check"]);
-        let warnings_only = ["draft", "lint"].contains(&rule.as_str());
+        let warnings_only = ["draft", "lint", "schema"].contains(&rule.as_str());
         assert_eq!(said.code, Some(i32::from(!warnings_only)), "{rule}:\n{}", said.stdout);
         insta::assert_snapshot!(format!("check-{rule}"), said.stdout);
     }
@@ -213,12 +261,20 @@ fn squash_folds_what_is_sealed_and_a_migrated_database_goes_on() {
         .map(|entry| entry.expect("is readable").file_name().into_string().expect("is text"))
         .collect();
     names.sort();
-    assert_eq!(names, ["Baseline-0002.sql", "Script-0003.sql", "scripts.lock"]);
+    assert_eq!(names, ["Baseline-0002.sql", "Script-0003.sql", "schema.lock", "schema.sql", "scripts.lock"]);
     let baseline = project.read("Baseline-0002.sql");
     assert!(baseline.contains("größer") && baseline.contains("-- onward: contract"), "{baseline}");
     assert!(!baseline.contains("schema_journal"), "{baseline}");
     let checked = project.script(&["check"]);
-    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+    assert_eq!(checked.stdout, "0 error(s), 0 warning(s)\n");
+    let described = project.read("schema.lock");
+    fs::remove_file(project.0.path().join("sql/schema.lock")).expect("is there");
+    assert_eq!(project.script(&["seal"]).code, Some(0));
+    assert_eq!(
+        project.read("schema.lock"),
+        described,
+        "the new baseline makes the schema that the old scripts made"
+    );
     assert_eq!(project.script(&["new", "Next"]).stdout, "sql/Script-0004.sql\n");
 }
 

@@ -5,12 +5,14 @@ use onward_script::{Bundle, History};
 
 const MANIFEST: &str = "manifest";
 const SCRIPTS: &str = "scripts.sql";
+const SCHEMA: &str = "schema.lock";
 
 /// What the last build embedded, if there was one.
 pub(crate) fn read(out: &Path) -> Option<Bundle<'static>> {
     let manifest = fs::read_to_string(out.join(MANIFEST)).ok()?;
     let scripts = fs::read(out.join(SCRIPTS)).ok()?;
-    Some(Bundle { manifest: manifest.into(), scripts: scripts.into() })
+    let schema = fs::read_to_string(out.join(SCHEMA)).ok()?;
+    Some(Bundle { manifest: manifest.into(), scripts: scripts.into(), schema: schema.into() })
 }
 
 /// Writes the embedded files. It removes the old manifest first and writes the new one last, so an interrupted
@@ -29,5 +31,6 @@ pub(crate) fn write(out: &Path, history: &History) {
         _ => {}
     }
     write(SCRIPTS, &bundle.scripts);
+    write(SCHEMA, bundle.schema.as_bytes());
     write(MANIFEST, bundle.manifest.as_bytes());
 }

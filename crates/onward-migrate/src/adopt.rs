@@ -1,8 +1,9 @@
 use std::time::Duration;
 
-use onward_script::History;
+use onward_script::{Dialect, History, Script};
 use tokio_util::sync::CancellationToken;
 
+use crate::comparison::drift;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
@@ -20,6 +21,20 @@ pub struct AdoptOptions {
     pub wait: Duration,
     /// Who adopts, for the journal.
     pub applier: Applier,
+    /// What is compared before anything is recorded.
+    pub verification: Verification,
+}
+
+/// What [`adopt`] compares before it records anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verification {
+    /// The schema of the database with the one that `schema.lock` describes. On SQL Server nothing is compared.
+    Schema {
+        /// Whether grants count, too.
+        with_grants: bool,
+    },
+    /// Nothing.
+    None,
 }
 
 /// What an adoption recorded.
@@ -29,6 +44,8 @@ pub struct Adopted {
     pub through: i32,
     /// How many were recorded, including the baseline.
     pub scripts: usize,
+    /// How many objects of the database were found as the scripts make them; `None` if nothing was compared.
+    pub compared: Option<usize>,
 }
 
 /// Takes over a database that has tables and no journal: records the baseline, and the scripts up to `through`,
@@ -36,8 +53,8 @@ pub struct Adopted {
 ///
 /// # Errors
 ///
-/// If the lock is not free within the wait, if the database is empty or already has a journal, or if no script
-/// `through` exists.
+/// If the lock is not free within the wait, if the database is empty or already has a journal, if no script `through` exists,
+/// or if the schema is not the one that the scripts make.
 pub async fn adopt<E: Engine>(
     engine: &mut E,
     history: &History,
@@ -77,6 +94,7 @@ async fn record<E: Engine>(
         let help = format!("give `--through` a number from {first} to {}", history.latest());
         return Err(Error::new(ErrorKind::Usage, message, help));
     }
+    let compared = compare(engine, history, through, options.verification).await?;
     let steps = Steps::of(history, &options.applier);
     let steps: Vec<_> = history
         .all()
@@ -91,5 +109,34 @@ async fn record<E: Engine>(
         .collect::<Result<_, Error>>()?;
     engine.create_journal().await?;
     engine.record(&steps).await?;
-    Ok(Adopted { through, scripts: steps.len() })
+    Ok(Adopted { through, scripts: steps.len(), compared })
+}
+
+const UNVERIFIED: &str = "record without a comparison: `app adopt --unverified`";
+
+async fn compare<E: Engine>(
+    engine: &mut E,
+    history: &History,
+    through: i32,
+    verification: Verification,
+) -> Result<Option<usize>, Error> {
+    let Verification::Schema { with_grants } = verification else { return Ok(None) };
+    if history.dialect == Dialect::SqlServer {
+        return Ok(None);
+    }
+    let drift = drift(engine, history, through, with_grants).await.map_err(|error| match error.kind {
+        ErrorKind::Usage => Error { help: format!("{}; or {UNVERIFIED}", error.help), ..error },
+        _ => error,
+    })?;
+    if drift.differences.is_empty() {
+        return Ok(Some(drift.objects));
+    }
+    let script = history.get(through).map_or_else(String::new, Script::file_name);
+    let message =
+        format!("nothing was recorded: the database does not have the schema after {script}\n{drift}");
+    let help = match history.schema_like(&drift.found, with_grants) {
+        Some(number) => format!("it has the schema after script {number:04}: `app adopt --through {number}`"),
+        None => format!("correct the database or the scripts; or {UNVERIFIED}"),
+    };
+    Err(Error::new(ErrorKind::Drift(Box::new(drift)), message, help))
 }

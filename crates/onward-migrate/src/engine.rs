@@ -2,6 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use onward_script::Catalog;
 
 use crate::error::{Error, StepError};
 use crate::journal::{JournalEntry, Observed};
@@ -14,6 +15,10 @@ pub trait Engine: Send {
 
     /// Reads the whole journal, in the order of the scripts; empty if there is none.
     fn journal(&mut self) -> impl Future<Output = Result<Vec<JournalEntry>, Error>> + Send;
+
+    /// Describes the schema; needs only the right to read. Where several apps share the database, it describes the schema of
+    /// this one and those that `expected` names.
+    fn catalog(&mut self, expected: &Catalog) -> impl Future<Output = Result<Catalog, Error>> + Send;
 
     /// Tries once to take the migration lock; if another session has it, returns who that is.
     ///

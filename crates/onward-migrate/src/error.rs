@@ -3,6 +3,7 @@ use std::ops::Range;
 
 use onward_script::{History, Script, line_column};
 
+use crate::drift::Drift;
 use crate::journal::JOURNAL;
 use crate::state::{Divergence, SchemaState, Status};
 
@@ -39,6 +40,8 @@ pub enum ErrorKind {
     Locked,
     /// The schema state does not allow it.
     State(Box<Status>),
+    /// The database has another schema than the scripts make.
+    Drift(Box<Drift>),
     /// A script failed.
     Script(Box<ScriptFailure>),
     /// Another error of the database.

@@ -5,6 +5,22 @@ use onward_script::{Digest, Kind, Script};
 /// The table that records what was applied.
 pub const JOURNAL: &str = "schema_journal";
 
+/// The journals of migration tools, ours among them: no script makes them.
+pub(crate) const JOURNALS: [&str; 12] = [
+    JOURNAL,
+    "SchemaVersions",
+    "schemaversions",
+    "flyway_schema_history",
+    "_sqlx_migrations",
+    "refinery_schema_history",
+    "schema_migrations",
+    "databasechangelog",
+    "databasechangeloglock",
+    "__EFMigrationsHistory",
+    "goose_db_version",
+    "__diesel_schema_migrations",
+];
+
 /// One row of the journal.
 ///
 /// The first four columns are refinery's, so that its tools can read the table. The others are Onward's. The definition of

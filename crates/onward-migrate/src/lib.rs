@@ -13,10 +13,13 @@
 //! | what runs, and which scripts commit together | `plan.rs` |
 //! | the journal: its rows, and the statements that write it | `journal.rs`, `step.rs`, `journal_sql.rs` |
 //! | taking over an existing database | `adopt.rs` |
+//! | the comparison of a schema with the scripts | `comparison.rs`, `postgres/catalog.sql` |
 //! | addresses and TLS | `postgres/url.rs`, `postgres/tls.rs`, `sqlserver/url.rs` |
 
 mod adopt;
 mod bridge;
+mod comparison;
+mod drift;
 #[cfg(feature = "rebuild")]
 mod drop_target;
 mod engine;
@@ -36,7 +39,9 @@ mod sqlserver;
 mod state;
 mod step;
 
-pub use adopt::{AdoptOptions, Adopted, adopt};
+pub use adopt::{AdoptOptions, Adopted, Verification, adopt};
+pub use comparison::drift;
+pub use drift::Drift;
 #[cfg(feature = "rebuild")]
 pub use drop_target::DropTarget;
 pub use engine::{Canceller, Engine, ServerInfo, SessionOptions};

@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use onward_script::Dialect;
+use onward_script::{Catalog, Dialect};
 use tokio::time::Instant;
 
 use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
@@ -163,6 +163,10 @@ impl Engine for Session {
 
     async fn journal(&mut self) -> Result<Vec<JournalEntry>, Error> {
         either!(self, engine => engine.journal().await)
+    }
+
+    async fn catalog(&mut self, expected: &Catalog) -> Result<Catalog, Error> {
+        either!(self, engine => engine.catalog(expected).await)
     }
 
     async fn try_lock(&mut self) -> Result<Result<(), String>, Error> {

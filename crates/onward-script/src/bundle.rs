@@ -2,8 +2,9 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use crate::dialect::Dialect;
+use crate::digest::Digest;
 use crate::directive::Directives;
-use crate::history::{Digest, History, Kind, Script};
+use crate::history::{History, Kind, Script};
 use crate::name::FileName;
 
 /// The embedded form of a history: a manifest, and the texts one after the other.
@@ -15,6 +16,8 @@ pub struct Bundle<'a> {
     pub manifest: Cow<'a, str>,
     /// The normalised texts in the manifest's order.
     pub scripts: Cow<'a, [u8]>,
+    /// The text of `schema.lock`; empty without one.
+    pub schema: Cow<'a, str>,
 }
 
 /// An embedded history that cannot be read: another version wrote it, or it is damaged.
@@ -60,7 +63,11 @@ impl Bundle<'static> {
             .expect("a String takes every write");
             scripts.extend_from_slice(&script.bytes);
         }
-        Self { manifest: manifest.into(), scripts: scripts.into() }
+        Self {
+            manifest: manifest.into(),
+            scripts: scripts.into(),
+            schema: history.schema.clone().into_owned().into(),
+        }
     }
 
     /// Reads an embedded history without copying its texts.
@@ -68,7 +75,11 @@ impl Bundle<'static> {
     /// # Errors
     ///
     /// If [`Bundle::write`] of this version did not write it.
-    pub fn read(manifest: &'static str, scripts: &'static [u8]) -> Result<History, BundleError> {
+    pub fn read(
+        manifest: &'static str,
+        scripts: &'static [u8],
+        schema: &'static str,
+    ) -> Result<History, BundleError> {
         let parsed = Manifest::parse(manifest)?;
         let mut all = parsed.scripts(scripts).map(|(script, bytes)| {
             let bytes = bytes.ok_or(BundleError { line: 1 })?;
@@ -76,7 +87,8 @@ impl Bundle<'static> {
         });
         let baseline = all.next().ok_or(BundleError { line: 3 })??;
         let scripts = all.collect::<Result<_, _>>()?;
-        Ok(History { folder: parsed.folder.to_owned(), dialect: parsed.dialect, baseline, scripts })
+        let folder = parsed.folder.to_owned();
+        Ok(History { folder, dialect: parsed.dialect, baseline, scripts, schema: Cow::Borrowed(schema) })
     }
 }
 

@@ -4,13 +4,14 @@ use std::num::NonZero;
 
 use crate::bundle::{Bundle, Manifest};
 use crate::dialect::Dialect;
+use crate::digest::Digest;
 use crate::directive::{self, Directives};
 use crate::finding::{Finding, Severity};
 use crate::folder::{Content, Entry, Folder};
-use crate::history::{Digest, History, Kind, Script};
+use crate::history::{History, Kind, Script};
 use crate::lexer::lex;
 use crate::lock::RULES_VERSION;
-use crate::name::{FileName, LOCK_FILE};
+use crate::name::{FileName, LOCK_FILE, SCHEMA_LOCK_FILE};
 use crate::rule::Rule;
 use crate::rules::{self, Source, numbers::Numbers};
 use crate::text::normalise;
@@ -94,6 +95,11 @@ pub fn check(folder: &Folder, options: CheckOptions, known: &Known<'_>) -> Check
         findings.extend(rules::sealed::drafts(folder, &lock, options.release));
     }
 
+    let (schema, schema_findings) = rules::schema::check(folder, &lock);
+    if !lock_is_broken {
+        findings.extend(schema_findings);
+    }
+
     let mut scripts = Vec::with_capacity(examined.len());
     let mut sources = HashMap::new();
     for Examined { name, script, findings: of_script } in examined {
@@ -105,14 +111,16 @@ pub fn check(folder: &Folder, options: CheckOptions, known: &Known<'_>) -> Check
         }
         findings.extend(of_script);
     }
-    if let Some(text) = lock_source(folder) {
-        sources.insert(folder.path_of(LOCK_FILE), text);
+    for name in [LOCK_FILE, SCHEMA_LOCK_FILE] {
+        if let Some(text) = source(folder, name) {
+            sources.insert(folder.path_of(name), text);
+        }
     }
     findings.sort_by_cached_key(|finding| {
         let start = finding.span.as_ref().map(|span| span.start);
         (file_order(folder, &finding.file), start, finding.rule)
     });
-    let history = history(folder, options.dialect, scripts, &findings);
+    let history = history(folder, options.dialect, scripts, schema, &findings);
     Checked { history, findings, sources }
 }
 
@@ -274,8 +282,8 @@ fn judge(
     (directives, findings)
 }
 
-fn lock_source(folder: &Folder) -> Option<String> {
-    let entry = folder.entries.iter().find(|entry| entry.name == LOCK_FILE)?;
+fn source(folder: &Folder, name: &str) -> Option<String> {
+    let entry = folder.entries.iter().find(|entry| entry.name == name)?;
     match &entry.content {
         Content::File(bytes) => normalise("", bytes).ok().map(Cow::into_owned),
         _ => None,
@@ -293,11 +301,18 @@ fn file_order(folder: &Folder, path: &str) -> (u8, i32, String) {
     }
 }
 
-fn history(folder: &Folder, dialect: Dialect, scripts: Vec<Script>, findings: &[Finding]) -> Option<History> {
+fn history(
+    folder: &Folder,
+    dialect: Dialect,
+    scripts: Vec<Script>,
+    schema: String,
+    findings: &[Finding],
+) -> Option<History> {
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return None;
     }
     let mut scripts = scripts.into_iter();
     let baseline = scripts.next()?;
-    Some(History { folder: folder.path.clone(), dialect, baseline, scripts: scripts.collect() })
+    let (folder, schema) = (folder.path.clone(), schema.into());
+    Some(History { folder, dialect, baseline, scripts: scripts.collect(), schema })
 }

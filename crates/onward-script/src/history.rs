@@ -1,11 +1,11 @@
 use std::borrow::Cow;
-use std::fmt;
 
-use sha2::{Digest as _, Sha256};
-
+use crate::catalog::Catalog;
 use crate::dialect::Dialect;
+use crate::digest::Digest;
 use crate::directive::Directives;
 use crate::name::{baseline_name, script_name};
+use crate::schema_lock::SchemaLock;
 
 /// A checked history: a baseline, and the scripts that follow it without a gap.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct History {
     pub baseline: Script,
     /// The scripts in order; the first has the number after the baseline's.
     pub scripts: Vec<Script>,
+    /// The text of `schema.lock`, as far as it describes these scripts; empty without one.
+    pub(crate) schema: Cow<'static, str>,
 }
 
 impl History {
@@ -40,6 +42,21 @@ impl History {
             0 => Some(&self.baseline),
             index => self.scripts.get(index - 1),
         }
+    }
+
+    /// The schema that a database has once script `number` is applied; `None` if `schema.lock` does not tell.
+    #[must_use]
+    pub fn schema_after(&self, number: i32) -> Option<Catalog> {
+        // What is embedded was read by the check.
+        SchemaLock::parse(&self.schema).ok()?.after(&self.get(number)?.file_name())
+    }
+
+    /// The last script after which `schema.lock` describes this very schema.
+    #[must_use]
+    pub fn schema_like(&self, found: &Catalog, with_grants: bool) -> Option<i32> {
+        let lock = SchemaLock::parse(&self.schema).ok()?;
+        let name = lock.last_like(found, with_grants)?;
+        self.all().find(|script| script.file_name() == name).map(|script| script.number)
     }
 
     /// The floor once script `number` is applied: the number of the last contract script up to it, or 0.
@@ -93,58 +110,5 @@ impl Script {
     #[must_use]
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.bytes).expect("a checked script is UTF-8")
-    }
-}
-
-/// A SHA-256 digest.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Digest(pub [u8; 32]);
-
-impl Digest {
-    /// The digest of some bytes.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-
-    /// Reads 64 hexadecimal digits.
-    #[must_use]
-    pub fn parse(hex: &str) -> Option<Self> {
-        let hex = hex.as_bytes();
-        let mut digest = [0; 32];
-        if hex.len() != 64 {
-            return None;
-        }
-        for (byte, pair) in digest.iter_mut().zip(hex.chunks_exact(2)) {
-            let digit = |c: u8| (c as char).to_digit(16);
-            *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
-        }
-        Some(Self(digest))
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Digest({self})")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_reads_what_it_writes_and_nothing_else() {
-        let digest = Digest::of(b"SELECT 1");
-        assert_eq!(Digest::parse(&digest.to_string()), Some(digest));
-        assert_eq!(Digest::parse("e004ebd5"), None);
-        assert_eq!(Digest::parse(&"zz".repeat(32)), None);
-        assert_eq!(Digest::parse(&"é".repeat(32)), None);
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use crate::history::Digest;
+use crate::digest::Digest;
 
 /// `scripts.lock`: which scripts are sealed, and with which text.
 ///
@@ -63,8 +63,8 @@ impl Lock {
                 continue;
             }
             let fault = |message: &str| (index + 1, message.to_owned());
-            if ["<<<<<<<", "=======", ">>>>>>>", "|||||||"].iter().any(|mark| line.starts_with(mark)) {
-                return Err(fault("an unresolved merge conflict"));
+            if is_conflict(line) {
+                return Err(fault(CONFLICT));
             }
             let fields: Vec<_> = line.split(' ').collect();
             let [name, digest, found] = fields[..] else {
@@ -96,6 +96,14 @@ impl Lock {
         }
         text
     }
+}
+
+/// What is wrong with a line that git has left behind.
+pub(crate) const CONFLICT: &str = "an unresolved merge conflict";
+
+/// Whether git wrote the line into a file that it could not merge.
+pub(crate) fn is_conflict(line: &str) -> bool {
+    ["<<<<<<<", "=======", ">>>>>>>", "|||||||"].iter().any(|mark| line.starts_with(mark))
 }
 
 fn chain(before: Option<Digest>, name: &str, digest: Digest) -> Digest {

@@ -1,6 +1,12 @@
 /// The file that lists the sealed scripts.
 pub const LOCK_FILE: &str = "scripts.lock";
 
+/// The file that describes the schema after each sealed script.
+pub const SCHEMA_LOCK_FILE: &str = "schema.lock";
+
+/// The schema after the last sealed script as SQL, for people to read and review.
+pub const SCHEMA_FILE: &str = "schema.sql";
+
 /// The only file names that a folder of scripts may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileName {
@@ -16,7 +22,9 @@ pub enum FileName {
     },
     /// `scripts.lock`.
     Lock,
-    /// `README.md` and dotfiles, which no rule checks.
+    /// `schema.lock`.
+    SchemaLock,
+    /// `README.md`, `schema.sql` and dotfiles, which no rule checks.
     Ignored,
     /// Anything else.
     Unexpected {
@@ -32,7 +40,8 @@ impl FileName {
         match name {
             "Baseline.sql" => return Self::Baseline { through: 0 },
             LOCK_FILE => return Self::Lock,
-            "README.md" => return Self::Ignored,
+            SCHEMA_LOCK_FILE => return Self::SchemaLock,
+            "README.md" | SCHEMA_FILE => return Self::Ignored,
             _ if name.starts_with('.') => return Self::Ignored,
             _ => {}
         }
@@ -102,6 +111,8 @@ mod tests {
             ("Script-9999.sql", FileName::Script { number: 9999 }),
             ("Script-10000.sql", FileName::Script { number: 10_000 }),
             ("scripts.lock", FileName::Lock),
+            ("schema.lock", FileName::SchemaLock),
+            ("schema.sql", FileName::Ignored),
             ("README.md", FileName::Ignored),
             (".gitkeep", FileName::Ignored),
         ];

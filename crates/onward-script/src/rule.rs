@@ -11,6 +11,8 @@ pub enum Rule {
     Sequence,
     /// A sealed script never changes.
     Sealed,
+    /// The description of the schema is of the sealed scripts.
+    Schema,
     /// A release holds only sealed scripts.
     Draft,
     /// A script is readable text with at least one statement.
@@ -71,7 +73,7 @@ pub const RULES: &[RuleDoc] = &[
     RuleDoc {
         rule: Rule::UnexpectedFile,
         id: "unexpected-file",
-        what: "A file in the folder is not the baseline, a `Script-NNNN.sql`, `scripts.lock`, \
+        what: "A file in the folder is not the baseline, a `Script-NNNN.sql`, `scripts.lock`, `schema.lock`, `schema.sql`, \
                `README.md` or a dotfile.",
         why: "A script with a slightly wrong name would never run, and nobody would notice.",
         example: "`script-7.sql` must be called `Script-0007.sql`.",
@@ -98,6 +100,14 @@ pub const RULES: &[RuleDoc] = &[
         why: "The script has already run on some databases, and an edit would never reach them.",
         example: "Restore the script with git and put the change into a new one: \
                   `app script new \"What changes\"`.",
+    },
+    RuleDoc {
+        rule: Rule::Schema,
+        id: "schema",
+        what: "`schema.lock` cannot be read, describes other texts than the sealed ones, or ends before the last of them. This \
+               is a warning, and the binary embeds what it describes rightly.",
+        why: "`adopt` and `status --drift` compare a database with this description.",
+        example: "After a merge: `app script seal` writes the file anew.",
     },
     RuleDoc {
         rule: Rule::Draft,

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
+use crate::digest::Digest;
 use crate::directive::only_comments;
 use crate::folder::{Content, Folder};
-use crate::history::{Digest, History};
+use crate::history::History;
 use crate::lexer::lex;
 use crate::name::FileName;
 use crate::text::normalise;

@@ -203,7 +203,7 @@ proptest! {
         let bundle = Bundle::write(&history);
         let scripts: &'static [u8] = bundle.scripts.to_vec().leak();
         let manifest: &'static str = bundle.manifest.into_owned().leak();
-        let read = Bundle::read(manifest, scripts).expect("reads what it writes");
+        let read = Bundle::read(manifest, scripts, "").expect("reads what it writes");
         prop_assert_eq!(&read, &history);
     }
 

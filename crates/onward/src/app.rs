@@ -211,7 +211,14 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             Command::Adopt(options) => command::adopt::run(context, &options).await,
             #[cfg(feature = "local")]
             Command::Rebuild(options) => command::rebuild::run(context, &options).await,
-            Command::Status { json, exit_code } => command::status::show(context, json, exit_code).await,
+            Command::Status { json, exit_code, drift, grants } => {
+                let options = command::status::Options {
+                    as_json: json,
+                    by_state: exit_code,
+                    drift: drift.then_some(grants),
+                };
+                command::status::show(context, &options).await
+            }
             Command::History { json } => command::history::show(context, json).await,
             Command::Check => command::status::check(context).await,
             Command::Doctor { json } => {

@@ -43,9 +43,15 @@ pub(crate) enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Exit with 4 unless the schema is current
+        /// Exit with 4 unless the schema is current and, with `--drift`, is the one that the scripts make
         #[arg(long)]
         exit_code: bool,
+        /// Also compare the objects of the database with the schema that the scripts make
+        #[arg(long)]
+        drift: bool,
+        /// With `--drift`: compare grants, too
+        #[arg(long, requires = "drift")]
+        grants: bool,
     },
     /// Show what was applied to the database: when, by whom and how long it took
     History {
@@ -101,6 +107,12 @@ pub(crate) struct Adopt {
     /// The last script whose changes the database already contains; by default only the baseline
     #[arg(long, value_name = "N")]
     pub through: Option<i32>,
+    /// Do not compare the database with the schema that the scripts make
+    #[arg(long)]
+    pub unverified: bool,
+    /// Compare grants, too
+    #[arg(long, conflicts_with = "unverified")]
+    pub grants: bool,
     /// How long to wait for another migrator
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub wait: Duration,
@@ -282,7 +294,11 @@ pub(crate) enum Script {
         title: String,
     },
     /// Seal all drafts; a sealed script must never change
-    Seal,
+    Seal {
+        /// Do not run the scripts on a scratch database to describe the schema that they make
+        #[arg(long)]
+        without_schema: bool,
+    },
     /// Fold the baseline and the sealed scripts up to N into `Baseline-N.sql`
     Squash {
         /// The last script that the new baseline contains

@@ -45,7 +45,8 @@ impl Scripts {
     /// Reads the embedded history without copying the texts.
     pub(crate) fn history(&self) -> Result<History, BundleError> {
         let file = |name: &str| self.dir.get_file(name).map(include_dir::File::contents);
-        let manifest = file("manifest").and_then(|bytes| std::str::from_utf8(bytes).ok());
-        Bundle::read(manifest.unwrap_or_default(), file("scripts.sql").unwrap_or_default())
+        let text =
+            |name: &str| file(name).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+        Bundle::read(text("manifest"), file("scripts.sql").unwrap_or_default(), text("schema.lock"))
     }
 }

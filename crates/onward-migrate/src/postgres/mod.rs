@@ -1,5 +1,6 @@
 //! The [`Engine`] for PostgreSQL.
 
+mod catalog;
 mod conninfo;
 mod error;
 mod invalid_index;
@@ -9,12 +10,14 @@ mod quote;
 mod script;
 mod tls;
 mod url;
+mod view;
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
 use futures_util::future::poll_fn;
+use onward_script::Catalog;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
@@ -158,15 +161,16 @@ impl Postgres {
     }
 
     async fn find_journal(&self) -> Result<Place, Error> {
-        let rows = self.rows(&place::find()).await.map_err(unexpected)?;
-        let current = rows.first().and_then(|row| row.get(0));
+        let rows = self.rows(&place::find(self.named.as_deref())).await.map_err(unexpected)?;
+        let here = rows.first().and_then(|row| row.get(0));
+        let named = here.filter(|_| self.named.is_some());
         let found: Vec<_> = rows
             .iter()
             .filter_map(|row| {
                 Some(Found { schema: row.get(1)?.to_owned(), may_read: row.get(2) == Some("t") })
             })
             .collect();
-        place::decide(self.named.as_deref(), current, self.is_path_set, &found)
+        place::decide(named, here, self.is_path_set, &found)
     }
 
     async fn rows(&self, query: &str) -> Result<Vec<SimpleQueryRow>, tokio_postgres::Error> {
@@ -312,6 +316,24 @@ impl Engine for Postgres {
             }
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => Err(foreign_journal()),
             Err(error) => Err(unexpected(error)),
+        }
+    }
+
+    async fn catalog(&mut self, expected: &Catalog) -> Result<Catalog, Error> {
+        let rows = self.rows("SHOW server_version_num").await.map_err(unexpected)?;
+        let version = rows.first().and_then(|row| row.get(0)?.parse().ok()).unwrap_or_default();
+        // One view of the catalogs, and every name as seen from the journal's schema.
+        let query = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = {}; {}; COMMIT",
+            self.place.schema,
+            catalog::query(&self.place, expected, version)
+        );
+        match self.rows(&query).await {
+            Ok(rows) => Ok(catalog::read(&rows, version)),
+            Err(error) => {
+                self.roll_back(None).await;
+                Err(unexpected(error))
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use crate::journal::JOURNAL;
 
 /// The roles of hosted PostgreSQL, which own what the provider made: Amazon RDS, Google Cloud SQL and AlloyDB, Azure, Supabase,
 /// Neon.
-const PROVIDERS: [&str; 19] = [
+pub(super) const PROVIDERS: [&str; 19] = [
     "alloydbadmin",
     "azure_pg_admin",
     "azure_superuser",
@@ -29,16 +29,15 @@ const PROVIDERS: [&str; 19] = [
 ];
 
 /// Schemas that a provider makes for extensions, some in the name of the user's own role.
-const PROVIDERS_SCHEMAS: [&str; 4] = ["extensions", "heroku_ext", "_heroku", "google_vacuum_mgmt"];
+pub(super) const PROVIDERS_SCHEMAS: [&str; 4] = ["extensions", "heroku_ext", "_heroku", "google_vacuum_mgmt"];
 
 /// The first object id that `initdb` does not use.
 /// <https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT>
-const FIRST_OF_USER: u32 = 16_384;
+pub(super) const FIRST_OF_USER: u32 = 16_384;
 
 /// A query for the kind and the name of one object that a user made, if there is one. A named place concerns its schema only,
 /// because the others may belong to other apps.
 pub(super) fn one_of_user(place: &Place) -> String {
-    let names = |names: &[&str]| names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ");
     let mut kinds = vec![
         kind(
             "relation",
@@ -92,6 +91,11 @@ pub(super) fn one_of_user(place: &Place) -> String {
         literal(JOURNAL),
         providers = names(&PROVIDERS),
     )
+}
+
+/// Names as a list of literals.
+pub(super) fn names(names: &[&str]) -> String {
+    names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ")
 }
 
 fn kind(kind: &str, catalog: &str, name: &str, schema: &str, owner: &str, condition: &str) -> String {

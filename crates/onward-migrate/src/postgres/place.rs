@@ -1,6 +1,6 @@
 //! Where the journal is: where it was made, whatever the role, its `search_path`, or a schema made since.
 
-use super::quote::{literal, quoted};
+use super::quote::literal;
 use crate::error::{Error, ErrorKind};
 use crate::journal::JOURNAL;
 
@@ -19,12 +19,13 @@ pub(super) struct Found {
     pub may_read: bool,
 }
 
-/// A query for the schema in which unqualified names are created, and beside it each journal of Onward with the right to
-/// read it.
-pub(super) fn find() -> String {
+/// A query for the named schema or else the one in which unqualified names are created, and beside it each journal of Onward
+/// with the right to read it. The server quotes each name, so that a schema has one spelling: the lock is made of it.
+pub(super) fn find(named: Option<&str>) -> String {
+    let here = named.map_or_else(|| "current_schema()".to_owned(), literal);
     // A table of this name that another tool has made does not count, unless it is where ours would be.
     format!(
-        "SELECT quote_ident(current_schema()), j.* FROM (SELECT) here LEFT JOIN (\
+        "SELECT quote_ident({here}), j.* FROM (SELECT) here LEFT JOIN (\
          SELECT quote_ident(n.nspname), has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relname = {} AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND 5 = (SELECT count(*) \
@@ -34,7 +35,7 @@ pub(super) fn find() -> String {
     )
 }
 
-/// Decides the place. `named` is a schema that an option names, `current` the one in which unqualified names are created,
+/// Decides the place. `named` is a schema that an option names, as the server quotes it, `current` the one in which unqualified names are created,
 /// `is_path_set` says that the address sets `search_path`.
 pub(super) fn decide(
     named: Option<&str>,
@@ -43,7 +44,7 @@ pub(super) fn decide(
     found: &[Found],
 ) -> Result<Place, Error> {
     if let Some(named) = named {
-        return Ok(Place { schema: quoted(named), is_named: true });
+        return Ok(Place { schema: named.to_owned(), is_named: true });
     }
     let nowhere = || {
         let message = "no schema of the search path exists, so there is no place for the journal";
@@ -104,7 +105,7 @@ mod tests {
         is("shop", decided(None, Some("public"), false, &[found("shop", false)]));
         is("public", decided(None, Some("app"), false, &[found("shop", false), found("public", true)]));
         is("b", decided(None, Some("b"), true, &public));
-        is("\"my shop\"", decided(Some("my shop"), Some("public"), false, &public));
+        is("\"my shop\"", decided(Some("\"my shop\""), Some("public"), false, &public));
     }
 
     #[test]

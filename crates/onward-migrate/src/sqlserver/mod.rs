@@ -8,7 +8,7 @@ mod url;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
-use onward_script::{Script, batches};
+use onward_script::{Catalog, Script, batches};
 use tiberius::{Client, Config, Row};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
@@ -296,6 +296,13 @@ const ROW: &str = "CAST(version AS nvarchar(11)), name, applied_on, CAST(sha256 
 const ABANDON: Duration = Duration::from_secs(10);
 
 impl Engine for SqlServer {
+    /// SQL Server's catalog is not described yet.
+    async fn catalog(&mut self, _: &Catalog) -> Result<Catalog, Error> {
+        let message = "the schema of a SQL Server database cannot be compared with the scripts";
+        let help = "compare its objects by hand, for example with the schema comparison of SSDT";
+        Err(Error::new(ErrorKind::Usage, message, help))
+    }
+
     async fn observe(&mut self) -> Result<Observed, Error> {
         let journal = self.table();
         let batch = format!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use onward_migrate::{
     AdoptOptions, Applier, Engine as _, Error, ErrorKind, Event, MigrateOptions, Migrated, SchemaState,
-    ScriptFailure, TransactionEnd, adopt, migrate, status,
+    ScriptFailure, TransactionEnd, Verification, adopt, migrate, status,
 };
 
 use crate::world::{Kind, World, options};
@@ -451,6 +451,7 @@ async fn an_existing_database_is_adopted(world: World) {
         through,
         wait: Duration::from_secs(60),
         applier: Applier { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
+        verification: Verification::None,
     };
     let mut engine = world.connect().await;
     let error = adopt(&mut engine, &all, &given(Some(7)), &mut |_| {}).await.expect_err("there is none");

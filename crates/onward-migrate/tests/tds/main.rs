@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use onward_migrate::{
     AdoptOptions, Applier, DatabaseUrl, Engine as _, Error, ErrorKind, Event, MigrateOptions, Migrated,
-    SchemaState, ScriptFailure, Session, SessionOptions, TransactionEnd, adopt, migrate, status,
+    SchemaState, ScriptFailure, Session, SessionOptions, TransactionEnd, Verification, adopt, migrate,
+    status,
 };
 use onward_script::{CheckOptions, Content, Dialect, Entry, Folder, History, Known, check};
 use server::Server;
@@ -372,6 +373,7 @@ async fn an_adoption_runs_nothing() {
         through: Some(1),
         wait: Duration::from_secs(1),
         applier: Applier { host: "test".to_owned(), app_version: "1".to_owned() },
+        verification: Verification::None,
     };
     let empty = adopt(&mut connect(&server).await, &all, &given, &mut |_| {}).await.expect_err("is empty");
     assert!(empty.message.contains("the database is empty"), "{empty}");

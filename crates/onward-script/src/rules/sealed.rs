@@ -1,8 +1,8 @@
 use std::collections::{HashMap, HashSet};
 
+use crate::digest::Digest;
 use crate::finding::{Finding, Severity};
 use crate::folder::{Content, Folder};
-use crate::history::Digest;
 use crate::lock::Lock;
 use crate::name::{FileName, LOCK_FILE};
 use crate::rule::Rule;

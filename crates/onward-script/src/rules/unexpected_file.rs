@@ -28,7 +28,7 @@ pub(crate) fn check(folder: &Folder) -> Vec<Finding> {
                 }
                 (FileName::Unexpected { suggestion: None }, _) => {
                     let message =
-                        "the folder may hold only the baseline, scripts, `scripts.lock` and `README.md`";
+                        "the folder may hold only the baseline, scripts, `scripts.lock`, `schema.lock`, `schema.sql` and `README.md`";
                     let help =
                         "name a script `Script-NNNN.sql` (from 0001 on), or move the file out of the folder";
                     Some(Finding::file(Rule::UnexpectedFile, path, message, help))

@@ -116,6 +116,7 @@ async fn database(context: &Context, connections: usize, has_outbox: bool) -> Ve
     match session.observe().await {
         Ok(observed) => {
             let status = Status::assess(&context.history, &observed);
+            checks.extend(drift(&mut session, context, &status).await);
             checks.push(if status.may_serve() {
                 well("schema", format!("{}, at {:04}", status.state, status.applied.unwrap_or(status.latest)))
             } else {
@@ -135,6 +136,22 @@ async fn database(context: &Context, connections: usize, has_outbox: bool) -> Ve
         });
     }
     checks
+}
+
+/// Whether the objects are those that the scripts make, as far as `schema.lock` tells.
+async fn drift(session: &mut Session, context: &Context, status: &Status) -> Option<Check> {
+    let applied = status.applied.filter(|applied| context.history.schema_after(*applied).is_some())?;
+    Some(match onward_migrate::drift(session, &context.history, applied, false).await {
+        Ok(drift) if drift.differences.is_empty() => {
+            well("drift", format!("none: {} objects are as the scripts make them", drift.objects))
+        }
+        Ok(drift) => {
+            let help = "put what is wanted into a new script, undo the rest; `status --drift` shows all";
+            let first = drift.differences.first().map(ToString::to_string).unwrap_or_default();
+            doubtful("drift", format!("{} difference(s), the first: {first}", drift.differences.len()), help)
+        }
+        Err(error) => failed("drift", error.into()),
+    })
 }
 
 /// What waits in the outbox.

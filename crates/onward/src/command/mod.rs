@@ -2,11 +2,15 @@
 
 pub(crate) mod adopt;
 pub(crate) mod doctor;
+#[cfg(feature = "local")]
+mod dump;
 pub(crate) mod history;
 pub(crate) mod migrate;
 pub(crate) mod queue;
 #[cfg(feature = "local")]
 pub(crate) mod rebuild;
+#[cfg(feature = "local")]
+mod schema;
 #[cfg(feature = "local")]
 pub(crate) mod script;
 #[cfg(feature = "local")]

@@ -5,11 +5,13 @@ use std::process::Command;
 use onward_build::{check_folder, read_folder};
 use onward_script::{
     CheckOptions, Checked, Digest, FileName, Finding, History, Known, LOCK_FILE, Lock, RULES, RULES_VERSION,
-    Rule, Severity, baseline_name, line_column, render, rules_markdown, script_name,
+    Rule, SCHEMA_FILE, SCHEMA_LOCK_FILE, SchemaLock, Severity, baseline_name, line_column, render,
+    rules_markdown, script_name,
 };
 use serde_json::{Value, json};
 
 use crate::cli::{Format, Script};
+use crate::command::schema::{self, Described};
 use crate::command::squash;
 use crate::config::context::Context;
 use crate::process::exit::{CommandError, Exit};
@@ -29,14 +31,14 @@ pub(crate) async fn run(context: &Context, command: &Script) -> Result<Exit, Com
         folder: &context.history.folder,
         options: CheckOptions { dialect: context.history.dialect, release: false, ..CheckOptions::default() },
     };
-    if matches!(command, Script::Seal | Script::Check { .. })
+    if matches!(command, Script::Seal { .. } | Script::Check { .. })
         && let Some(message) = scripts::stale(&context.history, project.root)
     {
         note(&format!("note: {message}; {REBUILD}"));
     }
     match command {
         Script::New { title } => project.write_next(title),
-        Script::Seal => project.seal(),
+        Script::Seal { without_schema } => project.seal(*without_schema, context).await,
         Script::Squash { through } => project.squash(*through, context).await,
         Script::Check { format, base } => project.check(*format, base.as_deref()),
         Script::Rules => data(rules_markdown().trim_end()).map(|()| Exit::Done),
@@ -89,7 +91,7 @@ impl Project<'_> {
     }
 
     /// Seals the drafts if they pass the rules of a release build. After that a script must not change any more.
-    fn seal(&self) -> Result<Exit, CommandError> {
+    async fn seal(&self, without_schema: bool, context: &Context) -> Result<Exit, CommandError> {
         let mut checked = self.checked(true);
         checked.findings.retain(|finding| finding.rule != Rule::Draft);
         let (errors, warnings): (Vec<_>, Vec<_>) =
@@ -112,19 +114,63 @@ impl Project<'_> {
         for script in &drafts {
             lock.push(&script.file_name(), script.digest);
         }
-        if drafts.is_empty() && lock.rules == Some(RULES_VERSION) {
+        // What the scripts really do is seen before they are sealed.
+        let described = match without_schema {
+            true => None,
+            false => self.describe(&history, &lock, context).await?,
+        };
+        let passed_before = lock.rules == Some(RULES_VERSION);
+        if drafts.is_empty() && passed_before && described.is_none() {
             data("nothing to do: every script is sealed")?;
             return Ok(Exit::Done);
         }
         lock.rules = Some(RULES_VERSION);
         self.write(LOCK_FILE, &lock.to_text())?;
-        if drafts.is_empty() {
+        if drafts.is_empty() && !passed_before {
             data("every script is sealed; the lock says now that all have passed the rules of this version")?;
         }
         for script in drafts {
             data(&format!("sealed {}/{}", self.folder, script.file_name()))?;
         }
+        if let Some(described) = described {
+            self.write_schema(&described)?;
+        }
         Ok(Exit::Done)
+    }
+
+    /// Describes the schema after each sealed script, unless the files do so already.
+    async fn describe(
+        &self,
+        history: &History,
+        lock: &Lock,
+        context: &Context,
+    ) -> Result<Option<Described>, CommandError> {
+        let before = fs::read_to_string(self.path(SCHEMA_LOCK_FILE)).unwrap_or_default();
+        // A file that cannot be read is written anew; the build says what is wrong with it.
+        let before = SchemaLock::parse(&before).unwrap_or_default();
+        let is_whole = before.len() == lock.lines.len() && before.described(lock) == before.len();
+        if is_whole && self.path(SCHEMA_FILE).is_file() {
+            return Ok(None);
+        }
+        let described = schema::describe(self.root, history, lock, before, context.identity.applier()).await;
+        described.map_err(|error| {
+            let message = format!("nothing was sealed: on a scratch database {}", error.message);
+            let help = format!(
+                "{}; if this server lacks what the script needs: `app script seal --without-schema`",
+                error.help
+            );
+            CommandError { message, help, ..error }
+        })
+    }
+
+    fn write_schema(&self, described: &Described) -> Result<(), CommandError> {
+        self.write(SCHEMA_LOCK_FILE, &described.lock.to_text())?;
+        data(&format!("wrote {}/{SCHEMA_LOCK_FILE}", self.folder))?;
+        if let Some(sql) = &described.sql {
+            self.write(SCHEMA_FILE, &format!("-- The schema after the last sealed script, for people to read. Nothing runs this file.\n\n{sql}"))?;
+            data(&format!("wrote {}/{SCHEMA_FILE}", self.folder))?;
+        }
+        Ok(())
     }
 
     /// The scripts in the folder now, which may be newer than the embedded ones.
@@ -145,8 +191,16 @@ impl Project<'_> {
         for script in history.scripts.iter().filter(|script| script.number > through && script.sealed) {
             lock.push(&script.file_name(), script.digest);
         }
+        let before = fs::read_to_string(self.path(SCHEMA_LOCK_FILE)).ok();
+        let schema = before.and_then(|before| SchemaLock::parse(&before).ok());
+        let through_name = history.get(through).map_or_else(String::new, onward_script::Script::file_name);
+        let schema =
+            schema.and_then(|schema| schema.squashed(&through_name, &name, Digest::of(text.as_bytes())));
         self.write(&name, &text)?;
         self.write(LOCK_FILE, &lock.to_text())?;
+        if let Some(schema) = schema {
+            self.write(SCHEMA_LOCK_FILE, &schema.to_text())?;
+        }
         let folded: Vec<_> = history.all().filter(|script| script.number <= through).collect();
         for script in &folded {
             let path = self.path(&script.file_name());

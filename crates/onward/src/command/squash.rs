@@ -1,11 +1,11 @@
 //! `script squash`: the baseline and the scripts up to N become one baseline, a dump of the database that they make.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use onward_migrate::Applier;
 use onward_script::{Dialect, History, baseline_name};
 
+use crate::command::dump::{Content, pg_dump};
 use crate::process::exit::{CommandError, Exit};
 use crate::scratch::ScratchDatabase;
 
@@ -90,43 +90,9 @@ async fn dump(
 ) -> Result<String, CommandError> {
     let scratch = ScratchDatabase::create(history.dialect, root, "squash").await?;
     let dumped = match scratch.apply(history, Some(through), applier).await {
-        Ok(_) => run_pg_dump(&scratch),
+        Ok(_) => pg_dump(&scratch, Content::SchemaAndData),
         Err(error) => Err(error.into()),
     };
     scratch.remove().await?;
     dumped
-}
-
-fn run_pg_dump(scratch: &ScratchDatabase) -> Result<String, CommandError> {
-    let failed = |reason: &str| {
-        let help =
-            "install the PostgreSQL client programs of the server's version (Debian: `postgresql-client`)";
-        CommandError::new(
-            Exit::Failed,
-            format!("pg_dump of {} failed: {}", scratch.name(), reason.trim()),
-            help,
-        )
-    };
-    let mut command = Command::new(pg_dump());
-    command.args(["--inserts", "--no-owner", "--no-privileges", "--exclude-table=schema_journal"]);
-    // A file passes the password, because every user of the machine can see a command line.
-    command.envs(scratch.server.iter().map(|server| ("PGPASSFILE", server.passfile())));
-    command.arg("--dbname").arg(scratch.url.to_string());
-    let output = command.output().map_err(|error| failed(&error.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(&String::from_utf8_lossy(&output.stderr)));
-    }
-    // Leaves out psql's own commands, because Onward sends the text directly to the server.
-    let text = String::from_utf8_lossy(&output.stdout);
-    let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('\\')).collect();
-    Ok(format!("{}\n", lines.join("\n").trim()))
-}
-
-/// The pg_dump beside the server's binaries, or else the one of the PATH.
-fn pg_dump() -> PathBuf {
-    let name = format!("pg_dump{}", std::env::consts::EXE_SUFFIX);
-    let server =
-        onward_local::find_binaries().ok().and_then(|folder| folder.join("postgres").canonicalize().ok());
-    let beside = server.and_then(|server| Some(server.parent()?.join(&name)));
-    beside.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(name))
 }

@@ -9,6 +9,7 @@ use crate::process::terminal::data;
 
 /// What the database says of itself.
 struct Look {
+    engine: Session,
     /// Its address, without a password.
     database: String,
     status: Status,
@@ -20,24 +21,48 @@ async fn look(context: &Context) -> Result<Look, CommandError> {
     let database = ResolvedDatabase::resolve(context).await?;
     let mut engine = Session::connect(&database.url, &context.reading("status")).await?;
     let observed = engine.observe().await?;
+    let status = Status::assess(&context.history, &observed);
     Ok(Look {
+        engine,
         database: database.url.to_string(),
-        status: Status::assess(&context.history, &observed),
+        status,
         last: observed.journal.and_then(|mut rows| rows.pop()),
     })
 }
 
+/// What to show.
+pub(crate) struct Options {
+    pub as_json: bool,
+    /// Whether the exit code is that of the state.
+    pub by_state: bool,
+    /// Whether to compare the objects; grants, too, if that says true.
+    pub drift: Option<bool>,
+}
+
 /// Shows the schema state, and what to do. Exits with 0 in every state, or by the state if that is asked for.
-pub(crate) async fn show(context: &Context, as_json: bool, by_state: bool) -> Result<Exit, CommandError> {
-    let Look { database, status, last } = look(context).await?;
-    let exit = if by_state && status.state != SchemaState::Current { Exit::Schema } else { Exit::Done };
+pub(crate) async fn show(context: &Context, options: &Options) -> Result<Exit, CommandError> {
+    let Look { mut engine, database, status, last } = look(context).await?;
+    let drift = match (options.drift, status.applied) {
+        (Some(with_grants), Some(applied)) => {
+            Some(onward_migrate::drift(&mut engine, &context.history, applied, with_grants).await?)
+        }
+        _ => None,
+    };
+    let differs = drift.as_ref().is_some_and(|drift| !drift.differences.is_empty());
+    let is_well = status.state == SchemaState::Current && !differs;
+    let exit = if options.by_state && !is_well { Exit::Schema } else { Exit::Done };
     let pending = || status.pending.iter().filter_map(|number| context.history.get(*number));
     let help = context.state_error(&status).help;
     let applied_on = last.map(|row| row.applied_on);
-    if as_json {
+    if options.as_json {
         let files: Vec<_> = pending().map(Script::file_name).collect();
         let divergences: Vec<_> = status.divergences.iter().map(ToString::to_string).collect();
-        let object = json!({
+        let differences = drift.map(|drift| {
+            drift.differences.iter().map(|difference| {
+                json!({"object": difference.object, "expected": difference.expected, "found": difference.found})
+            }).collect::<Vec<_>>()
+        });
+        let mut object = json!({
             "database": database,
             "state": status.state.as_str(),
             "applied": status.applied,
@@ -48,6 +73,9 @@ pub(crate) async fn show(context: &Context, as_json: bool, by_state: bool) -> Re
             "divergences": divergences,
             "help": help,
         });
+        if let Some(differences) = differences {
+            object["drift"] = differences.into();
+        }
         data(&object.to_string())?;
         return Ok(exit);
     }
@@ -63,6 +91,17 @@ pub(crate) async fn show(context: &Context, as_json: bool, by_state: bool) -> Re
     }
     for divergence in &status.divergences {
         data(&format!("problem  {divergence}"))?;
+    }
+    match &drift {
+        Some(drift) if differs => {
+            for difference in &drift.differences {
+                data(&format!("drift    {difference}"))?;
+            }
+        }
+        Some(drift) => {
+            data(&format!("drift    none: {} object(s) are as the scripts make them", drift.objects))?
+        }
+        None => {}
     }
     if status.state != SchemaState::Current {
         data(&format!("help     {help}"))?;

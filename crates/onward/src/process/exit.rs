@@ -57,7 +57,7 @@ impl From<onward_migrate::Error> for CommandError {
             ErrorKind::Configuration => Exit::Configuration,
             ErrorKind::Usage => Exit::Usage,
             ErrorKind::Credentials => Exit::Queue,
-            ErrorKind::State(_) => Exit::Schema,
+            ErrorKind::State(_) | ErrorKind::Drift(_) => Exit::Schema,
             _ => Exit::Failed,
         };
         Self::new(exit, error.report(), error.help)

@@ -1,94 +1,19 @@
 //! The behaviour of PostgreSQL alone, and the look of its failures; `conformance` has what holds for every database. Each
 //! test has a database of its own on a server that it starts itself.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod drift;
+mod world;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use onward_local::PrivatePostgres;
+use self::world::{Database, history, options};
 use onward_migrate::{
-    Applier, DatabaseUrl, Engine as _, Error, ErrorKind, Event, MigrateOptions, Migrated, Postgres,
-    PostgresUrl, SchemaState, Session, SessionOptions, Status, migrate, status,
+    DatabaseUrl, Engine as _, Error, ErrorKind, Event, MigrateOptions, Postgres, PostgresUrl, SchemaState,
+    Session, SessionOptions, migrate, status,
 };
-use onward_script::{Bundle, CheckOptions, Content, Digest, Entry, Folder, History, Known, check};
+use onward_script::{Bundle, Digest, History};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio_postgres::{NoTls, SimpleQueryMessage};
-use tokio_util::sync::CancellationToken;
-
-struct Database {
-    url: String,
-    _server: PrivatePostgres,
-}
-
-impl Database {
-    async fn create() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres");
-        let server = tokio::task::spawn_blocking(move || PrivatePostgres::start(&home)).await;
-        let server = server.expect("does not panic").expect("PostgreSQL starts");
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("migrate_{}_{}_{next}", now.as_micros(), std::process::id());
-        query(&server.url("app"), &format!("CREATE DATABASE {name}")).await;
-        Self { url: server.url(&name), _server: server }
-    }
-
-    async fn connect(&self) -> Postgres {
-        let url: PostgresUrl = self.url.parse().expect("is an address");
-        Postgres::connect(&url, &SessionOptions::default()).await.expect("connects")
-    }
-
-    async fn status(&self, history: &History) -> Status {
-        status(&mut self.connect().await, history).await.expect("can be read")
-    }
-
-    async fn migrate(&self, history: &History, options: &MigrateOptions) -> Result<Migrated, Error> {
-        migrate(&mut self.connect().await, history, options, &mut |_| {}).await
-    }
-
-    /// Runs SQL and returns the rows, columns separated by `|`.
-    async fn query(&self, sql: &str) -> String {
-        query(&self.url, sql).await
-    }
-}
-
-async fn query(url: &str, sql: &str) -> String {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("connects");
-    tokio::spawn(connection);
-    let messages = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-    let rows = messages.iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => {
-            let columns = (0..row.len()).map(|column| row.get(column).unwrap_or("NULL"));
-            Some(columns.collect::<Vec<_>>().join("|"))
-        }
-        _ => None,
-    });
-    rows.collect::<Vec<_>>().join("\n")
-}
-
-/// A history of these texts: the first is the baseline's.
-fn history(texts: &[&str]) -> History {
-    let name = |index| match index {
-        0 => "Baseline.sql".to_owned(),
-        number => format!("Script-{number:04}.sql"),
-    };
-    let texts: BTreeMap<_, _> = texts.iter().enumerate().map(|(index, text)| (name(index), *text)).collect();
-    let entries = texts.into_iter().map(|(name, text)| Entry { name, content: Content::File(text.into()) });
-    let folder = Folder { path: "sql".to_owned(), entries: entries.collect() };
-    let checked = check(&folder, CheckOptions::default(), &Known::default());
-    checked.history.unwrap_or_else(|| panic!("{:?}", checked.findings))
-}
-
-fn options() -> MigrateOptions {
-    MigrateOptions {
-        to: None,
-        wait: Duration::from_secs(60),
-        single_transaction: false,
-        applier: Applier { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
-        stop: CancellationToken::new(),
-    }
-}
 
 const BASELINE: &str = "CREATE TABLE orders (id bigint PRIMARY KEY, note text);";
 
@@ -622,5 +547,5 @@ fn unchecked(baseline: &str, script: &str) -> History {
         })
         .collect();
     let scripts = [baseline.as_bytes(), script.as_bytes()].concat();
-    Bundle::read((lines.join("\n") + "\n").leak(), scripts.leak()).expect("is readable")
+    Bundle::read((lines.join("\n") + "\n").leak(), scripts.leak(), "").expect("is readable")
 }
