@@ -279,6 +279,48 @@ fn squash_folds_what_is_sealed_and_a_migrated_database_goes_on() {
 }
 
 #[test]
+fn the_scripts_of_another_tool_become_a_history() {
+    let project = Project::new();
+    let old = project.0.path().join("old");
+    let write = |path: &str, text: &str| {
+        let path = old.join(path);
+        fs::create_dir_all(path.parent().expect("has a folder")).expect("is writable");
+        fs::write(path, text).expect("is writable");
+    };
+    write("V1__orders.sql", "CREATE TABLE orders (id bigint PRIMARY KEY, note text);\r\n");
+    write("2024/V1.1__drop_note.sql", "ALTER TABLE orders DROP COLUMN note;\n");
+    write("V2__index.sql", "CREATE INDEX by_id ON ${table} (id);\n");
+    write("R__views.sql", "CREATE OR REPLACE VIEW v AS SELECT 1;\n");
+    let import = || project.script(&["import", "--from", "flyway", "old"]);
+    let refused = import();
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    for expected in ["nothing was imported", "V2__index.sql:1:23", "`${table}` of flyway"] {
+        assert!(refused.stderr.contains(expected), "{expected}: {}", refused.stderr);
+    }
+    assert_eq!(fs::read_dir(project.0.path().join("sql")).expect("is there").count(), 0);
+
+    write("V2__index.sql", "CREATE INDEX by_id ON orders (id);\n");
+    let imported = import();
+    assert_eq!(imported.code, Some(0), "{}", imported.stderr);
+    assert_eq!(
+        imported.stdout,
+        "sql/Baseline.sql  V1__orders.sql\nsql/Script-0001.sql  2024/V1.1__drop_note.sql\nsql/Script-0002.sql  V2__index.sql\n"
+    );
+    assert!(imported.stderr.contains("left out R__views.sql"), "{}", imported.stderr);
+    assert_eq!(
+        project.read("Script-0001.sql"),
+        "-- onward: was 2024/V1.1__drop_note.sql\n-- onward: title drop note\n\nALTER TABLE orders DROP COLUMN note;\n"
+    );
+    let sealed = project.script(&["seal"]);
+    assert_eq!(sealed.code, Some(0), "neither contract nor lint is about what was: {}", sealed.stderr);
+    let again = import();
+    assert_eq!(again.code, Some(1));
+    assert!(again.stderr.contains("already holds"), "{}", again.stderr);
+    let unknown = project.script(&["import", "--from", "liquibase", "old"]);
+    assert!(unknown.stderr.contains("which cannot be imported"), "{}", unknown.stderr);
+}
+
+#[test]
 fn the_starter_passes_its_own_rules() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let said = run(&mut arguments(development(root), ["script", "check"]));

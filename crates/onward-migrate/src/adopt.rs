@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use onward_script::import::Tool;
 use onward_script::{Dialect, History, Script};
 use tokio_util::sync::CancellationToken;
 
@@ -7,8 +8,10 @@ use crate::comparison::drift;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
+use crate::foreign_journal::ForeignJournal;
 use crate::journal::to_refinery;
 use crate::lock::take_lock;
+use crate::observation::observe;
 use crate::state::{SchemaState, Status};
 use crate::step::{Applier, Steps};
 
@@ -17,6 +20,8 @@ use crate::step::{Applier, Steps};
 pub struct AdoptOptions {
     /// The last script whose changes the database already contains; by default only the baseline.
     pub through: Option<i32>,
+    /// The tool whose history table names the last script; then `through` must be the script that it names.
+    pub from: Option<Tool>,
     /// How long to wait for another migrator.
     pub wait: Duration,
     /// Who adopts, for the journal.
@@ -74,7 +79,7 @@ async fn record<E: Engine>(
     history: &History,
     options: &AdoptOptions,
 ) -> Result<Adopted, Error> {
-    let status = Status::assess(history, &engine.observe().await?);
+    let status = Status::assess(history, &observe(engine).await?);
     match status.state {
         SchemaState::Unversioned => {}
         SchemaState::Empty => {
@@ -89,6 +94,17 @@ async fn record<E: Engine>(
     }
     let first = history.baseline.number;
     let through = options.through.unwrap_or(first);
+    if let Some(tool) = options.from {
+        let now = takeover_of(&status, history, Some(tool))?;
+        if now.through != through {
+            let message = format!("meanwhile {tool} has run: its table is at {}", now.journal);
+            return Err(Error::new(
+                ErrorKind::Database,
+                message,
+                "stop its jobs, then run the command again",
+            ));
+        }
+    }
     if through < first || through > history.latest() {
         let message = format!("there is no script {through:04} to adopt through");
         let help = format!("give `--through` a number from {first} to {}", history.latest());
@@ -113,6 +129,59 @@ async fn record<E: Engine>(
 }
 
 const UNVERIFIED: &str = "record without a comparison: `app adopt --unverified`";
+
+/// What [`takeover`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Takeover {
+    /// The history table of the other tool.
+    pub journal: ForeignJournal,
+    /// The script to adopt through.
+    pub through: i32,
+    /// Whether the old names of the scripts say so. Otherwise it is the baseline, and only a comparison of the schema can confirm it.
+    pub by_name: bool,
+}
+
+/// Finds out how far another tool has brought the database: its history table has the old names of the scripts, which their
+/// directive `was` keeps. `tool` may be left open if only one was there. It only reads.
+///
+/// # Errors
+///
+/// If there is no such table, if there are several, if the tool has failed half-way, or if the table and the scripts do not agree.
+pub async fn takeover<E: Engine>(
+    engine: &mut E,
+    history: &History,
+    tool: Option<Tool>,
+) -> Result<Takeover, Error> {
+    takeover_of(&Status::assess(history, &observe(engine).await?), history, tool)
+}
+
+fn takeover_of(status: &Status, history: &History, tool: Option<Tool>) -> Result<Takeover, Error> {
+    let wanted = |journal: &&ForeignJournal| tool.is_none_or(|tool| journal.tool == tool);
+    let all: Vec<_> = status.foreign.iter().filter(wanted).collect();
+    let journal = match &all[..] {
+        [journal] => (*journal).clone(),
+        [] => {
+            let what = tool.map_or_else(|| "a migration tool".to_owned(), |tool| tool.to_string());
+            let message = format!("the database has no history table of {what} that this role can see");
+            let help = "give another `--from`, or the number of the last script: `--through N`";
+            return Err(Error::new(ErrorKind::Usage, message, help));
+        }
+        several => {
+            let names: Vec<_> =
+                several.iter().map(|journal| format!("{} ({})", journal.table, journal.tool)).collect();
+            let message = format!("the database has several history tables: {}", names.join(", "));
+            return Err(Error::new(ErrorKind::Usage, message, "name the tool in use: `--from TOOL`"));
+        }
+    };
+    let disagree = |message: String| {
+        let help = "correct it with the old tool, or the directives `-- onward: was NAME` of the scripts";
+        Error::new(ErrorKind::State(Box::new(status.clone())), message, help)
+    };
+    let by_name = journal.last_applied(history).map_err(disagree)?;
+    let through = by_name.unwrap_or(history.baseline.number);
+    Ok(Takeover { journal, through, by_name: by_name.is_some() })
+}
 
 async fn compare<E: Engine>(
     engine: &mut E,

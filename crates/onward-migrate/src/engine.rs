@@ -16,6 +16,9 @@ pub trait Engine: Send {
     /// Reads the whole journal, in the order of the scripts; empty if there is none.
     fn journal(&mut self) -> impl Future<Output = Result<Vec<JournalEntry>, Error>> + Send;
 
+    /// The answer to a query whose columns are all texts.
+    fn texts(&mut self, query: &str) -> impl Future<Output = Result<Vec<Vec<Option<String>>>, Error>> + Send;
+
     /// Describes the schema; needs only the right to read. Where several apps share the database, it describes the schema of
     /// this one and those that `expected` names.
     fn catalog(&mut self, expected: &Catalog) -> impl Future<Output = Result<Catalog, Error>> + Send;

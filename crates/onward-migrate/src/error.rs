@@ -58,6 +58,12 @@ impl Error {
     pub fn state(status: &Status) -> Self {
         let latest = status.latest;
         let (message, help) = match status.state {
+            SchemaState::Unversioned if !status.foreign.is_empty() => {
+                let tools: Vec<_> = status.foreign.iter().map(ToString::to_string).collect();
+                let message =
+                    format!("the database has no journal; it was migrated by {}", tools.join(" and by "));
+                (message, "take it over with `app adopt --from auto`, or use an empty database")
+            }
             SchemaState::Unversioned => (
                 "the database has tables and no journal, so it is unknown which scripts were applied"
                     .to_owned(),

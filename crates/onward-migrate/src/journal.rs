@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::foreign_journal::ForeignJournal;
 use onward_script::{Digest, Kind, Script};
 
 /// The table that records what was applied.
@@ -143,6 +144,8 @@ pub struct Observed {
     pub journal: Option<Vec<JournalRow>>,
     /// Whether the database holds tables, or anything else that a user made, besides the journal.
     pub has_tables: bool,
+    /// The history tables of other tools, if there is no journal.
+    pub foreign: Vec<ForeignJournal>,
 }
 
 /// The name of a script in the journal: refinery allows letters, digits and underscores.

@@ -13,6 +13,7 @@
 //! | what runs, and which scripts commit together | `plan.rs` |
 //! | the journal: its rows, and the statements that write it | `journal.rs`, `step.rs`, `journal_sql.rs` |
 //! | taking over an existing database | `adopt.rs` |
+//! | the history tables of other tools | `foreign.rs`, `foreign_journal.rs` |
 //! | the comparison of a schema with the scripts | `comparison.rs`, `postgres/catalog.sql` |
 //! | addresses and TLS | `postgres/url.rs`, `postgres/tls.rs`, `sqlserver/url.rs` |
 
@@ -25,9 +26,12 @@ mod drop_target;
 mod engine;
 mod error;
 mod event;
+mod foreign;
+mod foreign_journal;
 mod journal;
 mod journal_sql;
 mod lock;
+mod observation;
 mod plan;
 mod postgres;
 #[cfg(feature = "rebuild")]
@@ -39,7 +43,7 @@ mod sqlserver;
 mod state;
 mod step;
 
-pub use adopt::{AdoptOptions, Adopted, Verification, adopt};
+pub use adopt::{AdoptOptions, Adopted, Takeover, Verification, adopt, takeover};
 pub use comparison::drift;
 pub use drift::Drift;
 #[cfg(feature = "rebuild")]
@@ -47,7 +51,9 @@ pub use drop_target::DropTarget;
 pub use engine::{Canceller, Engine, ServerInfo, SessionOptions};
 pub use error::{Error, ErrorKind, ScriptFailure, ServerError, StepError, TransactionEnd};
 pub use event::Event;
+pub use foreign_journal::ForeignJournal;
 pub use journal::{JOURNAL, JournalEntry, JournalRow, Observed, RowState};
+pub use observation::observe;
 pub use plan::{Plan, Transaction};
 pub use postgres::{Postgres, PostgresUrl, TlsMode, tls_connector};
 #[cfg(feature = "rebuild")]

@@ -9,6 +9,7 @@ use crate::engine::{Canceller, Engine};
 use crate::error::{Error, ErrorKind, StepError, TransactionEnd, connection_lost, script_failed};
 use crate::event::Event;
 use crate::lock::take_lock;
+use crate::observation::observe;
 use crate::plan::{Plan, Transaction};
 use crate::state::Status;
 use crate::step::{Applier, Steps};
@@ -45,7 +46,7 @@ pub struct Migrated {
 ///
 /// If the database cannot be queried.
 pub async fn status<E: Engine>(engine: &mut E, history: &History) -> Result<Status, Error> {
-    Ok(Status::assess(history, &engine.observe().await?))
+    Ok(Status::assess(history, &observe(engine).await?))
 }
 
 /// Upgrades the database: takes the lock, reads the journal under it, plans, applies, releases the lock.
@@ -84,7 +85,7 @@ async fn under_lock<E: Engine>(
     options: &MigrateOptions,
     progress: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Migrated, Error> {
-    let observed = engine.observe().await?;
+    let observed = observe(engine).await?;
     let status = Status::assess(history, &observed);
     let plan = Plan::make(history, &status, options.to, options.single_transaction)?;
     let scripts: Vec<_> = plan.scripts().collect();

@@ -165,6 +165,10 @@ impl Engine for Session {
         either!(self, engine => engine.journal().await)
     }
 
+    async fn texts(&mut self, query: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
+        either!(self, engine => engine.texts(query).await)
+    }
+
     async fn catalog(&mut self, expected: &Catalog) -> Result<Catalog, Error> {
         either!(self, engine => engine.catalog(expected).await)
     }

@@ -2,6 +2,7 @@ use std::fmt;
 
 use onward_script::History;
 
+use crate::foreign_journal::ForeignJournal;
 use crate::journal::{JournalRow, Observed, RowState};
 
 /// The result of a comparison of the journal with the embedded scripts.
@@ -119,6 +120,8 @@ pub struct Status {
     pub divergences: Vec<Divergence>,
     /// The oldest script number that a running binary must know.
     pub floor: i32,
+    /// The history tables of other tools, if the database is unversioned.
+    pub foreign: Vec<ForeignJournal>,
 }
 
 impl Status {
@@ -134,6 +137,7 @@ impl Status {
             pending,
             divergences: Vec::new(),
             floor: rows.iter().map(|row| row.floor).max().unwrap_or(0),
+            foreign: observed.foreign.clone(),
         };
         if rows.is_empty() {
             return if observed.has_tables {

@@ -12,7 +12,7 @@ use crate::name::FileName;
 /// All texts are in one file, because a compiler embeds one large file much faster than thousands of small ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle<'a> {
-    /// A header and a line for each script: name, digest, length, flags, title.
+    /// A header and a line for each script: name, digest, length, flags, title, old name.
     pub manifest: Cow<'a, str>,
     /// The normalised texts in the manifest's order.
     pub scripts: Cow<'a, [u8]>,
@@ -36,7 +36,7 @@ impl std::error::Error for BundleError {}
 
 /// The first line of a manifest. It changes with the format and with the rules, because an older bundle does
 /// not prove that a script passed the current rules.
-const FORMAT: &str = concat!("onward-bundle 1 ", env!("CARGO_PKG_VERSION"));
+const FORMAT: &str = concat!("onward-bundle 2 ", env!("CARGO_PKG_VERSION"));
 
 impl Bundle<'static> {
     /// Writes a history.
@@ -46,11 +46,11 @@ impl Bundle<'static> {
         let length = history.all().map(|script| script.bytes.len()).sum();
         let mut scripts = Vec::with_capacity(length);
         for script in history.all() {
-            let Directives { no_transaction, contract, title, syntax_unchecked } = &script.directives;
+            let Directives { no_transaction, contract, title, syntax_unchecked, was } = &script.directives;
             let flag = |on: bool, letter: char| if on { letter } else { '-' };
             writeln!(
                 manifest,
-                "{} {} {} {}{}{}{} {}",
+                "{} {} {} {}{}{}{} {}\t{}",
                 script.file_name(),
                 script.digest,
                 script.bytes.len(),
@@ -59,6 +59,7 @@ impl Bundle<'static> {
                 flag(*contract, 'c'),
                 flag(*syntax_unchecked, 'u'),
                 title.as_deref().unwrap_or_default(),
+                was.as_deref().unwrap_or_default(),
             )
             .expect("a String takes every write");
             scripts.extend_from_slice(&script.bytes);
@@ -138,12 +139,15 @@ fn script_line(line: &str) -> Option<(Script, usize)> {
     let digest = Digest::parse(fields.next()?)?;
     let length = fields.next()?.parse().ok()?;
     let flags = fields.next()?;
-    let title = fields.next().filter(|title| !title.is_empty()).map(str::to_owned);
+    // A title may hold a tab, the name of an old script may not.
+    let (title, was) = fields.next()?.rsplit_once('\t')?;
+    let given = |text: &str| Some(text).filter(|text| !text.is_empty()).map(str::to_owned);
     let directives = Directives {
         no_transaction: flags.contains('n'),
         contract: flags.contains('c'),
-        title,
+        title: given(title),
         syntax_unchecked: flags.contains('u'),
+        was: given(was),
     };
     let sealed = flags.contains('s');
     Some((Script { kind, number, digest, directives, sealed, bytes: Cow::Borrowed(&[]) }, length))

@@ -274,7 +274,8 @@ fn judge(
     findings.extend(syntax);
     if readable {
         findings.extend(rules::transaction::check(&source, options.dialect));
-        if draft_of == Some(Kind::Script) {
+        // What another tool ran long ago is imported as it was.
+        if draft_of == Some(Kind::Script) && directives.was.is_none() {
             findings.extend(rules::contract::check(&source, options.dialect));
             findings.extend(rules::lint::check(&source, options.dialect, options.release));
         }

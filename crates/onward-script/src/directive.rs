@@ -14,9 +14,12 @@ pub struct Directives {
     pub title: Option<String>,
     /// `-- onward: syntax-unchecked REASON`: the build leaves the syntax to the server.
     pub syntax_unchecked: bool,
+    /// `-- onward: was V7__orders.sql`: the name under which another tool ran the script.
+    pub was: Option<String>,
 }
 
-const KNOWN: &str = "no-transaction, contract, title TEXT, syntax-unchecked REASON, allow RULE REASON";
+const KNOWN: &str =
+    "no-transaction, contract, title TEXT, syntax-unchecked REASON, was NAME, allow RULE REASON";
 
 /// Reads the directives out of a script's header: the comments before its first statement.
 ///
@@ -97,6 +100,15 @@ impl Directives {
                 self.syntax_unchecked = true;
                 Ok(())
             }
+            "was" if argument.is_empty() || argument.contains('\t') => Err((
+                "directive `was` has no name of a script".to_owned(),
+                "write `-- onward: was V7__orders.sql`, the name that the other tool has recorded".to_owned(),
+            )),
+            "was" if self.was.is_some() => Err(twice()),
+            "was" => {
+                self.was = Some(argument.to_owned());
+                Ok(())
+            }
             _ => Err((format!("unknown directive `{name}`"), format!("use one of these: {KNOWN}"))),
         }
     }
@@ -127,12 +139,14 @@ mod tests {
     #[test]
     fn the_header_is_every_comment_before_the_first_statement() {
         let source = "-- Copyright\n\n/* why */\n--onward:  no-transaction\n-- Onward: contract\n\
-                      -- onward: title Orders get a currency\n-- onward: syntax-unchecked newer than the parser\nSELECT 1;";
+                      -- onward: title Orders get a currency\n-- onward: syntax-unchecked newer than the parser\n\
+                      -- onward: was V7__orders.sql\nSELECT 1;";
         let expected = Directives {
             no_transaction: true,
             contract: true,
             title: Some("Orders get a currency".to_owned()),
             syntax_unchecked: true,
+            was: Some("V7__orders.sql".to_owned()),
         };
         assert_eq!(parsed(source), (expected, vec![]));
     }
@@ -146,6 +160,7 @@ mod tests {
             ("-- onward: contract\n-- onward: contract", "directive `contract` is given twice"),
             ("-- onward: title", "directive `title` has no text"),
             ("-- onward: syntax-unchecked", "directive `syntax-unchecked` has no reason"),
+            ("-- onward: was", "directive `was` has no name of a script"),
             ("-- onward: contract because", "directive `contract` takes no argument"),
         ];
         for (source, expected) in cases {

@@ -17,6 +17,7 @@ mod directive;
 mod finding;
 mod folder;
 mod history;
+pub mod import;
 mod lexer;
 mod line;
 mod lock;

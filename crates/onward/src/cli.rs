@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use onward_script::import::Tool;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -107,6 +108,12 @@ pub(crate) struct Adopt {
     /// The last script whose changes the database already contains; by default only the baseline
     #[arg(long, value_name = "N")]
     pub through: Option<i32>,
+    /// Take over from a migration tool: its history table names the last script. `auto` finds the tool
+    #[arg(long, value_name = "TOOL", conflicts_with = "through", value_parser = origin)]
+    pub from: Option<Origin>,
+    /// With `--from`: do not ask
+    #[arg(long, requires = "from")]
+    pub yes: bool,
     /// Do not compare the database with the schema that the scripts make
     #[arg(long)]
     pub unverified: bool,
@@ -299,6 +306,14 @@ pub(crate) enum Script {
         #[arg(long)]
         without_schema: bool,
     },
+    /// Bring the scripts of another migration tool into this folder, in their order and with their old names
+    Import {
+        /// The tool: dbmate, dbup, flyway, golang-migrate, goose, grate, refinery or sqlx
+        #[arg(long, value_name = "TOOL")]
+        from: Tool,
+        /// The folder of its scripts
+        folder: std::path::PathBuf,
+    },
     /// Fold the baseline and the sealed scripts up to N into `Baseline-N.sql`
     Squash {
         /// The last script that the new baseline contains
@@ -328,6 +343,19 @@ pub(crate) enum Format {
     Json,
     /// SARIF 2.1.0, for code scanning
     Sarif,
+}
+
+/// Which tool to take over from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The only one whose history table is there.
+    Auto,
+    /// This one.
+    Tool(Tool),
+}
+
+fn origin(text: &str) -> Result<Origin, String> {
+    if text == "auto" { Ok(Origin::Auto) } else { text.parse().map(Origin::Tool) }
 }
 
 /// Parses `90s`, `5m`, `500ms`, `1h`, `1d`; a number without a unit is seconds.

@@ -302,21 +302,30 @@ impl Engine for Postgres {
         let query =
             format!("SELECT {} FROM {} ORDER BY version", JournalRow::COLUMNS.join(", "), self.table());
         match self.rows(&query).await {
-            Ok(rows) if rows.is_empty() => {
-                Ok(Observed { journal: Some(Vec::new()), has_tables: self.has_objects().await? })
-            }
+            Ok(rows) if rows.is_empty() => Ok(Observed {
+                journal: Some(Vec::new()),
+                has_tables: self.has_objects().await?,
+                foreign: Vec::new(),
+            }),
             Ok(rows) => {
                 let journal =
                     rows.iter().map(|row| JournalRow::read(|column| row.get(column))).collect::<Option<_>>();
                 let journal = journal.ok_or_else(foreign_journal)?;
-                Ok(Observed { journal: Some(journal), has_tables: true })
+                Ok(Observed { journal: Some(journal), has_tables: true, foreign: Vec::new() })
             }
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
-                Ok(Observed { journal: None, has_tables: self.has_objects().await? })
+                Ok(Observed { journal: None, has_tables: self.has_objects().await?, foreign: Vec::new() })
             }
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => Err(foreign_journal()),
             Err(error) => Err(unexpected(error)),
         }
+    }
+
+    async fn texts(&mut self, query: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
+        let rows = self.rows(query).await.map_err(unexpected)?;
+        let texts =
+            |row: &SimpleQueryRow| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect();
+        Ok(rows.iter().map(texts).collect())
     }
 
     async fn catalog(&mut self, expected: &Catalog) -> Result<Catalog, Error> {

@@ -296,6 +296,15 @@ const ROW: &str = "CAST(version AS nvarchar(11)), name, applied_on, CAST(sha256 
 const ABANDON: Duration = Duration::from_secs(10);
 
 impl Engine for SqlServer {
+    async fn texts(&mut self, query: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
+        let rows = self.rows(query).await.map_err(unexpected)?;
+        let texts = |row: &Row| {
+            let column = |column| row.try_get::<&str, _>(column).ok().flatten().map(str::to_owned);
+            (0..row.len()).map(column).collect()
+        };
+        Ok(rows.iter().map(texts).collect())
+    }
+
     /// SQL Server's catalog is not described yet.
     async fn catalog(&mut self, _: &Catalog) -> Result<Catalog, Error> {
         let message = "the schema of a SQL Server database cannot be compared with the scripts";
@@ -320,7 +329,7 @@ impl Engine for SqlServer {
         };
         match rows.first() {
             Some(row) if row.columns().len() == 1 => {
-                Ok(Observed { journal: None, has_tables: number(&rows) == Some(1) })
+                Ok(Observed { journal: None, has_tables: number(&rows) == Some(1), foreign: Vec::new() })
             }
             Some(_) => {
                 let journal = rows
@@ -328,13 +337,13 @@ impl Engine for SqlServer {
                     .map(|row| JournalRow::read(|column| text(row, column)))
                     .collect::<Option<_>>();
                 let journal = journal.ok_or_else(foreign_journal)?;
-                Ok(Observed { journal: Some(journal), has_tables: true })
+                Ok(Observed { journal: Some(journal), has_tables: true, foreign: Vec::new() })
             }
             None => {
                 let batch = format!("SELECT {}", self.has_tables());
                 let rows = self.rows(&batch).await.map_err(unexpected)?;
                 let has_tables = number(&rows) == Some(1);
-                Ok(Observed { journal: Some(Vec::new()), has_tables })
+                Ok(Observed { journal: Some(Vec::new()), has_tables, foreign: Vec::new() })
             }
         }
     }

@@ -452,6 +452,7 @@ async fn an_existing_database_is_adopted(world: World) {
         wait: Duration::from_secs(60),
         applier: Applier { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
         verification: Verification::None,
+        from: None,
     };
     let mut engine = world.connect().await;
     let error = adopt(&mut engine, &all, &given(Some(7)), &mut |_| {}).await.expect_err("there is none");

@@ -204,7 +204,7 @@ async fn grants_are_compared_when_asked_for() {
 }
 
 /// A sealed history with a description of each schema.
-async fn described(texts: &[&str]) -> History {
+pub(crate) async fn described(texts: &[String]) -> History {
     let scratch = Database::create().await;
     let name = |index| match index {
         0 => "Baseline.sql".to_owned(),
@@ -217,7 +217,7 @@ async fn described(texts: &[&str]) -> History {
         scratch.query(text).await;
         lock.push(&name, digest);
         schema.push(&name, digest, &catalog(&scratch).await);
-        entries.push(Entry { name, content: Content::File((*text).into()) });
+        entries.push(Entry { name, content: Content::File(text.clone().into()) });
     }
     for (name, text) in [("scripts.lock", lock.to_text()), ("schema.lock", schema.to_text())] {
         entries.push(Entry { name: name.to_owned(), content: Content::File(text.into()) });
@@ -234,6 +234,7 @@ fn given(through: i32, verification: Verification) -> AdoptOptions {
         wait: Duration::from_secs(60),
         applier: Applier { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
         verification,
+        from: None,
     }
 }
 
@@ -246,7 +247,7 @@ async fn an_adoption_records_only_what_it_has_seen() {
         "ALTER TABLE orders ADD COLUMN amount numeric;",
         "CREATE INDEX by_amount ON orders (amount);",
     ];
-    let all = described(&scripts).await;
+    let all = described(&scripts.map(str::to_owned)).await;
     let database = Database::create().await;
     database.query(&scripts[..2].concat()).await;
     let mut engine = database.connect().await;
@@ -305,7 +306,7 @@ async fn what_cannot_be_compared_is_not_adopted_unasked() {
 #[tokio::test]
 async fn another_app_s_schema_is_no_drift() {
     let text = "CREATE TABLE orders (id bigint PRIMARY KEY);";
-    let all = described(&[text]).await;
+    let all = described(&[text.to_owned()]).await;
     let database = Database::create().await;
     database.query("CREATE SCHEMA one; CREATE SCHEMA two; CREATE TABLE two.others (id int);").await;
     database.query(&format!("SET search_path = one; {text}")).await;

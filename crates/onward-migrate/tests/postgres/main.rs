@@ -2,6 +2,7 @@
 //! test has a database of its own on a server that it starts itself.
 
 mod drift;
+mod takeover;
 mod world;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -542,7 +543,7 @@ fn unchecked(baseline: &str, script: &str) -> History {
         .manifest
         .lines()
         .map(|line| match line.starts_with("Script-0001.sql ") {
-            true => format!("Script-0001.sql {digest} {} --- ", script.len()),
+            true => format!("Script-0001.sql {digest} {} ---- \t", script.len()),
             false => line.to_owned(),
         })
         .collect();

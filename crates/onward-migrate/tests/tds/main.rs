@@ -374,6 +374,7 @@ async fn an_adoption_runs_nothing() {
         wait: Duration::from_secs(1),
         applier: Applier { host: "test".to_owned(), app_version: "1".to_owned() },
         verification: Verification::None,
+        from: None,
     };
     let empty = adopt(&mut connect(&server).await, &all, &given, &mut |_| {}).await.expect_err("is empty");
     assert!(empty.message.contains("the database is empty"), "{empty}");

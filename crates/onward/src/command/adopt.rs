@@ -1,10 +1,13 @@
-use onward_migrate::{AdoptOptions, Verification};
+use std::io::{IsTerminal as _, Write as _};
 
-use crate::cli;
+use onward_migrate::{AdoptOptions, DatabaseUrl, Session, Takeover, Verification};
+use onward_script::import::Tool;
+
+use crate::cli::{self, Origin};
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
 use crate::process::exit::{CommandError, Exit};
-use crate::process::terminal::data;
+use crate::process::terminal::{data, note};
 use crate::upgrade::{Progress, ProgressReport, connect};
 
 pub(crate) async fn run(context: &Context, options: &cli::Adopt) -> Result<Exit, CommandError> {
@@ -14,8 +17,26 @@ pub(crate) async fn run(context: &Context, options: &cli::Adopt) -> Result<Exit,
         true => Verification::None,
         false => Verification::Schema { with_grants: options.grants },
     };
+    let takeover = match options.from {
+        None => None,
+        Some(origin) => {
+            let tool = match origin {
+                Origin::Auto => None,
+                Origin::Tool(tool) => Some(tool),
+            };
+            Some(take_over(&mut session, context, tool, options).await?)
+        }
+    };
+    if let Some(takeover) = &takeover
+        && !options.yes
+        && !agreed(&database.url, takeover).await?
+    {
+        note("nothing was recorded");
+        return Ok(Exit::Done);
+    }
     let options = AdoptOptions {
-        through: options.through,
+        through: takeover.as_ref().map(|takeover| takeover.through).or(options.through),
+        from: takeover.as_ref().map(|takeover| takeover.journal.tool),
         wait: options.wait,
         applier: context.identity.applier(),
         verification,
@@ -31,5 +52,53 @@ pub(crate) async fn run(context: &Context, options: &cli::Adopt) -> Result<Exit,
         Some(objects) => data(&format!("its {objects} object(s) are those that the scripts make"))?,
         None => data("its objects were not compared with those that the scripts make")?,
     }
+    if let Some(Takeover { journal, .. }) = takeover {
+        note(&format!(
+            "stop the jobs of {}, which would not see what Onward does; a later script may drop {}",
+            journal.tool, journal.table
+        ));
+    }
     Ok(Exit::Done)
+}
+
+/// What the other tool's table says. Without the old names only the comparison of the schema can confirm the baseline.
+async fn take_over(
+    session: &mut Session,
+    context: &Context,
+    tool: Option<Tool>,
+    options: &cli::Adopt,
+) -> Result<Takeover, CommandError> {
+    let takeover = onward_migrate::takeover(session, &context.history, tool).await?;
+    if !takeover.by_name && options.unverified {
+        let message = format!(
+            "no script says by `-- onward: was NAME` which one of {} it was, so nothing says how far the database is",
+            takeover.journal.tool
+        );
+        let help =
+            "import the scripts with `app script import`, leave out `--unverified`, or give `--through N`";
+        return Err(CommandError::new(Exit::Usage, message, help));
+    }
+    let file =
+        context.history.get(takeover.through).map_or_else(String::new, onward_script::Script::file_name);
+    note(&format!("{} is at {}; that is {file} here", takeover.journal.table, takeover.journal));
+    Ok(takeover)
+}
+
+/// Asks on a terminal. Elsewhere nobody can answer.
+async fn agreed(url: &DatabaseUrl, takeover: &Takeover) -> Result<bool, CommandError> {
+    if !std::io::stdin().is_terminal() {
+        let help = "run it again with `--yes`";
+        return Err(CommandError::new(Exit::Usage, "nobody can be asked: this is no terminal", help));
+    }
+    let mut stderr = std::io::stderr();
+    let question =
+        format!("record in {url} that the scripts up to {:04} were applied? [y/N] ", takeover.through);
+    stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()).map_err(CommandError::fault)?;
+    let read = || {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map(|_| line)
+    };
+    let line =
+        tokio::task::spawn_blocking(read).await.map_err(CommandError::fault)?.map_err(CommandError::fault)?;
+    Ok(["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()))
 }

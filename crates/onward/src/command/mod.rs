@@ -5,6 +5,8 @@ pub(crate) mod doctor;
 #[cfg(feature = "local")]
 mod dump;
 pub(crate) mod history;
+#[cfg(feature = "local")]
+mod import;
 pub(crate) mod migrate;
 pub(crate) mod queue;
 #[cfg(feature = "local")]

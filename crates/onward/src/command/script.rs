@@ -3,6 +3,7 @@ use std::path::Path;
 use std::process::Command;
 
 use onward_build::{check_folder, read_folder};
+use onward_script::import::Tool;
 use onward_script::{
     CheckOptions, Checked, Digest, FileName, Finding, History, Known, LOCK_FILE, Lock, RULES, RULES_VERSION,
     Rule, SCHEMA_FILE, SCHEMA_LOCK_FILE, SchemaLock, Severity, baseline_name, line_column, render,
@@ -11,6 +12,7 @@ use onward_script::{
 use serde_json::{Value, json};
 
 use crate::cli::{Format, Script};
+use crate::command::import;
 use crate::command::schema::{self, Described};
 use crate::command::squash;
 use crate::config::context::Context;
@@ -39,6 +41,7 @@ pub(crate) async fn run(context: &Context, command: &Script) -> Result<Exit, Com
     match command {
         Script::New { title } => project.write_next(title),
         Script::Seal { without_schema } => project.seal(*without_schema, context).await,
+        Script::Import { from, folder } => project.import(*from, folder),
         Script::Squash { through } => project.squash(*through, context).await,
         Script::Check { format, base } => project.check(*format, base.as_deref()),
         Script::Rules => data(rules_markdown().trim_end()).map(|()| Exit::Done),
@@ -171,6 +174,37 @@ impl Project<'_> {
             data(&format!("wrote {}/{SCHEMA_FILE}", self.folder))?;
         }
         Ok(())
+    }
+
+    /// Writes the scripts of another tool into the folder, as drafts, and says what the rules find in them.
+    fn import(&self, tool: Tool, from: &Path) -> Result<Exit, CommandError> {
+        let target = self.root.join(self.folder);
+        let imported = import::read(tool, self.options.dialect, from)?;
+        import::require_empty(&target)?;
+        fs::create_dir_all(&target).map_err(|error| {
+            let message = format!("{} cannot be created: {error}", target.display());
+            CommandError::new(Exit::Failed, message, "correct the owner and permissions of the folder")
+        })?;
+        for script in &imported.scripts {
+            self.write(&script.name, &script.text)?;
+            data(&format!("{}/{}  {}", self.folder, script.name, script.was))?;
+        }
+        for (file, reason) in &imported.left_out {
+            note(&format!("left out {file}: {reason}"));
+        }
+        let checked = self.checked(false);
+        let findings = checked.findings.iter().filter(|finding| finding.severity == Severity::Error);
+        let findings: Vec<_> = findings.map(|finding| text(&checked, finding)).collect();
+        if findings.is_empty() {
+            note(
+                "build the app, seal the scripts with `script seal`, then take the databases over: `adopt --from auto`",
+            );
+            return Ok(Exit::Done);
+        }
+        let message = format!("the scripts are written, and not all pass the rules\n{}", findings.join("\n"));
+        let help =
+            "correct them in the folder: the databases that ran them are not touched; then `script check`";
+        Err(CommandError::new(Exit::Failed, message, help))
     }
 
     /// The scripts in the folder now, which may be newer than the embedded ones.

@@ -1,4 +1,4 @@
-use onward_migrate::{Engine as _, JournalRow, SchemaState, Session, Status};
+use onward_migrate::{JournalRow, SchemaState, Session, Status};
 use onward_script::Script;
 use serde_json::json;
 
@@ -20,7 +20,7 @@ struct Look {
 async fn look(context: &Context) -> Result<Look, CommandError> {
     let database = ResolvedDatabase::resolve(context).await?;
     let mut engine = Session::connect(&database.url, &context.reading("status")).await?;
-    let observed = engine.observe().await?;
+    let observed = onward_migrate::observe(&mut engine).await?;
     let status = Status::assess(&context.history, &observed);
     Ok(Look {
         engine,

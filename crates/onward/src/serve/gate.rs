@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onward_migrate::{DatabaseUrl, Engine as _, Error, SchemaState, Session, SessionOptions, Status};
+use onward_migrate::{DatabaseUrl, Error, SchemaState, Session, SessionOptions, Status};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::context::{Context, PATIENCE};
@@ -63,7 +63,7 @@ fn refusal(context: &Context, status: &Status) -> Error {
 async fn look(context: &Context, url: &DatabaseUrl) -> Result<Status, Error> {
     let options = SessionOptions { patience: PATIENCE, ..context.reading("gate") };
     let mut engine = Session::connect(url, &options).await?;
-    Ok(Status::assess(&context.history, &engine.observe().await?))
+    onward_migrate::status(&mut engine, &context.history).await
 }
 
 /// Completes when the floor has risen above this binary: a newer binary has removed something that this one uses. If the

@@ -1,0 +1,231 @@
+//! The scripts of another migration tool as a history of Onward.
+
+mod placeholder;
+mod tool;
+
+pub use tool::{Key, Role, Tool};
+
+use crate::dialect::Dialect;
+use crate::directive::only_comments;
+use crate::finding::Finding;
+use crate::lexer::lex;
+use crate::name::{baseline_name, script_name};
+use crate::rule::Rule;
+use crate::text::normalise;
+
+/// What [`import`] made of a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Imported {
+    /// The scripts in the order of the tool; the first is the baseline.
+    pub scripts: Vec<ImportedScript>,
+    /// The files that are left out, with the reason.
+    pub left_out: Vec<(String, &'static str)>,
+}
+
+/// One script of another tool with its new name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImportedScript {
+    /// Its path in the old folder.
+    pub was: String,
+    /// Its new file name.
+    pub name: String,
+    /// Its new text.
+    pub text: String,
+}
+
+/// Brings the files of a folder into the order of their tool and gives them Onward's names. `files` are paths relative to the
+/// folder, with `/`, and their bytes.
+///
+/// Each script keeps its old name in a directive, `-- onward: was V7__orders.sql`, by which the history table of the tool is read
+/// later. The text stays as it is, but for the part that takes the change back.
+///
+/// ```
+/// use onward_script::Dialect;
+/// use onward_script::import::{Tool, import};
+///
+/// let files = [("V2__b.sql", "SELECT 2;"), ("V1__a.sql", "SELECT 1;"), ("U1__a.sql", "SELECT 0;")];
+/// let files = files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()));
+/// let imported = import(Tool::Flyway, Dialect::Postgres, &files).unwrap();
+/// let names: Vec<_> = imported.scripts.iter().map(|script| (script.name.as_str(), script.was.as_str())).collect();
+/// assert_eq!(names, [("Baseline.sql", "V1__a.sql"), ("Script-0001.sql", "V2__b.sql")]);
+/// assert_eq!(imported.left_out[0].0, "U1__a.sql");
+/// ```
+///
+/// # Errors
+///
+/// All that stands against an import: two scripts of one version, a text that is not UTF-8, a placeholder.
+pub fn import(tool: Tool, dialect: Dialect, files: &[(String, Vec<u8>)]) -> Result<Imported, Vec<Finding>> {
+    let mut imported = Imported::default();
+    let mut findings = Vec::new();
+    let mut old = Vec::new();
+    for (path, bytes) in files {
+        match tool.role(path) {
+            Role::Once { key, title } => match normalise(path, bytes) {
+                Ok(text) => old.push((key, title, path, text)),
+                Err(finding) => findings.push(finding),
+            },
+            Role::Repeatable => imported.left_out.push((
+                path.clone(),
+                "it runs again whenever it changes: put what it defines last into a script",
+            )),
+            Role::Undo => imported.left_out.push((path.clone(), "it takes a change back")),
+            Role::Other => {
+                imported.left_out.push((path.clone(), "this is not the name of a script of the tool"))
+            }
+        }
+    }
+    old.sort();
+    for two in old.windows(2) {
+        if two[0].0 == two[1].0 {
+            let message = format!("this has the same version as {}", two[0].2);
+            findings.push(Finding::file(
+                Rule::Sequence,
+                two[1].2,
+                message,
+                "give each script a version of its own",
+            ));
+        }
+    }
+    for (number, (_, title, path, text)) in (0..).zip(old) {
+        findings.extend(placeholder::find(tool, dialect, path, &text));
+        let name = if number == 0 { baseline_name(0) } else { script_name(number) };
+        let text = with_header(path, &title, dialect, &forward(tool, &text));
+        imported.scripts.push(ImportedScript { was: path.clone(), name, text });
+    }
+    if findings.is_empty() { Ok(imported) } else { Err(findings) }
+}
+
+/// The part of a script that makes the change, and whether it runs without a transaction.
+struct Forward<'a> {
+    text: &'a str,
+    no_transaction: bool,
+}
+
+fn forward(tool: Tool, text: &str) -> Forward<'_> {
+    // The line of a comment with these words, without regard to blanks and case.
+    let line = |words: &[&str]| {
+        let mut at = 0;
+        text.split_inclusive('\n').find_map(|line| {
+            let start = at;
+            at += line.len();
+            let said = line.trim().strip_prefix("--")?;
+            let mut said = said.split_whitespace();
+            let is_it =
+                words.iter().all(|word| said.next().is_some_and(|said| said.eq_ignore_ascii_case(word)));
+            is_it.then_some((start, start + line.len()))
+        })
+    };
+    let says = |words: &str| text.to_ascii_lowercase().contains(words);
+    let (up, down, no_transaction) = match tool {
+        Tool::Goose => {
+            (&["+goose", "up"][..], &["+goose", "down"][..], line(&["+goose", "no", "transaction"]).is_some())
+        }
+        Tool::Dbmate => (&["migrate:up"][..], &["migrate:down"][..], says("migrate:up transaction:false")),
+        Tool::Sqlx => (&[][..], &[][..], text.starts_with("-- no-transaction")),
+        _ => (&[][..], &[][..], false),
+    };
+    if up.is_empty() {
+        return Forward { text, no_transaction };
+    }
+    let start = line(up).map_or(0, |(_, end)| end);
+    let end = line(down).map_or(text.len(), |(start, _)| start);
+    // A script may have the way back first.
+    let end = if end < start { text.len() } else { end };
+    Forward { text: &text[start..end], no_transaction }
+}
+
+fn with_header(path: &str, title: &str, dialect: Dialect, forward: &Forward<'_>) -> String {
+    let mut header = format!("-- onward: was {path}\n");
+    if !title.is_empty() {
+        header.push_str(&format!("-- onward: title {title}\n"));
+    }
+    if forward.no_transaction {
+        header.push_str("-- onward: no-transaction\n");
+    }
+    let text = forward.text.trim();
+    // A script that did nothing keeps its number.
+    let nothing = if only_comments(&lex(text, dialect)) { "\nSELECT 1;" } else { "" };
+    format!("{header}\n{text}{nothing}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(files: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
+        files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect()
+    }
+
+    fn imported(tool: Tool, given: &[(&str, &str)]) -> Vec<(String, String)> {
+        let imported = import(tool, Dialect::Postgres, &files(given)).expect("can be imported");
+        imported.scripts.into_iter().map(|script| (script.name, script.text)).collect()
+    }
+
+    fn refused(tool: Tool, dialect: Dialect, given: &[(&str, &str)]) -> Vec<String> {
+        let findings = import(tool, dialect, &files(given)).expect_err("is refused");
+        findings.iter().map(|finding| format!("{}: {}", finding.file, finding.message)).collect()
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_tool() {
+        let names = |tool, given: &[&str]| {
+            let given: Vec<_> = given.iter().map(|path| (*path, "SELECT 1;")).collect();
+            let imported = import(tool, Dialect::Postgres, &files(&given)).expect("can be imported");
+            imported.scripts.into_iter().map(|script| script.was).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            names(Tool::Flyway, &["V1.10__c.sql", "a/V1.9__b.sql", "V1__a.sql"]),
+            ["V1__a.sql", "a/V1.9__b.sql", "V1.10__c.sql"]
+        );
+        assert_eq!(names(Tool::Sqlx, &["10_b.sql", "9_a.sql"]), ["9_a.sql", "10_b.sql"]);
+        assert_eq!(
+            names(Tool::DbUp, &["b.sql", "Z.sql", "10.sql", "9.sql"]),
+            ["10.sql", "9.sql", "Z.sql", "b.sql"]
+        );
+    }
+
+    #[test]
+    fn only_the_way_forward_is_taken() {
+        let goose =
+            "-- +goose NO TRANSACTION\n-- +goose Up\nCREATE TABLE t ();\n\n-- +goose Down\nDROP TABLE t;\n";
+        let dbmate = "-- migrate:up\nCREATE TABLE t ();\n-- migrate:down\nDROP TABLE t;\n";
+        let backwards = "-- migrate:down\nDROP TABLE t;\n-- migrate:up\nCREATE TABLE t ();\n";
+        let expected = |was: &str, flag: &str, text: &str| {
+            vec![(
+                "Baseline.sql".to_owned(),
+                format!("-- onward: was {was}\n-- onward: title x\n{flag}\n{text}\n"),
+            )]
+        };
+        let table = "CREATE TABLE t ();";
+        assert_eq!(
+            imported(Tool::Goose, &[("1_x.sql", goose)]),
+            expected("1_x.sql", "-- onward: no-transaction\n", table)
+        );
+        assert_eq!(imported(Tool::Dbmate, &[("1_x.sql", dbmate)]), expected("1_x.sql", "", table));
+        assert_eq!(imported(Tool::Dbmate, &[("1_x.sql", backwards)]), expected("1_x.sql", "", table));
+        assert_eq!(
+            imported(Tool::Sqlx, &[("1_x.up.sql", "-- nothing"), ("1_x.down.sql", "DROP TABLE t;")]),
+            expected("1_x.up.sql", "", "-- nothing\nSELECT 1;")
+        );
+    }
+
+    #[test]
+    fn what_would_change_the_meaning_is_refused() {
+        assert_eq!(
+            refused(
+                Tool::Flyway,
+                Dialect::Postgres,
+                &[("V1__a.sql", "SELECT 1;"), ("b/V1.0__a.sql", "SELECT 1;")]
+            ),
+            ["b/V1.0__a.sql: this has the same version as V1__a.sql"]
+        );
+        assert_eq!(
+            refused(Tool::Flyway, Dialect::Postgres, &[("V1__a.sql", "CREATE TABLE ${schema}.t ();")]),
+            ["V1__a.sql: the placeholder `${schema}` of flyway has no value here"]
+        );
+        let utf16 = ("V1__a.sql".to_owned(), vec![0xff, 0xfe, b'S', 0]);
+        assert_eq!(import(Tool::Flyway, Dialect::Postgres, &[utf16]).expect_err("is refused").len(), 1);
+    }
+}

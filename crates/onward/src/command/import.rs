@@ -1,0 +1,79 @@
+//! `script import`: the scripts of another migration tool as a history of Onward.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use onward_script::import::{Imported, Tool, import};
+use onward_script::{Dialect, FileName, render};
+
+use crate::process::exit::{CommandError, Exit};
+
+/// Reads the folder of the other tool and gives its scripts their new names.
+pub(crate) fn read(tool: Tool, dialect: Dialect, folder: &Path) -> Result<Imported, CommandError> {
+    let by_hand = |what: &str| {
+        let help = "write the present schema as one baseline: see \"Coming from another migration tool\" in the documentation";
+        Err(CommandError::new(Exit::Usage, format!("{tool} keeps {what}, which cannot be imported"), help))
+    };
+    match tool {
+        Tool::Ef => return by_hand("its migrations in C#"),
+        Tool::Liquibase => return by_hand("its change sets in a format of its own"),
+        _ => {}
+    }
+    let mut files = Vec::new();
+    walk(folder, folder, &mut files).map_err(|error| {
+        let message = format!("{} cannot be read: {error}", folder.display());
+        CommandError::new(Exit::Usage, message, "name the folder of the other tool's scripts")
+    })?;
+    let imported = import(tool, dialect, &files).map_err(|findings| {
+        let source = |file: &str| {
+            let found = files.iter().find(|(path, _)| path == file);
+            found.map(|(_, bytes)| String::from_utf8_lossy(bytes).replace("\r\n", "\n"))
+        };
+        let shown = findings.iter().map(|finding| render::render(finding, source(&finding.file).as_deref()));
+        let message = format!("nothing was imported\n{}", shown.collect::<Vec<_>>().join("\n"));
+        CommandError::new(Exit::Failed, message, "correct them in a copy of the folder, and import that")
+    })?;
+    if imported.scripts.is_empty() {
+        let message = format!("{} holds no script of {tool}", folder.display());
+        let help = "name the folder that the tool reads, and the tool that wrote it";
+        return Err(CommandError::new(Exit::Usage, message, help));
+    }
+    Ok(imported)
+}
+
+/// Nothing that is there may be replaced.
+pub(crate) fn require_empty(folder: &Path) -> Result<(), CommandError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|error| {
+            let message = format!("{} cannot be read: {error}", folder.display());
+            CommandError::new(Exit::Failed, message, "correct its permissions")
+        })?,
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if FileName::parse(&name) != FileName::Ignored {
+            let message =
+                format!("{} already holds {name}, and an import begins a history", folder.display());
+            let help = "remove the starter's scripts and locks from the folder, then import again";
+            return Err(CommandError::new(Exit::Failed, message, help));
+        }
+    }
+    Ok(())
+}
+
+/// All files below a folder, by their path in it with `/`.
+fn walk(root: &Path, folder: &Path, files: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            walk(root, &path, files)?;
+            continue;
+        }
+        let relative = path.strip_prefix(root).unwrap_or(&path);
+        let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
+        files.push((parts.join("/"), fs::read(&path)?));
+    }
+    Ok(())
+}
