@@ -80,7 +80,7 @@ async fn take_over(
     }
     let file =
         context.history.get(takeover.through).map_or_else(String::new, onward_script::Script::file_name);
-    note(&format!("{} is at {}; that is {file} here", takeover.journal.table, takeover.journal));
+    note(&format!("the database was migrated by {}; that is {file} here", takeover.journal));
     Ok(takeover)
 }
 
