@@ -129,6 +129,26 @@ fn seal_describes_the_schema_after_each_script() {
 }
 
 #[test]
+fn what_runs_always_is_described_behind_the_scripts() {
+    let project = Project::sealed();
+    let always = project.0.path().join("sql/always");
+    fs::create_dir(&always).expect("is writable");
+    project.write("always/open_orders.sql", "CREATE OR REPLACE VIEW open_orders AS SELECT id FROM orders;\n");
+    project.write(
+        "always/report.sql",
+        "-- onward: after open_orders\nCREATE OR REPLACE VIEW a AS SELECT id FROM open_orders;\n",
+    );
+    let outdated = project.script(&["check"]);
+    assert!(outdated.stdout.contains("other scripts than those in `always/`"), "{}", outdated.stdout);
+    assert_eq!(project.script(&["seal"]).code, Some(0));
+    let described = project.read("schema.lock");
+    let last = described.rsplit("\nalways ").next().expect("has a section");
+    assert!(last.contains("\n+ view a : SELECT id FROM open_orders;\n+ view open_orders :"), "{described}");
+    assert_eq!(project.script(&["check"]).stdout, "0 error(s), 0 warning(s)\n");
+    assert_eq!(project.script(&["seal"]).stdout, "nothing to do: every script is sealed\n");
+}
+
+#[test]
 fn seal_refuses_a_script_that_fails_on_a_server() {
     let project = Project::sealed();
     project.write("Script-0001.sql", "ALTER TABLE oders ADD COLUMN currency text;\n");

@@ -79,7 +79,7 @@ async fn record<E: Engine>(
     history: &History,
     options: &AdoptOptions,
 ) -> Result<Adopted, Error> {
-    let status = Status::assess(history, &observe(engine).await?);
+    let status = Status::assess(history, &observe(engine, history).await?);
     match status.state {
         SchemaState::Unversioned => {}
         SchemaState::Empty => {
@@ -153,7 +153,7 @@ pub async fn takeover<E: Engine>(
     history: &History,
     tool: Option<Tool>,
 ) -> Result<Takeover, Error> {
-    takeover_of(&Status::assess(history, &observe(engine).await?), history, tool)
+    takeover_of(&Status::assess(history, &observe(engine, history).await?), history, tool)
 }
 
 fn takeover_of(status: &Status, history: &History, tool: Option<Tool>) -> Result<Takeover, Error> {

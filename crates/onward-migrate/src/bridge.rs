@@ -71,28 +71,30 @@ impl fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-impl<'a, E: Engine> Bridge<'_, 'a, E> {
-    async fn apply(&mut self) -> Result<(), Failure<'a>> {
-        for Step { script, .. } in &self.steps {
-            let title = script.directives.title.clone();
-            (self.progress)(Event::Started { file: script.file_name(), title });
-        }
-        let outcome = match self.steps.as_slice() {
-            [step] if self.alone => {
-                self.engine.apply_alone(step).await.map(|took| vec![took]).map_err(|e| (0, e))
-            }
-            [step] => self.engine.apply(step).await.map(|took| vec![took]).map_err(|e| (0, e)),
-            steps => self.engine.apply_together(steps).await,
-        };
-        for text in self.engine.notices() {
-            (self.progress)(Event::Notice { text });
-        }
-        let took = outcome.map_err(|(index, error)| Failure::Step(self.steps[index].script, error))?;
-        for (step, duration) in self.steps.iter().zip(took) {
-            (self.progress)(Event::Applied { file: step.script.file_name(), duration });
-        }
-        Ok(())
+/// Runs the steps of one transaction, or with `alone` one step without a transaction.
+pub(crate) async fn apply<'a, E: Engine>(
+    engine: &mut E,
+    steps: &[Step<'a>],
+    alone: bool,
+    progress: &mut (dyn FnMut(Event) + Send),
+) -> Result<(), Failure<'a>> {
+    for Step { script, .. } in steps {
+        let title = script.directives.title.clone();
+        progress(Event::Started { file: script.file_name(), title });
     }
+    let outcome = match steps {
+        [step] if alone => engine.apply_alone(step).await.map(|took| vec![took]).map_err(|e| (0, e)),
+        [step] => engine.apply(step).await.map(|took| vec![took]).map_err(|e| (0, e)),
+        steps => engine.apply_together(steps).await,
+    };
+    for text in engine.notices() {
+        progress(Event::Notice { text });
+    }
+    let took = outcome.map_err(|(index, error)| Failure::Step(steps[index].script, error))?;
+    for (step, duration) in steps.iter().zip(took) {
+        progress(Event::Applied { file: step.script.file_name(), duration });
+    }
+    Ok(())
 }
 
 impl<E: Engine> AsyncTransaction for Bridge<'_, '_, E> {
@@ -108,7 +110,8 @@ impl<E: Engine> AsyncTransaction for Bridge<'_, '_, E> {
             return Ok(0);
         }
         debug_assert_eq!(count, self.steps.len() * 2, "refinery runs what it was given");
-        self.apply().await.map(|()| count).map_err(|failure| {
+        let applied = apply(self.engine, &self.steps, self.alone, self.progress).await;
+        applied.map(|()| count).map_err(|failure| {
             self.failure = Some(failure);
             Stopped
         })

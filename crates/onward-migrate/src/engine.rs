@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use onward_script::Catalog;
 
 use crate::error::{Error, StepError};
-use crate::journal::{JournalEntry, Observed};
+use crate::journal::{AlwaysRow, JournalEntry, Observed};
 use crate::step::Step;
 
 /// What differs between databases. Each method is one exchange with the server; the runner decides the order of the calls.
@@ -33,6 +33,12 @@ pub trait Engine: Send {
 
     /// Creates the journal if it does not exist.
     fn create_journal(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Reads the runs of the scripts in `always/`, in order; empty if there is no table of them.
+    fn always_rows(&mut self) -> impl Future<Output = Result<Vec<AlwaysRow>, Error>> + Send;
+
+    /// Creates the table of these runs if it does not exist.
+    fn create_always_journal(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Runs one script and writes its journal row, together or not at all.
     fn apply(&mut self, step: &Step<'_>) -> impl Future<Output = Result<Duration, StepError>> + Send;

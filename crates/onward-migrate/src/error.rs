@@ -85,9 +85,15 @@ impl Error {
             SchemaState::Behind => {
                 let count = status.pending.len();
                 let applied = status.applied.unwrap_or(0);
-                let message = format!(
-                    "the database is at script {applied:04}, {count} behind this binary ({latest:04})"
-                );
+                let always =
+                    || status.always.iter().map(|name| format!("always/{name}.sql")).collect::<Vec<_>>();
+                let message = if count == 0 {
+                    format!("{} of this binary have not run on the database", always().join(", "))
+                } else {
+                    format!(
+                        "the database is at script {applied:04}, {count} behind this binary ({latest:04})"
+                    )
+                };
                 (message, "run `app migrate`")
             }
             SchemaState::Ahead => {

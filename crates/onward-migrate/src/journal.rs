@@ -6,9 +6,13 @@ use onward_script::{Digest, Kind, Script};
 /// The table that records what was applied.
 pub const JOURNAL: &str = "schema_journal";
 
+/// The table that records the runs of the scripts in `always/`, each in a row of its own.
+pub(crate) const ALWAYS_JOURNAL: &str = "schema_always";
+
 /// The journals of migration tools, ours among them: no script makes them.
-pub(crate) const JOURNALS: [&str; 12] = [
+pub(crate) const JOURNALS: [&str; 13] = [
     JOURNAL,
+    ALWAYS_JOURNAL,
     "SchemaVersions",
     "schemaversions",
     "flyway_schema_history",
@@ -137,6 +141,31 @@ impl JournalEntry {
     }
 }
 
+/// One run of a script in `always/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlwaysRow {
+    /// Its name without folder and extension.
+    pub name: String,
+    /// SHA-256 of its normalised text.
+    pub digest: Option<Digest>,
+    /// The number of the last script that was applied before.
+    pub version: i32,
+}
+
+impl AlwaysRow {
+    /// The query for all rows of a table, in the order in which they were written.
+    pub(crate) fn query(table: &str) -> String {
+        let text = "NATIONAL CHARACTER VARYING(255)";
+        format!("SELECT name, CAST(sha256 AS {text}), CAST(version AS {text}) FROM {table} ORDER BY id")
+    }
+
+    /// Reads a row; `None` if a column does not hold a value of the table.
+    pub(crate) fn read(row: &[Option<String>]) -> Option<Self> {
+        let [Some(name), Some(digest), Some(version)] = row else { return None };
+        Some(Self { name: name.clone(), digest: Digest::parse(digest), version: version.parse().ok()? })
+    }
+}
+
 /// What the database contains: the journal, and whether there are other tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observed {
@@ -144,6 +173,8 @@ pub struct Observed {
     pub journal: Option<Vec<JournalRow>>,
     /// Whether the database holds tables, or anything else that a user made, besides the journal.
     pub has_tables: bool,
+    /// The runs of the scripts in `always/`, in order.
+    pub always: Vec<AlwaysRow>,
     /// The history tables of other tools, if there is no journal.
     pub foreign: Vec<ForeignJournal>,
 }

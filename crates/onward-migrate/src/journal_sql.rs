@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use onward_script::Kind;
+
 use crate::journal::RowState;
 use crate::step::Step;
 
@@ -7,6 +9,8 @@ use crate::step::Step;
 pub(crate) struct JournalSql<'a> {
     /// The table, with its schema, quoted.
     pub table: &'a str,
+    /// The table of the scripts in `always/`.
+    pub always: String,
     /// The expression for the user of the session.
     pub user: &'static str,
     /// Quotes a text as a literal.
@@ -16,12 +20,23 @@ pub(crate) struct JournalSql<'a> {
 impl JournalSql<'_> {
     /// The statement that writes the row of a script; `duration_ms` is an SQL expression.
     pub(crate) fn insert(&self, step: &Step<'_>, state: RowState, duration_ms: &str) -> String {
-        let Self { table, user, literal } = self;
-        let Step { script, journal_name, checksum, applied_on, floor, applier } = step;
+        let Self { table, always, user, literal } = self;
+        let Step { script, version, journal_name, checksum, applied_on, floor, applier } = step;
+        if script.kind == Kind::Always {
+            return format!(
+                "INSERT INTO {always} (name, sha256, version, applied_on, duration_ms, applied_by, host, app_version) VALUES ({}, \
+                 '{}', {version}, {}, {duration_ms}, {user}, {}, {});",
+                literal(&script.name),
+                script.digest,
+                literal(applied_on),
+                literal(&applier.host),
+                literal(&applier.app_version),
+            );
+        }
         format!(
             "INSERT INTO {table} (version, name, applied_on, checksum, sha256, state, floor, duration_ms, applied_by, \
              host, app_version) VALUES ({}, {}, {}, '{checksum}', '{}', '{}', {floor}, {duration_ms}, {user}, {}, {});",
-            script.number,
+            version,
             literal(journal_name),
             literal(applied_on),
             script.digest,

@@ -52,7 +52,7 @@ pub use engine::{Canceller, Engine, ServerInfo, SessionOptions};
 pub use error::{Error, ErrorKind, ScriptFailure, ServerError, StepError, TransactionEnd};
 pub use event::Event;
 pub use foreign_journal::ForeignJournal;
-pub use journal::{JOURNAL, JournalEntry, JournalRow, Observed, RowState};
+pub use journal::{AlwaysRow, JOURNAL, JournalEntry, JournalRow, Observed, RowState};
 pub use observation::observe;
 pub use plan::{Plan, Transaction};
 pub use postgres::{Postgres, PostgresUrl, TlsMode, tls_connector};

@@ -14,7 +14,7 @@ pub struct Plan<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transaction<'a> {
     /// One script or, with `--single-transaction`, several consecutive ones. After a script that adds a value to an enum a new
-    /// transaction begins, because no script can use the value before.
+    /// transaction begins, because no script can use the value before. The scripts in `always/` always commit together.
     Together(Vec<&'a Script>),
     /// A no-transaction script.
     None(&'a Script),
@@ -62,10 +62,16 @@ impl<'a> Plan<'a> {
             }
             must_commit = single_transaction && adds_enum_value(history, script);
         }
+        // What they define may need the last script.
+        let always: Vec<_> =
+            history.always.iter().filter(|script| status.always.contains(&script.name)).collect();
+        if to == history.latest() && !always.is_empty() {
+            transactions.push(Transaction::Together(always));
+        }
         Ok(Self { transactions })
     }
 
-    /// The scripts in order.
+    /// The scripts in order, those in `always/` last.
     pub fn scripts(&self) -> impl Iterator<Item = &'a Script> {
         self.transactions.iter().flat_map(Transaction::scripts).copied()
     }

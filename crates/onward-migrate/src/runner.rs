@@ -1,7 +1,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use onward_script::{History, Script};
+use onward_script::{History, Kind, Script};
 use tokio_util::sync::CancellationToken;
 
 use crate::bridge::{self, Failure};
@@ -46,7 +46,7 @@ pub struct Migrated {
 ///
 /// If the database cannot be queried.
 pub async fn status<E: Engine>(engine: &mut E, history: &History) -> Result<Status, Error> {
-    Ok(Status::assess(history, &observe(engine).await?))
+    Ok(Status::assess(history, &observe(engine, history).await?))
 }
 
 /// Upgrades the database: takes the lock, reads the journal under it, plans, applies, releases the lock.
@@ -85,7 +85,7 @@ async fn under_lock<E: Engine>(
     options: &MigrateOptions,
     progress: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Migrated, Error> {
-    let observed = observe(engine).await?;
+    let observed = observe(engine, history).await?;
     let status = Status::assess(history, &observed);
     let plan = Plan::make(history, &status, options.to, options.single_transaction)?;
     let scripts: Vec<_> = plan.scripts().collect();
@@ -95,7 +95,8 @@ async fn under_lock<E: Engine>(
     }
     apply(engine, history, options, &plan, progress).await?;
     let from = status.applied;
-    let to = scripts.last().map(|script| script.number).or(from).unwrap_or(history.baseline.number);
+    let numbered = scripts.iter().rfind(|script| script.kind != Kind::Always);
+    let to = numbered.map(|script| script.number).or(from).unwrap_or(history.baseline.number);
     Ok(Migrated { from, to, scripts: scripts.len() })
 }
 
@@ -116,8 +117,16 @@ async fn apply<E: Engine>(
             return Err(Error::new(ErrorKind::Interrupted, message, help));
         }
         let canceller = engine.canceller();
-        let running = bridge::run(engine, transaction, step, progress);
-        let outcome = stoppable(running, canceller, &options.stop, next).await;
+        let outcome = if next.kind == Kind::Always {
+            engine.create_always_journal().await?;
+            let always = transaction.scripts().iter().map(|script| steps.always(script, history.latest()));
+            let always: Vec<_> = always.collect();
+            let running = bridge::apply(engine, &always, false, progress);
+            stoppable(running, canceller, &options.stop, next).await
+        } else {
+            let running = bridge::run(engine, transaction, step, progress);
+            stoppable(running, canceller, &options.stop, next).await
+        };
         outcome.map_err(|failure| report(history, plan, index, failure))?;
     }
     Ok(())

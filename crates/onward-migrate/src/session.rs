@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
 use crate::error::{Error, ErrorKind, StepError};
-use crate::journal::{JournalEntry, Observed};
+use crate::journal::{AlwaysRow, JournalEntry, Observed};
 use crate::postgres::{Postgres, PostgresUrl};
 #[cfg(feature = "sqlserver")]
 use crate::sqlserver::{SqlServer, SqlServerUrl};
@@ -183,6 +183,14 @@ impl Engine for Session {
 
     async fn create_journal(&mut self) -> Result<(), Error> {
         either!(self, engine => engine.create_journal().await)
+    }
+
+    async fn always_rows(&mut self) -> Result<Vec<AlwaysRow>, Error> {
+        either!(self, engine => engine.always_rows().await)
+    }
+
+    async fn create_always_journal(&mut self) -> Result<(), Error> {
+        either!(self, engine => engine.create_always_journal().await)
     }
 
     async fn apply(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {

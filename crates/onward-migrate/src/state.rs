@@ -1,9 +1,9 @@
 use std::fmt;
 
-use onward_script::History;
+use onward_script::{History, Script};
 
 use crate::foreign_journal::ForeignJournal;
-use crate::journal::{JournalRow, Observed, RowState};
+use crate::journal::{AlwaysRow, JournalRow, Observed, RowState};
 
 /// The result of a comparison of the journal with the embedded scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +116,8 @@ pub struct Status {
     pub latest: i32,
     /// The numbers that are to run, in order; the baseline's is the first on an empty database.
     pub pending: Vec<i32>,
+    /// The names of the scripts in `always/` that `migrate` would run, in order.
+    pub always: Vec<String>,
     /// Why the state is diverged.
     pub divergences: Vec<Divergence>,
     /// The oldest script number that a running binary must know.
@@ -135,6 +137,7 @@ impl Status {
             applied: rows.iter().map(|row| row.version).max(),
             latest,
             pending,
+            always: Vec::new(),
             divergences: Vec::new(),
             floor: rows.iter().map(|row| row.floor).max().unwrap_or(0),
             foreign: observed.foreign.clone(),
@@ -143,7 +146,9 @@ impl Status {
             return if observed.has_tables {
                 status(SchemaState::Unversioned, Vec::new())
             } else {
-                status(SchemaState::Empty, history.all().map(|script| script.number).collect())
+                let pending = history.all().map(|script| script.number).collect();
+                let always = history.always.iter().map(|script| script.name.clone()).collect();
+                Self { always, ..status(SchemaState::Empty, pending) }
             };
         }
         let divergences = divergences(history, rows);
@@ -152,12 +157,14 @@ impl Status {
             return Self { divergences, ..status(SchemaState::Diverged, Vec::new()) };
         }
         let pending: Vec<_> = (applied.saturating_add(1)..=latest).collect();
+        let always = Always { history, rows: &observed.always, version: latest };
         let state = match applied {
             applied if applied > latest => SchemaState::Ahead,
-            _ if pending.is_empty() => SchemaState::Current,
+            _ if pending.is_empty() && always.may_serve() => SchemaState::Current,
             _ => SchemaState::Behind,
         };
-        status(state, pending)
+        let due = if state == SchemaState::Ahead { Vec::new() } else { always.due() };
+        Self { always: due, ..status(state, pending) }
     }
 
     /// Whether a worker of this binary may run on the database.
@@ -168,6 +175,43 @@ impl Status {
             SchemaState::Ahead => self.latest >= self.floor,
             _ => false,
         }
+    }
+}
+
+/// What has become of the scripts in `always/`.
+struct Always<'a> {
+    history: &'a History,
+    rows: &'a [AlwaysRow],
+    /// The script behind which they must have run.
+    version: i32,
+}
+
+impl Always<'_> {
+    fn last(&self, script: &Script) -> Option<&AlwaysRow> {
+        self.rows.iter().rev().find(|row| row.name == script.name)
+    }
+
+    /// The scripts to run: those that have another text, or that have not run since the last numbered script.
+    fn due(&self) -> Vec<String> {
+        let is_done = |script: &&Script| {
+            self.last(script)
+                .is_some_and(|row| row.digest == Some(script.digest) && row.version >= self.version)
+        };
+        self.history
+            .always
+            .iter()
+            .filter(|script| !is_done(script))
+            .map(|script| script.name.clone())
+            .collect()
+    }
+
+    /// Whether each has run, with this text or with a later one: a newer binary may have run its own since.
+    fn may_serve(&self) -> bool {
+        self.history.always.iter().all(|script| {
+            let is_known =
+                self.rows.iter().any(|row| row.name == script.name && row.digest == Some(script.digest));
+            is_known && self.last(script).is_some_and(|row| row.version >= self.version)
+        })
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Applier {
 pub struct Step<'a> {
     /// The script.
     pub script: &'a Script,
+    /// Its number; of a script in `always/` the number of the last script before it.
+    pub version: i32,
     /// Its name in the journal.
     pub journal_name: String,
     /// The checksum that refinery computes.
@@ -56,10 +58,16 @@ impl<'a> Steps<'a> {
         Self { floors: history.all().map(at).collect(), first: history.baseline.number, applier }
     }
 
+    /// The step of a script in `always/` behind script `version`.
+    pub(crate) fn always(&self, script: &'a Script, version: i32) -> Step<'a> {
+        Step { version, ..self.step(script, 0) }
+    }
+
     pub(crate) fn step(&self, script: &'a Script, checksum: u64) -> Step<'a> {
         let index = usize::try_from(script.number - self.first).unwrap_or(0);
         Step {
             script,
+            version: script.number,
             journal_name: journal_name(script),
             checksum,
             applied_on: OffsetDateTime::now_utc().format(&Rfc3339).expect("the present has a date"),

@@ -43,10 +43,12 @@ impl Bundle<'static> {
     #[must_use]
     pub fn write(history: &History) -> Self {
         let mut manifest = format!("{FORMAT}\n{}\n{}\n", history.dialect.as_str(), history.folder);
-        let length = history.all().map(|script| script.bytes.len()).sum();
+        let length = history.all().chain(&history.always).map(|script| script.bytes.len()).sum();
         let mut scripts = Vec::with_capacity(length);
-        for script in history.all() {
-            let Directives { no_transaction, contract, title, syntax_unchecked, was } = &script.directives;
+        for script in history.all().chain(&history.always) {
+            // The order is that of the lines, so `after` has done its work.
+            let Directives { no_transaction, contract, title, syntax_unchecked, was, after: _ } =
+                &script.directives;
             let flag = |on: bool, letter: char| if on { letter } else { '-' };
             writeln!(
                 manifest,
@@ -87,9 +89,17 @@ impl Bundle<'static> {
             Ok(Script { bytes: Cow::Borrowed(bytes), ..script })
         });
         let baseline = all.next().ok_or(BundleError { line: 3 })??;
-        let scripts = all.collect::<Result<_, _>>()?;
+        let rest = all.collect::<Result<Vec<_>, _>>()?;
+        let (always, scripts) = rest.into_iter().partition(|script| script.kind == Kind::Always);
         let folder = parsed.folder.to_owned();
-        Ok(History { folder, dialect: parsed.dialect, baseline, scripts, schema: Cow::Borrowed(schema) })
+        Ok(History {
+            folder,
+            dialect: parsed.dialect,
+            baseline,
+            scripts,
+            always,
+            schema: Cow::Borrowed(schema),
+        })
     }
 }
 
@@ -131,9 +141,10 @@ impl<'a> Manifest<'a> {
 
 fn script_line(line: &str) -> Option<(Script, usize)> {
     let mut fields = line.splitn(5, ' ');
-    let (kind, number) = match FileName::parse(fields.next()?) {
-        FileName::Baseline { through } => (Kind::Baseline, through),
-        FileName::Script { number } => (Kind::Script, number),
+    let (kind, number, name) = match FileName::parse(fields.next()?) {
+        FileName::Baseline { through } => (Kind::Baseline, through, String::new()),
+        FileName::Script { number } => (Kind::Script, number, String::new()),
+        FileName::Always { name } => (Kind::Always, 0, name),
         _ => return None,
     };
     let digest = Digest::parse(fields.next()?)?;
@@ -148,7 +159,8 @@ fn script_line(line: &str) -> Option<(Script, usize)> {
         title: given(title),
         syntax_unchecked: flags.contains('u'),
         was: given(was),
+        after: Vec::new(),
     };
     let sealed = flags.contains('s');
-    Some((Script { kind, number, digest, directives, sealed, bytes: Cow::Borrowed(&[]) }, length))
+    Some((Script { kind, number, name, digest, directives, sealed, bytes: Cow::Borrowed(&[]) }, length))
 }

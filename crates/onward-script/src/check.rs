@@ -2,13 +2,14 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::num::NonZero;
 
+use crate::always;
 use crate::bundle::{Bundle, Manifest};
 use crate::dialect::Dialect;
 use crate::digest::Digest;
 use crate::directive::{self, Directives};
 use crate::finding::{Finding, Severity};
 use crate::folder::{Content, Entry, Folder};
-use crate::history::{History, Kind, Script};
+use crate::history::{History, Kind, Script, always_digest};
 use crate::lexer::lex;
 use crate::lock::RULES_VERSION;
 use crate::name::{FileName, LOCK_FILE, SCHEMA_LOCK_FILE};
@@ -95,21 +96,26 @@ pub fn check(folder: &Folder, options: CheckOptions, known: &Known<'_>) -> Check
         findings.extend(rules::sealed::drafts(folder, &lock, options.release));
     }
 
-    let (schema, schema_findings) = rules::schema::check(folder, &lock);
-    if !lock_is_broken {
-        findings.extend(schema_findings);
-    }
-
     let mut scripts = Vec::with_capacity(examined.len());
+    let mut always = Vec::new();
     let mut sources = HashMap::new();
     for Examined { name, script, findings: of_script } in examined {
         if let Some(script) = script {
             if !of_script.is_empty() {
                 sources.insert(folder.path_of(name), script.text().to_owned());
             }
-            scripts.push(script);
+            match script.kind {
+                Kind::Always => always.push(script),
+                Kind::Baseline | Kind::Script => scripts.push(script),
+            }
         }
         findings.extend(of_script);
+    }
+    let (always, disordered) = always::order(folder, always);
+    findings.extend(disordered);
+    let (schema, schema_findings) = rules::schema::check(folder, &lock, always_digest(&always));
+    if !lock_is_broken {
+        findings.extend(schema_findings);
     }
     for name in [LOCK_FILE, SCHEMA_LOCK_FILE] {
         if let Some(text) = source(folder, name) {
@@ -120,7 +126,7 @@ pub fn check(folder: &Folder, options: CheckOptions, known: &Known<'_>) -> Check
         let start = finding.span.as_ref().map(|span| span.start);
         (file_order(folder, &finding.file), start, finding.rule)
     });
-    let history = history(folder, options.dialect, scripts, schema, &findings);
+    let history = history(folder, options.dialect, scripts, always, schema, &findings);
     Checked { history, findings, sources }
 }
 
@@ -128,7 +134,9 @@ pub fn check(folder: &Folder, options: CheckOptions, known: &Known<'_>) -> Check
 /// follow has a number that must run.
 fn leave_out_blanks(examined: &mut [Examined<'_>]) {
     let mut is_last = true;
-    for Examined { script, findings, .. } in examined.iter_mut().rev() {
+    let numbered =
+        |examined: &&mut Examined<'_>| !matches!(FileName::parse(examined.name), FileName::Always { .. });
+    for Examined { script, findings, .. } in examined.iter_mut().rev().filter(numbered) {
         let blank = findings
             .iter_mut()
             .find(|finding| finding.rule == Rule::Content && finding.severity == Severity::Warning);
@@ -162,7 +170,7 @@ fn examine_all<'a>(
     sealed: &HashMap<&str, Digest>,
 ) -> Vec<Examined<'a>> {
     let mut scripts: Vec<_> = folder.entries.iter().filter_map(Numbered::of).collect();
-    scripts.sort_by_key(|script| (script.kind == Kind::Script, script.number));
+    scripts.sort_by_key(|script| (script.kind, script.number));
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let share = scripts.len().div_ceil(threads).max(64);
     std::thread::scope(|scope| {
@@ -187,15 +195,19 @@ fn examine_all<'a>(
 struct Numbered<'a> {
     kind: Kind,
     number: i32,
+    /// The file.
     name: &'a str,
+    /// The name in `always/`.
+    stem: String,
     bytes: Result<&'a [u8], &'a str>,
 }
 
 impl<'a> Numbered<'a> {
     fn of(entry: &'a Entry) -> Option<Self> {
-        let (kind, number) = match FileName::parse(&entry.name) {
-            FileName::Baseline { through } => (Kind::Baseline, through),
-            FileName::Script { number } => (Kind::Script, number),
+        let (kind, number, stem) = match FileName::parse(&entry.name) {
+            FileName::Baseline { through } => (Kind::Baseline, through, String::new()),
+            FileName::Script { number } => (Kind::Script, number, String::new()),
+            FileName::Always { name } => (Kind::Always, 0, name),
             _ => return None,
         };
         let bytes = match &entry.content {
@@ -203,7 +215,7 @@ impl<'a> Numbered<'a> {
             Content::Unreadable(reason) => Err(reason.as_str()),
             Content::Other(_) => return None,
         };
-        Some(Self { kind, number, name: &entry.name, bytes })
+        Some(Self { kind, number, name: &entry.name, stem, bytes })
     }
 
     fn examine(
@@ -242,6 +254,7 @@ impl<'a> Numbered<'a> {
         let script = Script {
             kind: self.kind,
             number: self.number,
+            name: self.stem.clone(),
             digest,
             directives,
             sealed: is_sealed,
@@ -263,6 +276,8 @@ fn judge(
     let is_new = draft_of == Some(Kind::Script) && !options.release;
     let content = rules::content::check(path, text, &tokens, is_new);
     let (directives, mut findings) = directive::parse(path, text, &tokens);
+    findings
+        .extend(draft_of.into_iter().flat_map(|kind| rules::repeatable::directives(kind, path, &directives)));
     if !content.is_empty() {
         findings.extend(content);
         return (directives, findings);
@@ -274,6 +289,9 @@ fn judge(
     findings.extend(syntax);
     if readable {
         findings.extend(rules::transaction::check(&source, options.dialect));
+        if draft_of == Some(Kind::Always) {
+            findings.extend(rules::repeatable::check(&source, options.dialect));
+        }
         // What another tool ran long ago is imported as it was.
         if draft_of == Some(Kind::Script) && directives.was.is_none() {
             findings.extend(rules::contract::check(&source, options.dialect));
@@ -306,6 +324,7 @@ fn history(
     folder: &Folder,
     dialect: Dialect,
     scripts: Vec<Script>,
+    always: Vec<Script>,
     schema: String,
     findings: &[Finding],
 ) -> Option<History> {
@@ -315,5 +334,5 @@ fn history(
     let mut scripts = scripts.into_iter();
     let baseline = scripts.next()?;
     let (folder, schema) = (folder.path.clone(), schema.into());
-    Some(History { folder, dialect, baseline, scripts: scripts.collect(), schema })
+    Some(History { folder, dialect, baseline, scripts: scripts.collect(), always, schema })
 }

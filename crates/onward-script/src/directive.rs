@@ -16,10 +16,12 @@ pub struct Directives {
     pub syntax_unchecked: bool,
     /// `-- onward: was V7__orders.sql`: the name under which another tool ran the script.
     pub was: Option<String>,
+    /// `-- onward: after NAME`: the scripts in `always/` that this one runs after.
+    pub after: Vec<String>,
 }
 
 const KNOWN: &str =
-    "no-transaction, contract, title TEXT, syntax-unchecked REASON, was NAME, allow RULE REASON";
+    "no-transaction, contract, title TEXT, syntax-unchecked REASON, was NAME, after NAME, allow RULE REASON";
 
 /// Reads the directives out of a script's header: the comments before its first statement.
 ///
@@ -100,6 +102,15 @@ impl Directives {
                 self.syntax_unchecked = true;
                 Ok(())
             }
+            "after" if argument.is_empty() || self.after.iter().any(|after| after == argument) => Err((
+                "directive `after` has no name of its own".to_owned(),
+                "write `-- onward: after NAME` once for each script in `always/` that must run before"
+                    .to_owned(),
+            )),
+            "after" => {
+                self.after.push(argument.trim_end_matches(".sql").to_owned());
+                Ok(())
+            }
             "was" if argument.is_empty() || argument.contains('\t') => Err((
                 "directive `was` has no name of a script".to_owned(),
                 "write `-- onward: was V7__orders.sql`, the name that the other tool has recorded".to_owned(),
@@ -147,6 +158,7 @@ mod tests {
             title: Some("Orders get a currency".to_owned()),
             syntax_unchecked: true,
             was: Some("V7__orders.sql".to_owned()),
+            after: Vec::new(),
         };
         assert_eq!(parsed(source), (expected, vec![]));
     }

@@ -4,7 +4,7 @@ use crate::catalog::Catalog;
 use crate::dialect::Dialect;
 use crate::digest::Digest;
 use crate::directive::Directives;
-use crate::name::{baseline_name, script_name};
+use crate::name::{always_name, baseline_name, script_name};
 use crate::schema_lock::SchemaLock;
 
 /// A checked history: a baseline, and the scripts that follow it without a gap.
@@ -18,6 +18,8 @@ pub struct History {
     pub baseline: Script,
     /// The scripts in order; the first has the number after the baseline's.
     pub scripts: Vec<Script>,
+    /// The scripts in `always/`, which run again whenever they change, in their order.
+    pub always: Vec<Script>,
     /// The text of `schema.lock`, as far as it describes these scripts; empty without one.
     pub(crate) schema: Cow<'static, str>,
 }
@@ -47,16 +49,34 @@ impl History {
     /// The schema that a database has once script `number` is applied; `None` if `schema.lock` does not tell.
     #[must_use]
     pub fn schema_after(&self, number: i32) -> Option<Catalog> {
-        // What is embedded was read by the check.
-        SchemaLock::parse(&self.schema).ok()?.after(&self.get(number)?.file_name())
+        self.schema_lock()?.after(&self.get(number)?.file_name())
     }
 
     /// The last script after which `schema.lock` describes this very schema.
     #[must_use]
     pub fn schema_like(&self, found: &Catalog, with_grants: bool) -> Option<i32> {
-        let lock = SchemaLock::parse(&self.schema).ok()?;
+        let lock = self.schema_lock()?;
         let name = lock.last_like(found, with_grants)?;
         self.all().find(|script| script.file_name() == name).map(|script| script.number)
+    }
+
+    /// The digest of all scripts in `always/`, in their order; `None` if there is none.
+    #[must_use]
+    pub fn always_digest(&self) -> Option<Digest> {
+        always_digest(&self.always)
+    }
+
+    /// The same history without `always/`.
+    #[must_use]
+    pub fn without_always(&self) -> Self {
+        Self { always: Vec::new(), ..self.clone() }
+    }
+
+    /// What `schema.lock` says; `None` without one.
+    #[must_use]
+    pub fn schema_lock(&self) -> Option<SchemaLock> {
+        // What is embedded was read by the check.
+        Some(&self.schema).filter(|text| !text.is_empty()).and_then(|text| SchemaLock::parse(text).ok())
     }
 
     /// The floor once script `number` is applied: the number of the last contract script up to it, or 0.
@@ -70,13 +90,21 @@ impl History {
     }
 }
 
+/// The digest of all scripts in `always/`, in their order; `None` if there is none.
+pub(crate) fn always_digest(scripts: &[Script]) -> Option<Digest> {
+    let all: Vec<u8> = scripts.iter().flat_map(|script| script.digest.0).collect();
+    (!all.is_empty()).then(|| Digest::of(&all))
+}
+
 /// One script of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
     /// Whether it is the baseline.
     pub kind: Kind,
-    /// Its number; for a baseline the number of the last script that it contains.
+    /// Its number; for a baseline the number of the last script that it contains, in `always/` 0.
     pub number: i32,
+    /// In `always/` its name without folder and extension, else empty.
+    pub name: String,
     /// SHA-256 of the normalised text.
     pub digest: Digest,
     /// What its header asks for.
@@ -88,12 +116,14 @@ pub struct Script {
 }
 
 /// What a script is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// The schema that the first script builds on.
     Baseline,
     /// One change of the schema.
     Script,
+    /// What runs again whenever it changes: views, functions, grants.
+    Always,
 }
 
 impl Script {
@@ -103,6 +133,7 @@ impl Script {
         match self.kind {
             Kind::Baseline => baseline_name(self.number),
             Kind::Script => script_name(self.number),
+            Kind::Always => always_name(&self.name),
         }
     }
 

@@ -6,6 +6,7 @@
 //! [`check`] is the only entry point. It turns a [`Folder`] into a [`History`] or a list of [`Finding`]s, and
 //! [`render`](render::render) turns a finding into text for a person.
 
+mod always;
 mod batch;
 mod bundle;
 mod catalog;
@@ -46,7 +47,7 @@ pub use history::{History, Kind, Script};
 pub use lexer::{Token, TokenKind, Unclosed, lex};
 pub use line::{LineColumn, line_column};
 pub use lock::{Lock, LockLine, RULES_VERSION};
-pub use name::{FileName, LOCK_FILE, SCHEMA_FILE, SCHEMA_LOCK_FILE, baseline_name, script_name};
+pub use name::{ALWAYS, FileName, LOCK_FILE, SCHEMA_FILE, SCHEMA_LOCK_FILE, baseline_name, script_name};
 pub use rule::{RULES, Rule, RuleDoc, rules_markdown};
 pub use schema_lock::SchemaLock;
 pub use stale::stale;

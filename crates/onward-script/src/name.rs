@@ -7,6 +7,9 @@ pub const SCHEMA_LOCK_FILE: &str = "schema.lock";
 /// The schema after the last sealed script as SQL, for people to read and review.
 pub const SCHEMA_FILE: &str = "schema.sql";
 
+/// The folder of the scripts that run again whenever they change.
+pub const ALWAYS: &str = "always";
+
 /// The only file names that a folder of scripts may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileName {
@@ -19,6 +22,11 @@ pub enum FileName {
     Script {
         /// The script's number, 1 or more.
         number: i32,
+    },
+    /// `always/orders_view.sql`.
+    Always {
+        /// The name without folder and extension.
+        name: String,
     },
     /// `scripts.lock`.
     Lock,
@@ -45,6 +53,16 @@ impl FileName {
             _ if name.starts_with('.') => return Self::Ignored,
             _ => {}
         }
+        if let Some(file) = name.strip_prefix(ALWAYS).and_then(|rest| rest.strip_prefix('/')) {
+            let is_sound = |stem: &&str| {
+                !stem.is_empty() && stem.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+            };
+            return match file.strip_suffix(".sql").filter(is_sound) {
+                Some(stem) => Self::Always { name: stem.to_owned() },
+                None if file.starts_with('.') || file == "README.md" => Self::Ignored,
+                None => Self::Unexpected { suggestion: None },
+            };
+        }
         let numbered = |prefix: &str| {
             name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(".sql")).and_then(number)
         };
@@ -62,6 +80,11 @@ impl FileName {
 #[must_use]
 pub fn script_name(number: i32) -> String {
     format!("Script-{number:04}.sql")
+}
+
+/// The file name of a script that runs again whenever it changes.
+pub(crate) fn always_name(name: &str) -> String {
+    format!("{ALWAYS}/{name}.sql")
 }
 
 /// The file name of the baseline that contains the scripts up to `through`.
@@ -111,6 +134,9 @@ mod tests {
             ("Script-9999.sql", FileName::Script { number: 9999 }),
             ("Script-10000.sql", FileName::Script { number: 10_000 }),
             ("scripts.lock", FileName::Lock),
+            ("always/orders_view.sql", FileName::Always { name: "orders_view".to_owned() }),
+            ("always/a b.sql", FileName::Unexpected { suggestion: None }),
+            ("always/README.md", FileName::Ignored),
             ("schema.lock", FileName::SchemaLock),
             ("schema.sql", FileName::Ignored),
             ("README.md", FileName::Ignored),

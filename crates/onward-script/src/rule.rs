@@ -23,6 +23,8 @@ pub enum Rule {
     Syntax,
     /// The transaction belongs to the migrator.
     Transaction,
+    /// A script in `always/` can run again.
+    Repeatable,
     /// A script that removes something carries the directive `contract`.
     Contract,
     /// DDL that locks or rewrites a table is intended.
@@ -73,7 +75,7 @@ pub const RULES: &[RuleDoc] = &[
     RuleDoc {
         rule: Rule::UnexpectedFile,
         id: "unexpected-file",
-        what: "A file in the folder is not the baseline, a `Script-NNNN.sql`, `scripts.lock`, `schema.lock`, `schema.sql`, \
+        what: "A file in the folder is not the baseline, a `Script-NNNN.sql`, a script in `always/`, `scripts.lock`, `schema.lock`, `schema.sql`, \
                `README.md` or a dotfile.",
         why: "A script with a slightly wrong name would never run, and nobody would notice.",
         example: "`script-7.sql` must be called `Script-0007.sql`.",
@@ -151,6 +153,13 @@ pub const RULES: &[RuleDoc] = &[
               break this.",
         example: "`CREATE INDEX CONCURRENTLY` goes into a script of its own that begins with \
                   `-- onward: no-transaction`.",
+    },
+    RuleDoc {
+        rule: Rule::Repeatable,
+        id: "repeatable",
+        what: "A statement of a script in `always/` cannot run a second time, as far as its first words tell.",
+        why: "These scripts run again whenever they change, and after each numbered script.",
+        example: "`CREATE VIEW v …`: write `CREATE OR REPLACE VIEW v …`, or `DROP VIEW IF EXISTS v;` before it.",
     },
     RuleDoc {
         rule: Rule::Contract,

@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 use crate::catalog::Catalog;
 use crate::digest::Digest;
 use crate::lock::{CONFLICT, Lock, LockLine, is_conflict};
+use crate::name::ALWAYS;
 
 /// `schema.lock`: the schema after each sealed script, as the changes that the script made.
 ///
@@ -21,6 +22,8 @@ use crate::lock::{CONFLICT, Lock, LockLine, is_conflict};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SchemaLock {
     sections: Vec<Section>,
+    /// What the scripts in `always/` do after the last of them.
+    always: Option<Section>,
 }
 
 /// The version of the description. It grows when a catalog describes an object in other words, because the catalogs of two
@@ -52,6 +55,33 @@ impl SchemaLock {
         let before = self.last();
         let differences = before.changes_to(after);
         self.sections.push(Section { name: name.to_owned(), digest, changes: differences });
+    }
+
+    /// Describes what the scripts in `always/` do after the last script; `digest` is that of all of them.
+    pub fn push_always(&mut self, digest: Digest, after: &Catalog) {
+        let changes = self.last().changes_to(after);
+        self.always = Some(Section { name: ALWAYS.to_owned(), digest, changes });
+    }
+
+    /// The digest of the scripts in `always/` that the file describes.
+    #[must_use]
+    pub fn always_digest(&self) -> Option<Digest> {
+        self.always.as_ref().map(|section| section.digest)
+    }
+
+    /// Leaves out what the scripts in `always/` do.
+    pub fn forget_always(&mut self) {
+        self.always = None;
+    }
+
+    /// The objects that the scripts in `always/` make or change.
+    pub fn always_objects(&self) -> impl Iterator<Item = &str> {
+        self.always.iter().flat_map(|section| &section.changes).map(|change| change.object.as_str())
+    }
+
+    /// Adds to a schema what the scripts in `always/` do.
+    pub fn apply_always(&self, catalog: &mut Catalog) {
+        self.always.iter().for_each(|section| section.apply_to(catalog));
     }
 
     /// The schema after a script; `None` if the file does not reach it.
@@ -114,6 +144,7 @@ impl SchemaLock {
         let mut squashed = Self::default();
         squashed.push(name, digest, &catalog(&self.sections[..=index]));
         squashed.sections.extend_from_slice(&self.sections[index + 1..]);
+        squashed.always = self.always.clone();
         Some(squashed)
     }
 
@@ -139,15 +170,21 @@ impl SchemaLock {
                 return Err(fault("another version of Onward wrote this file"));
             }
             if let Some(change) = Change::parse(line) {
-                let section = lock.sections.last_mut();
+                let section = lock.always.as_mut().or(lock.sections.last_mut());
                 section.ok_or_else(|| fault("a change stands before the first script"))?.changes.push(change);
                 continue;
             }
             let section = line.split_once(' ').and_then(|(name, digest)| {
                 Some(Section { name: name.to_owned(), digest: Digest::parse(digest)?, changes: Vec::new() })
             });
-            lock.sections
-                .push(section.ok_or_else(|| fault("the line is neither `NAME SHA256` nor a change"))?);
+            let section = section.ok_or_else(|| fault("the line is neither `NAME SHA256` nor a change"))?;
+            if section.name == ALWAYS {
+                lock.always = Some(section);
+            } else if lock.always.is_some() {
+                return Err(fault("a script stands behind `always`"));
+            } else {
+                lock.sections.push(section);
+            }
         }
         Ok(lock)
     }
@@ -156,7 +193,7 @@ impl SchemaLock {
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!("{HEADER}{VERSION}\n");
-        for Section { name, digest, changes } in &self.sections {
+        for Section { name, digest, changes } in self.sections.iter().chain(&self.always) {
             writeln!(text, "\n{name} {digest}").expect("a String takes every write");
             for change in changes {
                 text.push_str(&change.to_line());
@@ -301,6 +338,21 @@ mod tests {
         let last = text.rsplit("\n\n").next().unwrap_or_default();
         let changes: Vec<_> = last.lines().skip(1).collect();
         assert_eq!(changes, ["- column t.a", "- table t", "+ view v : SELECT 'a\\\\n\\n'\\s"]);
+    }
+
+    #[test]
+    fn what_runs_always_comes_after_the_last_script() {
+        let (mut lock, [_, _, third]) = three();
+        let mut whole = third.clone();
+        whole.insert("view w", "SELECT 1;");
+        lock.push_always(Digest::of(b"x"), &whole);
+        let read = SchemaLock::parse(&lock.to_text()).expect("the text is sound");
+        assert_eq!(read, lock);
+        assert_eq!(read.always_objects().collect::<Vec<_>>(), ["view w"]);
+        assert_eq!(read.after("Script-0002.sql"), Some(third.clone()));
+        let mut again = third;
+        read.apply_always(&mut again);
+        assert_eq!(again, whole);
     }
 
     #[test]

@@ -25,9 +25,12 @@ use crate::text::normalise;
 #[must_use]
 pub fn stale(history: &History, folder: &Folder) -> Option<String> {
     let mut embedded: BTreeMap<String, Digest> =
-        history.all().map(|script| (script.file_name(), script.digest)).collect();
+        history.all().chain(&history.always).map(|script| (script.file_name(), script.digest)).collect();
     for entry in &folder.entries {
-        if !matches!(FileName::parse(&entry.name), FileName::Baseline { .. } | FileName::Script { .. }) {
+        if !matches!(
+            FileName::parse(&entry.name),
+            FileName::Baseline { .. } | FileName::Script { .. } | FileName::Always { .. }
+        ) {
             continue;
         }
         let text = match &entry.content {

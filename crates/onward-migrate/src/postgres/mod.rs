@@ -40,7 +40,7 @@ pub use self::url::{PostgresUrl, TlsMode};
 use crate::drop_target::{DropTarget, MARK};
 use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
 use crate::error::{Error, ErrorKind, StepError, TransactionEnd, causes, foreign_journal, unnamed};
-use crate::journal::{JOURNAL, JournalEntry, JournalRow, Observed, RowState};
+use crate::journal::{ALWAYS_JOURNAL, AlwaysRow, JOURNAL, JournalEntry, JournalRow, Observed, RowState};
 use crate::journal_sql::JournalSql;
 use crate::step::Step;
 
@@ -184,6 +184,10 @@ impl Postgres {
             .collect())
     }
 
+    fn always_table(&self) -> String {
+        self.table().replace(JOURNAL, ALWAYS_JOURNAL)
+    }
+
     fn table(&self) -> String {
         format!("{}.{JOURNAL}", self.place.schema)
     }
@@ -259,8 +263,13 @@ impl Postgres {
     }
 
     fn journal_sql<'a>(&self, table: &'a str) -> JournalSql<'a> {
-        JournalSql { table, user: "session_user", literal }
+        JournalSql { table, always: self.always_table(), user: "session_user", literal }
     }
+}
+
+/// The columns of a row.
+fn texts(row: &SimpleQueryRow) -> Vec<Option<String>> {
+    (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()
 }
 
 /// Whether the settings of the session's start have reached the server.
@@ -305,16 +314,16 @@ impl Engine for Postgres {
             Ok(rows) if rows.is_empty() => Ok(Observed {
                 journal: Some(Vec::new()),
                 has_tables: self.has_objects().await?,
-                foreign: Vec::new(),
+                ..Observed::default()
             }),
             Ok(rows) => {
                 let journal =
                     rows.iter().map(|row| JournalRow::read(|column| row.get(column))).collect::<Option<_>>();
                 let journal = journal.ok_or_else(foreign_journal)?;
-                Ok(Observed { journal: Some(journal), has_tables: true, foreign: Vec::new() })
+                Ok(Observed { journal: Some(journal), has_tables: true, ..Observed::default() })
             }
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
-                Ok(Observed { journal: None, has_tables: self.has_objects().await?, foreign: Vec::new() })
+                Ok(Observed { journal: None, has_tables: self.has_objects().await?, ..Observed::default() })
             }
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => Err(foreign_journal()),
             Err(error) => Err(unexpected(error)),
@@ -323,8 +332,6 @@ impl Engine for Postgres {
 
     async fn texts(&mut self, query: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
         let rows = self.rows(query).await.map_err(unexpected)?;
-        let texts =
-            |row: &SimpleQueryRow| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect();
         Ok(rows.iter().map(texts).collect())
     }
 
@@ -403,6 +410,35 @@ impl Engine for Postgres {
                 app_version varchar(255) NOT NULL
             )",
             self.table()
+        );
+        self.client.batch_execute(&query).await.map_err(unexpected)
+    }
+
+    async fn always_rows(&mut self) -> Result<Vec<AlwaysRow>, Error> {
+        match self.rows(&AlwaysRow::query(&self.always_table())).await {
+            Ok(rows) => {
+                let rows: Vec<_> = rows.iter().map(texts).collect();
+                rows.iter().map(|row| AlwaysRow::read(row)).collect::<Option<_>>().ok_or_else(foreign_journal)
+            }
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(Vec::new()),
+            Err(error) => Err(unexpected(error)),
+        }
+    }
+
+    async fn create_always_journal(&mut self) -> Result<(), Error> {
+        let query = format!(
+            "CREATE TABLE IF NOT EXISTS {} (
+                id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+                name varchar(255) NOT NULL,
+                sha256 varchar(64) NOT NULL,
+                version int4 NOT NULL,
+                applied_on varchar(255) NOT NULL,
+                duration_ms int8,
+                applied_by varchar(255) NOT NULL,
+                host varchar(255) NOT NULL,
+                app_version varchar(255) NOT NULL
+            )",
+            self.always_table()
         );
         self.client.batch_execute(&query).await.map_err(unexpected)
     }

@@ -24,7 +24,7 @@ use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
 #[cfg(feature = "rebuild")]
 use crate::error::unnamed;
 use crate::error::{Error, ErrorKind, StepError, TransactionEnd, foreign_journal};
-use crate::journal::{JOURNAL, JournalEntry, JournalRow, Observed, RowState};
+use crate::journal::{ALWAYS_JOURNAL, AlwaysRow, JOURNAL, JournalEntry, JournalRow, Observed, RowState};
 use crate::journal_sql::JournalSql;
 use crate::step::Step;
 
@@ -156,6 +156,10 @@ impl SqlServer {
         self.prints.heard(run).await
     }
 
+    fn always_table(&self) -> String {
+        self.table().replace(JOURNAL, ALWAYS_JOURNAL)
+    }
+
     fn table(&self) -> String {
         format!("{}.{JOURNAL}", self.schema)
     }
@@ -192,7 +196,7 @@ impl SqlServer {
     }
 
     fn journal_sql<'a>(&self, table: &'a str) -> JournalSql<'a> {
-        JournalSql { table, user: "SUSER_SNAME()", literal }
+        JournalSql { table, always: self.always_table(), user: "SUSER_SNAME()", literal }
     }
 
     /// Runs a script's batches in order.
@@ -329,7 +333,7 @@ impl Engine for SqlServer {
         };
         match rows.first() {
             Some(row) if row.columns().len() == 1 => {
-                Ok(Observed { journal: None, has_tables: number(&rows) == Some(1), foreign: Vec::new() })
+                Ok(Observed { journal: None, has_tables: number(&rows) == Some(1), ..Observed::default() })
             }
             Some(_) => {
                 let journal = rows
@@ -337,13 +341,13 @@ impl Engine for SqlServer {
                     .map(|row| JournalRow::read(|column| text(row, column)))
                     .collect::<Option<_>>();
                 let journal = journal.ok_or_else(foreign_journal)?;
-                Ok(Observed { journal: Some(journal), has_tables: true, foreign: Vec::new() })
+                Ok(Observed { journal: Some(journal), has_tables: true, ..Observed::default() })
             }
             None => {
                 let batch = format!("SELECT {}", self.has_tables());
                 let rows = self.rows(&batch).await.map_err(unexpected)?;
                 let has_tables = number(&rows) == Some(1);
-                Ok(Observed { journal: Some(Vec::new()), has_tables, foreign: Vec::new() })
+                Ok(Observed { journal: Some(Vec::new()), has_tables, ..Observed::default() })
             }
         }
     }
@@ -406,6 +410,34 @@ impl Engine for SqlServer {
             );",
             self.reset(),
             literal(&journal)
+        );
+        self.rows(&batch).await.map(|_| ()).map_err(unexpected)
+    }
+
+    async fn always_rows(&mut self) -> Result<Vec<AlwaysRow>, Error> {
+        let table = self.always_table();
+        let batch =
+            format!("IF OBJECT_ID({}, N'U') IS NOT NULL {}", literal(&table), AlwaysRow::query(&table));
+        let rows = self.texts(&batch).await?;
+        rows.iter().map(|row| AlwaysRow::read(row)).collect::<Option<_>>().ok_or_else(foreign_journal)
+    }
+
+    async fn create_always_journal(&mut self) -> Result<(), Error> {
+        let table = self.always_table();
+        let batch = format!(
+            "{} IF OBJECT_ID({}, N'U') IS NULL CREATE TABLE {table} (
+                id bigint NOT NULL IDENTITY PRIMARY KEY,
+                name nvarchar(255) NOT NULL,
+                sha256 varchar(64) NOT NULL,
+                version int NOT NULL,
+                applied_on nvarchar(255) NOT NULL,
+                duration_ms bigint NULL,
+                applied_by nvarchar(255) NOT NULL,
+                host nvarchar(255) NOT NULL,
+                app_version nvarchar(255) NOT NULL
+            );",
+            self.reset(),
+            literal(&table)
         );
         self.rows(&batch).await.map(|_| ()).map_err(unexpected)
     }

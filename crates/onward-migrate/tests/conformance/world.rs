@@ -86,7 +86,12 @@ impl World {
 
     /// The same after a squash: the baseline contains the scripts up to a number.
     pub(crate) fn history_from(&self, through: i32, texts: &[&str]) -> History {
-        history(self.kind.dialect(), through, texts)
+        history(self.kind.dialect(), through, texts, &[])
+    }
+
+    /// A history with scripts in `always/`.
+    pub(crate) fn history_with(&self, texts: &[&str], always: &[(&str, &str)]) -> History {
+        history(self.kind.dialect(), 0, texts, always)
     }
 
     /// The database's address, for another process; it holds the password.
@@ -214,12 +219,14 @@ async fn query_sql_server(client: &mut TdsClient, sql: &str) -> String {
 }
 
 /// A history of these texts, whose baseline contains the scripts up to a number.
-pub(crate) fn history(dialect: Dialect, through: i32, texts: &[&str]) -> History {
+pub(crate) fn history(dialect: Dialect, through: i32, texts: &[&str], always: &[(&str, &str)]) -> History {
     let name = |index| match index {
         0 => onward_script::baseline_name(through),
         index => onward_script::script_name(through + i32::try_from(index).expect("is small")),
     };
-    let texts: BTreeMap<_, _> = texts.iter().enumerate().map(|(index, text)| (name(index), *text)).collect();
+    let always = always.iter().map(|(name, text)| (format!("always/{name}.sql"), *text));
+    let texts = texts.iter().enumerate().map(|(index, text)| (name(index), *text));
+    let texts: BTreeMap<_, _> = texts.chain(always).collect();
     let entries = texts.into_iter().map(|(name, text)| Entry { name, content: Content::File(text.into()) });
     let folder = Folder { path: "sql".to_owned(), entries: entries.collect() };
     let checked = check(

@@ -66,10 +66,9 @@ pub fn import(tool: Tool, dialect: Dialect, files: &[(String, Vec<u8>)]) -> Resu
                 Ok(text) => old.push((key, title, path, text)),
                 Err(finding) => findings.push(finding),
             },
-            Role::Repeatable => imported.left_out.push((
-                path.clone(),
-                "it runs again whenever it changes: put what it defines last into a script",
-            )),
+            Role::Repeatable => imported
+                .left_out
+                .push((path.clone(), "it runs again whenever it changes: put it into `always/`")),
             Role::Undo => imported.left_out.push((path.clone(), "it takes a change back")),
             Role::Other => {
                 imported.left_out.push((path.clone(), "this is not the name of a script of the tool"))

@@ -6,6 +6,7 @@ pub(crate) mod contract;
 mod data;
 pub(crate) mod lint;
 pub(crate) mod numbers;
+pub(crate) mod repeatable;
 pub(crate) mod schema;
 pub(crate) mod sealed;
 #[cfg(feature = "postgres")]

@@ -1,6 +1,6 @@
 use crate::finding::Finding;
 use crate::folder::{Content, Folder};
-use crate::name::FileName;
+use crate::name::{ALWAYS, FileName};
 use crate::rule::Rule;
 
 /// Finds every entry that does not belong in the folder, and suggests the correct name for a near miss.
@@ -26,9 +26,14 @@ pub(crate) fn check(folder: &Folder) -> Vec<Finding> {
                     };
                     Some(Finding::file(Rule::UnexpectedFile, path, message, help))
                 }
+                (FileName::Unexpected { .. }, _) if entry.name.starts_with(ALWAYS) => {
+                    let message = "this is not the name of a script in `always/`";
+                    let help = "name it with letters, digits, `_`, `-` and `.`, and end it with `.sql`";
+                    Some(Finding::file(Rule::UnexpectedFile, path, message, help))
+                }
                 (FileName::Unexpected { suggestion: None }, _) => {
                     let message =
-                        "the folder may hold only the baseline, scripts, `scripts.lock`, `schema.lock`, `schema.sql` and `README.md`";
+                        "the folder may hold only the baseline, scripts, `always/`, `scripts.lock`, `schema.lock`, `schema.sql` and `README.md`";
                     let help =
                         "name a script `Script-NNNN.sql` (from 0001 on), or move the file out of the folder";
                     Some(Finding::file(Rule::UnexpectedFile, path, message, help))

@@ -113,7 +113,7 @@ async fn database(context: &Context, connections: usize, has_outbox: bool) -> Ve
         Err(error) => return vec![failed("database", error.into())],
     };
     let mut checks = vec![well("database", format!("{} answers", database.url))];
-    match onward_migrate::observe(&mut session).await {
+    match onward_migrate::observe(&mut session, &context.history).await {
         Ok(observed) => {
             let status = Status::assess(&context.history, &observed);
             checks.extend(drift(&mut session, context, &status).await);

@@ -25,7 +25,13 @@ pub(crate) fn pg_dump(scratch: &ScratchDatabase, content: Content) -> Result<Str
         )
     };
     let mut command = Command::new(program());
-    command.args(["--inserts", "--no-owner", "--no-privileges", "--exclude-table=schema_journal"]);
+    command.args([
+        "--inserts",
+        "--no-owner",
+        "--no-privileges",
+        "--exclude-table=schema_journal",
+        "--exclude-table=schema_always",
+    ]);
     if content == Content::Schema {
         command.arg("--schema-only");
     }

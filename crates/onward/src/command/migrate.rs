@@ -2,7 +2,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use onward_migrate::{DatabaseUrl, Plan, Status, Transaction};
-use onward_script::{Dialect, Script};
+use onward_script::{Dialect, Kind, Script};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli;
@@ -97,9 +97,13 @@ fn sql_of(context: &Context, url: &DatabaseUrl, status: &Status, plan: &Plan<'_>
             // The last statement of a script needs no semicolon.
             let close = if context.history.dialect == Dialect::Postgres { "\n;" } else { "" };
             let described = described(script);
+            let row = match script.kind {
+                Kind::Always => "The table schema_always gets a row.".to_owned(),
+                Kind::Baseline | Kind::Script => format!("The journal gets the row {:04}.", script.number),
+            };
             text.push_str(&format!(
-                "\n-- {described}\n-- sha256 {}\n{script_text}{close}\n{end}-- The journal gets the row {:04}.\n",
-                script.digest, script.number
+                "\n-- {described}\n-- sha256 {}\n{script_text}{close}\n{end}-- {row}\n",
+                script.digest
             ));
         }
         if is_one {

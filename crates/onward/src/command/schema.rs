@@ -1,4 +1,4 @@
-//! `schema.lock` and `schema.sql`: the schema after each sealed script, found by running the scripts on a scratch database.
+//! `schema.lock` and `schema.sql`: the schema after each sealed script and `always/`, found by running the scripts on a scratch database.
 
 use std::path::Path;
 
@@ -56,16 +56,22 @@ async fn run(
     applier: Applier,
 ) -> Result<Described, CommandError> {
     schema.truncate(schema.described(lock));
+    schema.forget_always();
+    let numbered = &history.without_always();
     let described = schema.len();
     let scripts: Vec<_> = history.all().take(lock.lines.len()).collect();
     if let Some(last) = described.checked_sub(1).and_then(|last| scripts.get(last)) {
-        scratch.apply(history, Some(last.number), applier.clone()).await?;
+        scratch.apply(numbered, Some(last.number), applier.clone()).await?;
     }
     let mut session = Session::connect(&scratch.url, &SessionOptions::default()).await?;
     for script in scripts.iter().skip(described) {
-        scratch.apply(history, Some(script.number), applier.clone()).await?;
+        scratch.apply(numbered, Some(script.number), applier.clone()).await?;
         let after = session.catalog(&Catalog::default()).await?;
         schema.push(&script.file_name(), script.digest, &after);
+    }
+    if let Some(digest) = history.always_digest() {
+        scratch.apply(history, None, applier).await?;
+        schema.push_always(digest, &session.catalog(&Catalog::default()).await?);
     }
     let sql = pg_dump(scratch, Content::Schema).map(|dumped| objects(&dumped)).inspect_err(|error| {
         note(&format!("note: schema.sql was not written: {}; {}", error.message, error.help));

@@ -151,7 +151,9 @@ impl Project<'_> {
         let before = fs::read_to_string(self.path(SCHEMA_LOCK_FILE)).unwrap_or_default();
         // A file that cannot be read is written anew; the build says what is wrong with it.
         let before = SchemaLock::parse(&before).unwrap_or_default();
-        let is_whole = before.len() == lock.lines.len() && before.described(lock) == before.len();
+        let is_whole = before.len() == lock.lines.len()
+            && before.described(lock) == before.len()
+            && before.always_digest() == history.always_digest();
         if is_whole && self.path(SCHEMA_FILE).is_file() {
             return Ok(None);
         }

@@ -89,6 +89,8 @@ async fn dump(
     applier: Applier,
 ) -> Result<String, CommandError> {
     let scratch = ScratchDatabase::create(history.dialect, root, "squash").await?;
+    // What runs always is no part of a baseline.
+    let history = &history.without_always();
     let dumped = match scratch.apply(history, Some(through), applier).await {
         Ok(_) => pg_dump(&scratch, Content::SchemaAndData),
         Err(error) => Err(error.into()),

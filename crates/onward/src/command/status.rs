@@ -1,5 +1,5 @@
 use onward_migrate::{JournalRow, SchemaState, Session, Status};
-use onward_script::Script;
+use onward_script::{ALWAYS, Script};
 use serde_json::json;
 
 use crate::config::context::Context;
@@ -20,7 +20,7 @@ struct Look {
 async fn look(context: &Context) -> Result<Look, CommandError> {
     let database = ResolvedDatabase::resolve(context).await?;
     let mut engine = Session::connect(&database.url, &context.reading("status")).await?;
-    let observed = onward_migrate::observe(&mut engine).await?;
+    let observed = onward_migrate::observe(&mut engine, &context.history).await?;
     let status = Status::assess(&context.history, &observed);
     Ok(Look {
         engine,
@@ -55,7 +55,8 @@ pub(crate) async fn show(context: &Context, options: &Options) -> Result<Exit, C
     let help = context.state_error(&status).help;
     let applied_on = last.map(|row| row.applied_on);
     if options.as_json {
-        let files: Vec<_> = pending().map(Script::file_name).collect();
+        let always = status.always.iter().map(|name| format!("{ALWAYS}/{name}.sql"));
+        let files: Vec<_> = pending().map(Script::file_name).chain(always).collect();
         let divergences: Vec<_> = status.divergences.iter().map(ToString::to_string).collect();
         let differences = drift.map(|drift| {
             drift.differences.iter().map(|difference| {
@@ -88,6 +89,9 @@ pub(crate) async fn show(context: &Context, options: &Options) -> Result<Exit, C
     for script in pending() {
         let title = script.directives.title.as_deref().unwrap_or_default();
         data(format!("pending  {}  {title}", script.file_name()).trim_end())?;
+    }
+    for name in &status.always {
+        data(&format!("pending  {ALWAYS}/{name}.sql"))?;
     }
     for divergence in &status.divergences {
         data(&format!("problem  {divergence}"))?;
