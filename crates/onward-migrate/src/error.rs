@@ -24,6 +24,8 @@ pub struct Error {
 pub enum ErrorKind {
     /// The address of the database is malformed.
     Configuration,
+    /// The server has no database of that name.
+    MissingDatabase,
     /// An option asks for something that does not exist.
     Usage,
     /// The database cannot be reached, or the connection ended.

@@ -57,7 +57,7 @@ pub use observation::observe;
 pub use plan::{Plan, Transaction};
 pub use postgres::{Postgres, PostgresUrl, TlsMode, tls_connector};
 #[cfg(feature = "rebuild")]
-pub use rebuild::{create, inspect, remove};
+pub use rebuild::{copy, create, inspect, remove, replace};
 pub use runner::{MigrateOptions, Migrated, migrate, status};
 pub use session::{DatabaseUrl, Session};
 #[cfg(feature = "sqlserver")]

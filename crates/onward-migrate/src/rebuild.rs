@@ -1,5 +1,7 @@
 use crate::drop_target::DropTarget;
 use crate::error::Error;
+#[cfg(feature = "sqlserver")]
+use crate::error::ErrorKind;
 use crate::postgres::Postgres;
 use crate::session::DatabaseUrl;
 #[cfg(feature = "sqlserver")]
@@ -29,6 +31,39 @@ pub async fn create(url: &DatabaseUrl, target: &DropTarget) -> Result<(), Error>
         #[cfg(feature = "sqlserver")]
         DatabaseUrl::SqlServer(url) => SqlServer::create(url, target).await,
     }
+}
+
+/// Makes `copy` a copy of the database, and drops what was there under its name. Nobody else may use the database meanwhile.
+///
+/// # Errors
+///
+/// If the server refuses, or if it is SQL Server, which has no such copy.
+pub async fn copy(url: &DatabaseUrl, copy: &DatabaseUrl) -> Result<(), Error> {
+    match (url, copy) {
+        (DatabaseUrl::Postgres(url), DatabaseUrl::Postgres(copy)) => Postgres::copy(url, copy).await,
+        #[cfg(feature = "sqlserver")]
+        _ => Err(no_copy()),
+    }
+}
+
+/// Puts a copy of `copy` in the place of the database, ends the sessions that use it, and drops it. If this ends half-way, the
+/// name leads to the old database or to the new one.
+///
+/// # Errors
+///
+/// If the server refuses, or if it is SQL Server, which has no such copy.
+pub async fn replace(url: &DatabaseUrl, copy: &DatabaseUrl) -> Result<(), Error> {
+    match (url, copy) {
+        (DatabaseUrl::Postgres(url), DatabaseUrl::Postgres(copy)) => Postgres::replace(url, copy).await,
+        #[cfg(feature = "sqlserver")]
+        _ => Err(no_copy()),
+    }
+}
+
+#[cfg(feature = "sqlserver")]
+fn no_copy() -> Error {
+    let message = "a SQL Server database cannot be copied by one statement";
+    Error::new(ErrorKind::Usage, message, "make it anew with `rebuild`")
 }
 
 /// Drops the database with everything in it and ends the sessions that use it.

@@ -11,6 +11,7 @@
 //! | the step order of `serve` | `serve/mod.rs` |
 //! | what a handler takes, and what goes around it | `handler/` |
 //! | a handler's transaction, the inbox, the outbox | `transaction/`, `outbox/` |
+//! | the copy of a development database before its drafts | `drafts.rs` |
 //! | the settings, and the database and queues that they name | `config/` |
 //! | exit codes, signals, the output on the terminal | `process/` |
 //! | log, metrics, traces | `telemetry/` |
@@ -22,6 +23,8 @@ mod cli;
 mod command;
 mod config;
 mod database;
+#[cfg(feature = "local")]
+mod drafts;
 mod handler;
 mod outbox;
 mod process;

@@ -44,7 +44,7 @@ pub(super) fn connection_error(url: &PostgresUrl, error: &tokio_postgres::Error)
             (ErrorKind::Credentials, "correct user and password in DATABASE_URL")
         }
         code if *code == SqlState::INVALID_CATALOG_NAME => {
-            (ErrorKind::Configuration, "create the database, or correct its name in DATABASE_URL")
+            (ErrorKind::MissingDatabase, "create the database, or correct its name in DATABASE_URL")
         }
         code if comes_back(code) => {
             (ErrorKind::Unavailable, "try again when the server has started, or has connections free")

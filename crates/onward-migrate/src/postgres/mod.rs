@@ -596,10 +596,46 @@ impl Postgres {
     pub(crate) async fn create(url: &PostgresUrl, target: &DropTarget) -> Result<(), Error> {
         let (session, _) = Self::connect_beside(url).await?;
         let name = quoted(&target.name);
-        for statement in
-            [format!("CREATE DATABASE {name}"), format!("COMMENT ON DATABASE {name} IS {}", literal(MARK))]
-        {
-            session.client.batch_execute(&statement).await.map_err(unexpected)?;
+        let comment = format!("COMMENT ON DATABASE {name} IS {}", literal(MARK));
+        session.each(&[format!("CREATE DATABASE {name}"), comment]).await
+    }
+
+    pub(crate) async fn copy(url: &PostgresUrl, copy: &PostgresUrl) -> Result<(), Error> {
+        let (session, name) = Self::connect_beside(url).await?;
+        let copy = quoted(copy.database().ok_or_else(unnamed)?);
+        session
+            .each(&[
+                format!("DROP DATABASE IF EXISTS {copy} WITH (FORCE)"),
+                format!("CREATE DATABASE {copy} TEMPLATE {}", quoted(&name)),
+            ])
+            .await
+    }
+
+    pub(crate) async fn replace(url: &PostgresUrl, copy: &PostgresUrl) -> Result<(), Error> {
+        let (session, name) = Self::connect_beside(url).await?;
+        // Only a database that nobody uses can be renamed.
+        let end_sessions = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}",
+            literal(&name)
+        );
+        let (new, old) = (quoted(&format!("{name}_new")), quoted(&format!("{name}_old")));
+        let (name, copy) = (quoted(&name), quoted(copy.database().ok_or_else(unnamed)?));
+        session
+            .each(&[
+                format!("DROP DATABASE IF EXISTS {new} WITH (FORCE)"),
+                format!("DROP DATABASE IF EXISTS {old} WITH (FORCE)"),
+                format!("CREATE DATABASE {new} TEMPLATE {copy}"),
+                end_sessions,
+                format!("ALTER DATABASE {name} RENAME TO {old}; ALTER DATABASE {new} RENAME TO {name}"),
+                format!("DROP DATABASE {old} WITH (FORCE)"),
+            ])
+            .await
+    }
+
+    /// Runs each text in a transaction of its own: statements that create or drop a database need it.
+    async fn each(&self, statements: &[String]) -> Result<(), Error> {
+        for statement in statements {
+            self.client.batch_execute(statement).await.map_err(unexpected)?;
         }
         Ok(())
     }

@@ -353,7 +353,7 @@ async fn a_comparison_needs_no_right_but_to_connect() {
 async fn what_is_in_always_belongs_to_the_schema_once_it_has_run() {
     let text = "CREATE TABLE orders (id bigint PRIMARY KEY);".to_owned();
     let view = "CREATE OR REPLACE VIEW open_orders AS SELECT id FROM orders;";
-    let all = described_with(&[text.clone()], &[("open_orders", view)]).await;
+    let all = described_with(std::slice::from_ref(&text), &[("open_orders", view)]).await;
     let database = Database::create().await;
     // The old tool made the view, too; nobody knows by which text.
     database.query(&format!("{text} {view}")).await;

@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::cli;
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
+#[cfg(feature = "local")]
+use crate::drafts;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::signal::Stop;
 use crate::process::terminal::data;
@@ -20,6 +22,8 @@ pub(crate) async fn run(context: &Context, command: &cli::Migrate) -> Result<Exi
     if plan {
         return show_plan(context, &database.url, &options, sql.as_deref()).await;
     }
+    #[cfg(feature = "local")]
+    drafts::prepare(context, &database).await?;
     let stop = CancellationToken::new();
     let signals = Stop::listen(std::io::stderr().is_terminal())?;
     let migrated = tokio::select! {

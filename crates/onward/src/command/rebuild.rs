@@ -5,6 +5,7 @@ use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
 use crate::config::local::Launch;
 use crate::config::settings::AppEnv;
+use crate::drafts;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
 use crate::upgrade::{Progress, UpgradeOptions, upgrade};
@@ -32,8 +33,12 @@ pub(crate) async fn run(context: &Context, options: &cli::Rebuild) -> Result<Exi
         let help = format!("if you need none of its data, run `rebuild --confirm {name}`");
         return Err(CommandError::new(Exit::Usage, message, help));
     }
+    if database.is_private() {
+        drafts::forget(&database).await?;
+    }
     onward_migrate::remove(&database.url, &target).await?;
     onward_migrate::create(&database.url, &target).await?;
+    drafts::prepare(context, &database).await?;
     let never = CancellationToken::new();
     let options = UpgradeOptions::default();
     let migrated = upgrade(context, &database.url, &options, Progress::Lines, &never).await?;

@@ -54,7 +54,7 @@ impl fmt::Display for CommandError {
 impl From<onward_migrate::Error> for CommandError {
     fn from(error: onward_migrate::Error) -> Self {
         let exit = match error.kind {
-            ErrorKind::Configuration => Exit::Configuration,
+            ErrorKind::Configuration | ErrorKind::MissingDatabase => Exit::Configuration,
             ErrorKind::Usage => Exit::Usage,
             ErrorKind::Credentials => Exit::Queue,
             ErrorKind::State(_) | ErrorKind::Drift(_) => Exit::Schema,

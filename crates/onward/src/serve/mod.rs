@@ -24,10 +24,10 @@ use crate::outbox::pauses::Pauses;
 use crate::outbox::relay::Relay;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::signal::{Reload, Stop};
-#[cfg(feature = "local")]
-use crate::scripts;
 use crate::telemetry::log::LogLevels;
 use crate::telemetry::metrics::Watched;
+#[cfg(feature = "local")]
+use crate::{drafts, scripts};
 
 use self::workers::{Prepared, Workers};
 
@@ -82,6 +82,8 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     #[cfg(feature = "local")]
     refuse_stale(context)?;
     let resolved = ResolvedDatabase::resolve(context).await?;
+    #[cfg(feature = "local")]
+    drafts::prepare(context, &resolved).await?;
     let Some(passed) = gate::pass(context, &resolved.url, &stop).await? else { return Ok(stopped_early()) };
     let queues = ResolvedQueues::resolve(&context.settings, &names).await?;
     if context.settings.env == AppEnv::Development {
