@@ -147,6 +147,40 @@ fn data_file(project: &std::path::Path, name: &str) -> bool {
     project.join(".onward/postgres/data").join(name).exists()
 }
 
+#[test]
+fn a_development_database_gets_its_seeds() {
+    let project = tempfile::tempdir().expect("is made");
+    let scripts = project.path().join("sql");
+    std::fs::create_dir_all(scripts.join("seeds")).expect("is made");
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).expect("is there") {
+        let entry = entry.expect("is readable");
+        std::fs::copy(entry.path(), scripts.join(entry.file_name())).expect("is copied");
+    }
+    let seeds = scripts.join("seeds/development.sql");
+    let insert = "INSERT INTO destinations VALUES ('seeded', 'http://localhost', 5)";
+    std::fs::write(&seeds, format!("{insert};")).expect("is written");
+    let checked = run(&mut arguments(development(project.path()), ["script", "check"]));
+    assert!(checked.stdout.contains("error[repeatable]"), "{}", checked.stdout);
+    std::fs::write(&seeds, format!("{insert} ON CONFLICT (name) DO NOTHING; SELECT 1/0;"))
+        .expect("is written");
+    let failed = run(&mut arguments(development(project.path()), ["migrate"]));
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    assert!(failed.stderr.contains("sql/seeds/development.sql:1:"), "{}", failed.stderr);
+
+    std::fs::write(&seeds, format!("{insert} ON CONFLICT (name) DO NOTHING;")).expect("is written");
+    let rebuilt = run(&mut arguments(development(project.path()), ["rebuild"]));
+    assert_eq!(rebuilt.code, Some(0), "{}", rebuilt.stderr);
+    assert!(rebuilt.stderr.contains("sql/seeds/development.sql was run"), "{}", rebuilt.stderr);
+    let mut app = Running::start(&mut development(project.path()));
+    let url = app.wait_for("database  ");
+    let password =
+        std::fs::read_to_string(project.path().join(".onward/postgres/password")).expect("is there");
+    let url = url.trim_start_matches("  database  ").replace("app@", &format!("app:{}@", password.trim()));
+    assert_eq!(query(&url, "SELECT timeout_ms FROM destinations WHERE name = 'seeded'"), "5");
+    app.signal("-INT");
+    assert_eq!(app.end().0.code(), Some(0));
+}
+
 /// Cargo compares times, so a script that was replaced by an older file is not noticed by a build.
 #[test]
 fn a_launch_with_other_scripts_than_the_folder_holds_is_refused() {

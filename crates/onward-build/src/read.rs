@@ -2,9 +2,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use onward_script::{ALWAYS, Content, Entry, Finding, Folder, Rule};
+use onward_script::{ALWAYS, Content, Entry, Finding, Folder, Rule, SEEDS};
 
-/// Reads everything in `root/folder` and its `always/` into memory.
+/// Reads everything in `root/folder` with its `always/` and `seeds/` into memory.
 ///
 /// # Errors
 ///
@@ -19,10 +19,10 @@ pub fn read_folder(root: &Path, folder: &str) -> Result<Folder, Finding> {
     for entry in fs::read_dir(root.join(folder)).map_err(unlisted)? {
         let entry = entry.map_err(unlisted)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name == ALWAYS && entry.path().is_dir() {
+        if [ALWAYS, SEEDS].contains(&name.as_str()) && entry.path().is_dir() {
             for entry in fs::read_dir(entry.path()).map_err(unlisted)? {
                 let entry = entry.map_err(unlisted)?;
-                let name = format!("{ALWAYS}/{}", entry.file_name().to_string_lossy());
+                let name = format!("{name}/{}", entry.file_name().to_string_lossy());
                 entries.push(Entry { name, content: read_entry(&entry.path()) });
             }
             continue;

@@ -22,6 +22,9 @@ impl JournalSql<'_> {
     pub(crate) fn insert(&self, step: &Step<'_>, state: RowState, duration_ms: &str) -> String {
         let Self { table, always, user, literal } = self;
         let Step { script, version, journal_name, checksum, applied_on, floor, applier } = step;
+        if script.kind == Kind::Seed {
+            return String::new();
+        }
         if script.kind == Kind::Always {
             return format!(
                 "INSERT INTO {always} (name, sha256, version, applied_on, duration_ms, applied_by, host, app_version) VALUES ({}, \

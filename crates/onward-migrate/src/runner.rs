@@ -132,6 +132,25 @@ async fn apply<E: Engine>(
     Ok(())
 }
 
+/// Runs `seeds/NAME.sql` of a history, which a folder was read into, in a transaction and without a journal row. Returns false if there
+/// is no such script.
+///
+/// # Errors
+///
+/// If the script fails; then it was rolled back.
+pub async fn seed<E: Engine>(
+    engine: &mut E,
+    history: &History,
+    name: &str,
+    applier: &Applier,
+) -> Result<bool, Error> {
+    let Some(script) = history.seeds.iter().find(|script| script.name == name) else { return Ok(false) };
+    let steps = [Steps::of(history, applier).step(script, 0)];
+    let plan = Plan { transactions: vec![Transaction::Together(vec![script])] };
+    let outcome = bridge::apply(engine, &steps, false, &mut |_| {}).await;
+    outcome.map(|()| true).map_err(|failure| report(history, &plan, 0, failure))
+}
+
 /// Waits for the end of a script, which comes early after a request to stop.
 async fn stoppable<'a>(
     running: impl Future<Output = Result<(), Failure<'a>>>,

@@ -98,6 +98,7 @@ impl Bundle<'static> {
             baseline,
             scripts,
             always,
+            seeds: Vec::new(),
             schema: Cow::Borrowed(schema),
         })
     }

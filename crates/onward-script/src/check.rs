@@ -97,7 +97,7 @@ pub fn check(folder: &Folder, options: CheckOptions, known: &Known<'_>) -> Check
     }
 
     let mut scripts = Vec::with_capacity(examined.len());
-    let mut always = Vec::new();
+    let (mut always, mut seeds) = (Vec::new(), Vec::new());
     let mut sources = HashMap::new();
     for Examined { name, script, findings: of_script } in examined {
         if let Some(script) = script {
@@ -106,6 +106,7 @@ pub fn check(folder: &Folder, options: CheckOptions, known: &Known<'_>) -> Check
             }
             match script.kind {
                 Kind::Always => always.push(script),
+                Kind::Seed => seeds.push(script),
                 Kind::Baseline | Kind::Script => scripts.push(script),
             }
         }
@@ -126,7 +127,9 @@ pub fn check(folder: &Folder, options: CheckOptions, known: &Known<'_>) -> Check
         let start = finding.span.as_ref().map(|span| span.start);
         (file_order(folder, &finding.file), start, finding.rule)
     });
-    let history = history(folder, options.dialect, scripts, always, schema, &findings);
+    let schema = schema.into();
+    let history = history(folder, options.dialect, scripts, &findings);
+    let history = history.map(|history| History { always, seeds, schema, ..history });
     Checked { history, findings, sources }
 }
 
@@ -134,8 +137,9 @@ pub fn check(folder: &Folder, options: CheckOptions, known: &Known<'_>) -> Check
 /// follow has a number that must run.
 fn leave_out_blanks(examined: &mut [Examined<'_>]) {
     let mut is_last = true;
-    let numbered =
-        |examined: &&mut Examined<'_>| !matches!(FileName::parse(examined.name), FileName::Always { .. });
+    let numbered = |examined: &&mut Examined<'_>| {
+        matches!(FileName::parse(examined.name), FileName::Baseline { .. } | FileName::Script { .. })
+    };
     for Examined { script, findings, .. } in examined.iter_mut().rev().filter(numbered) {
         let blank = findings
             .iter_mut()
@@ -208,6 +212,7 @@ impl<'a> Numbered<'a> {
             FileName::Baseline { through } => (Kind::Baseline, through, String::new()),
             FileName::Script { number } => (Kind::Script, number, String::new()),
             FileName::Always { name } => (Kind::Always, 0, name),
+            FileName::Seed { name } => (Kind::Seed, 0, name),
             _ => return None,
         };
         let bytes = match &entry.content {
@@ -289,7 +294,7 @@ fn judge(
     findings.extend(syntax);
     if readable {
         findings.extend(rules::transaction::check(&source, options.dialect));
-        if draft_of == Some(Kind::Always) {
+        if matches!(draft_of, Some(Kind::Always | Kind::Seed)) {
             findings.extend(rules::repeatable::check(&source, options.dialect));
         }
         // What another tool ran long ago is imported as it was.
@@ -320,19 +325,19 @@ fn file_order(folder: &Folder, path: &str) -> (u8, i32, String) {
     }
 }
 
-fn history(
-    folder: &Folder,
-    dialect: Dialect,
-    scripts: Vec<Script>,
-    always: Vec<Script>,
-    schema: String,
-    findings: &[Finding],
-) -> Option<History> {
+/// A history of the numbered scripts.
+fn history(folder: &Folder, dialect: Dialect, scripts: Vec<Script>, findings: &[Finding]) -> Option<History> {
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return None;
     }
     let mut scripts = scripts.into_iter();
-    let baseline = scripts.next()?;
-    let (folder, schema) = (folder.path.clone(), schema.into());
-    Some(History { folder, dialect, baseline, scripts: scripts.collect(), always, schema })
+    Some(History {
+        folder: folder.path.clone(),
+        dialect,
+        baseline: scripts.next()?,
+        scripts: scripts.collect(),
+        always: Vec::new(),
+        seeds: Vec::new(),
+        schema: Cow::Borrowed(""),
+    })
 }

@@ -4,7 +4,7 @@ use crate::catalog::Catalog;
 use crate::dialect::Dialect;
 use crate::digest::Digest;
 use crate::directive::Directives;
-use crate::name::{always_name, baseline_name, script_name};
+use crate::name::{always_name, baseline_name, script_name, seed_name};
 use crate::schema_lock::SchemaLock;
 
 /// A checked history: a baseline, and the scripts that follow it without a gap.
@@ -20,6 +20,8 @@ pub struct History {
     pub scripts: Vec<Script>,
     /// The scripts in `always/`, which run again whenever they change, in their order.
     pub always: Vec<Script>,
+    /// The scripts in `seeds/`, with data for development and tests; a binary does not embed them.
+    pub seeds: Vec<Script>,
     /// The text of `schema.lock`, as far as it describes these scripts; empty without one.
     pub(crate) schema: Cow<'static, str>,
 }
@@ -101,9 +103,9 @@ pub(crate) fn always_digest(scripts: &[Script]) -> Option<Digest> {
 pub struct Script {
     /// Whether it is the baseline.
     pub kind: Kind,
-    /// Its number; for a baseline the number of the last script that it contains, in `always/` 0.
+    /// Its number; for a baseline the number of the last script that it contains, in `always/` and `seeds/` 0.
     pub number: i32,
-    /// In `always/` its name without folder and extension, else empty.
+    /// In `always/` and `seeds/` its name without folder and extension, else empty.
     pub name: String,
     /// SHA-256 of the normalised text.
     pub digest: Digest,
@@ -124,6 +126,8 @@ pub enum Kind {
     Script,
     /// What runs again whenever it changes: views, functions, grants.
     Always,
+    /// Data for development and tests.
+    Seed,
 }
 
 impl Script {
@@ -134,6 +138,7 @@ impl Script {
             Kind::Baseline => baseline_name(self.number),
             Kind::Script => script_name(self.number),
             Kind::Always => always_name(&self.name),
+            Kind::Seed => seed_name(&self.name),
         }
     }
 

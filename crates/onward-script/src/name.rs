@@ -10,6 +10,9 @@ pub const SCHEMA_FILE: &str = "schema.sql";
 /// The folder of the scripts that run again whenever they change.
 pub const ALWAYS: &str = "always";
 
+/// The folder of the scripts with data for development and tests.
+pub const SEEDS: &str = "seeds";
+
 /// The only file names that a folder of scripts may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileName {
@@ -26,6 +29,11 @@ pub enum FileName {
     /// `always/orders_view.sql`.
     Always {
         /// The name without folder and extension.
+        name: String,
+    },
+    /// `seeds/development.sql` or `seeds/test.sql`.
+    Seed {
+        /// `development` or `test`.
         name: String,
     },
     /// `scripts.lock`.
@@ -52,6 +60,13 @@ impl FileName {
             "README.md" | SCHEMA_FILE => return Self::Ignored,
             _ if name.starts_with('.') => return Self::Ignored,
             _ => {}
+        }
+        if let Some(file) = name.strip_prefix(SEEDS).and_then(|rest| rest.strip_prefix('/')) {
+            return match file.strip_suffix(".sql") {
+                Some(stem @ ("development" | "test")) => Self::Seed { name: stem.to_owned() },
+                _ if file.starts_with('.') || file == "README.md" => Self::Ignored,
+                _ => Self::Unexpected { suggestion: None },
+            };
         }
         if let Some(file) = name.strip_prefix(ALWAYS).and_then(|rest| rest.strip_prefix('/')) {
             let is_sound = |stem: &&str| {
@@ -85,6 +100,11 @@ pub fn script_name(number: i32) -> String {
 /// The file name of a script that runs again whenever it changes.
 pub(crate) fn always_name(name: &str) -> String {
     format!("{ALWAYS}/{name}.sql")
+}
+
+/// The file name of a script with data.
+pub(crate) fn seed_name(name: &str) -> String {
+    format!("{SEEDS}/{name}.sql")
 }
 
 /// The file name of the baseline that contains the scripts up to `through`.
@@ -135,6 +155,8 @@ mod tests {
             ("Script-10000.sql", FileName::Script { number: 10_000 }),
             ("scripts.lock", FileName::Lock),
             ("always/orders_view.sql", FileName::Always { name: "orders_view".to_owned() }),
+            ("seeds/test.sql", FileName::Seed { name: "test".to_owned() }),
+            ("seeds/demo.sql", FileName::Unexpected { suggestion: None }),
             ("always/a b.sql", FileName::Unexpected { suggestion: None }),
             ("always/README.md", FileName::Ignored),
             ("schema.lock", FileName::SchemaLock),

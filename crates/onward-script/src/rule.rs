@@ -75,7 +75,7 @@ pub const RULES: &[RuleDoc] = &[
     RuleDoc {
         rule: Rule::UnexpectedFile,
         id: "unexpected-file",
-        what: "A file in the folder is not the baseline, a `Script-NNNN.sql`, a script in `always/`, `scripts.lock`, `schema.lock`, `schema.sql`, \
+        what: "A file in the folder is not the baseline, a `Script-NNNN.sql`, a script in `always/` or `seeds/`, `scripts.lock`, `schema.lock`, `schema.sql`, \
                `README.md` or a dotfile.",
         why: "A script with a slightly wrong name would never run, and nobody would notice.",
         example: "`script-7.sql` must be called `Script-0007.sql`.",
@@ -157,8 +157,9 @@ pub const RULES: &[RuleDoc] = &[
     RuleDoc {
         rule: Rule::Repeatable,
         id: "repeatable",
-        what: "A statement of a script in `always/` cannot run a second time, as far as its first words tell.",
-        why: "These scripts run again whenever they change, and after each numbered script.",
+        what: "A statement of a script in `always/` or `seeds/` cannot run a second time, as far as its first words tell.",
+        why: "Scripts in `always/` run again whenever they change, and after each numbered script; seeds whenever the schema of a \
+              development database has changed.",
         example: "`CREATE VIEW v …`: write `CREATE OR REPLACE VIEW v …`, or `DROP VIEW IF EXISTS v;` before it.",
     },
     RuleDoc {

@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use onward_migrate::{DatabaseUrl, ErrorKind, Event, MigrateOptions, Migrated, Session, SessionOptions};
+#[cfg(feature = "local")]
+use onward_script::{CheckOptions, Known, SEEDS};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::context::{Context, PATIENCE};
 use crate::config::identity::host_name;
+#[cfg(feature = "local")]
+use crate::config::settings::AppEnv;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::note;
 
@@ -62,13 +66,35 @@ pub(crate) async fn upgrade(
     let migrated =
         onward_migrate::migrate(&mut engine, &context.history, &options, &mut |event| report.show(&event))
             .await;
-    migrated.map_err(|error| {
+    let migrated = migrated.map_err(|error| {
         let error = CommandError::from(match &error.kind {
             ErrorKind::State(status) => context.state_error(status),
             _ => error,
         });
         if stop.is_cancelled() { CommandError { exit: Exit::Interrupted, ..error } } else { error }
-    })
+    })?;
+    #[cfg(feature = "local")]
+    if context.settings.env == AppEnv::Development && migrated.scripts > 0 && options.to.is_none() {
+        seed(context, &mut engine).await?;
+    }
+    Ok(migrated)
+}
+
+/// Runs `seeds/development.sql` of the project's folder. The binary does not embed it.
+#[cfg(feature = "local")]
+async fn seed(context: &Context, engine: &mut Session) -> Result<(), CommandError> {
+    let (project, history) = (&context.settings.project, &context.history);
+    if !project.join(&history.folder).join(SEEDS).is_dir() {
+        return Ok(());
+    }
+    let options = CheckOptions { dialect: history.dialect, trusts_lock: true, ..CheckOptions::default() };
+    let checked = onward_build::check_folder(project, &history.folder, options, &Known::default());
+    if let Some(history) = checked.history
+        && onward_migrate::seed(engine, &history, "development", &context.identity.applier()).await?
+    {
+        note(&format!("{}/{SEEDS}/development.sql was run", history.folder));
+    }
+    Ok(())
 }
 
 pub(crate) async fn connect(

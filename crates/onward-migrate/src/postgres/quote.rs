@@ -1,4 +1,5 @@
 /// A name as SQL.
+#[cfg(feature = "rebuild")]
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

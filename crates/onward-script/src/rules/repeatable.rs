@@ -11,7 +11,7 @@ use crate::rule::Rule;
 const HELP: &str = "write CREATE OR REPLACE (SQL Server: CREATE OR ALTER), DROP … IF EXISTS before the CREATE, a grant, a comment, \
                     or an upsert; put any other change into a numbered script";
 
-/// Finds what cannot run a second time, in a script of `always/`.
+/// Finds what cannot run a second time, in a script of `always/` or `seeds/`.
 pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
     let of_batches: Vec<Vec<Token>>;
     let statements: Vec<&[Token]> = match dialect {
@@ -31,7 +31,7 @@ pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
         let words = Words { text: source.text, dialect, tokens };
         dropped.extend(words.dropped_if_there());
         if !words.can_run_again(&dropped) {
-            let message = "this cannot run a second time, but scripts in `always/` run again";
+            let message = "this cannot run a second time, but the script runs again and again";
             let span = tokens[0].span.start..tokens[tokens.len() - 1].span.end;
             findings.push(Finding::file(Rule::Repeatable, source.path, message, HELP).at(span));
         }
@@ -42,21 +42,18 @@ pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
 /// Finds a directive that means nothing in a script of this kind.
 pub(crate) fn directives(kind: Kind, path: &str, directives: &Directives) -> Vec<Finding> {
     let found = match kind {
-        Kind::Always if directives.no_transaction => "no-transaction",
-        Kind::Always if directives.contract => "contract",
-        Kind::Always if directives.was.is_some() => "was",
-        Kind::Baseline | Kind::Script if !directives.after.is_empty() => "after",
+        Kind::Always | Kind::Seed if directives.no_transaction => "no-transaction",
+        Kind::Always | Kind::Seed if directives.contract => "contract",
+        Kind::Always | Kind::Seed if directives.was.is_some() => "was",
+        Kind::Baseline | Kind::Script | Kind::Seed if !directives.after.is_empty() => "after",
         _ => return Vec::new(),
     };
     let (message, help) = match kind {
-        Kind::Always => (
-            format!("the directive `{found}` has no meaning in `always/`"),
+        Kind::Always | Kind::Seed if found != "after" => (
+            format!("the directive `{found}` has no meaning here"),
             "remove it; a change that needs it belongs into a numbered script",
         ),
-        _ => (
-            format!("the directive `{found}` has a meaning in `always/` only"),
-            "remove it: scripts run in the order of their numbers",
-        ),
+        _ => (format!("the directive `{found}` has a meaning in `always/` only"), "remove it"),
     };
     vec![Finding::file(Rule::Directive, path, message, help)]
 }

@@ -1,6 +1,6 @@
 use crate::finding::Finding;
 use crate::folder::{Content, Folder};
-use crate::name::{ALWAYS, FileName};
+use crate::name::{ALWAYS, FileName, SEEDS};
 use crate::rule::Rule;
 
 /// Finds every entry that does not belong in the folder, and suggests the correct name for a near miss.
@@ -26,6 +26,11 @@ pub(crate) fn check(folder: &Folder) -> Vec<Finding> {
                     };
                     Some(Finding::file(Rule::UnexpectedFile, path, message, help))
                 }
+                (FileName::Unexpected { .. }, _) if entry.name.starts_with(SEEDS) => {
+                    let message = "the folder `seeds/` holds `development.sql` and `test.sql` only";
+                    let help = "put the data into one of them, or a numbered script if production needs it";
+                    Some(Finding::file(Rule::UnexpectedFile, path, message, help))
+                }
                 (FileName::Unexpected { .. }, _) if entry.name.starts_with(ALWAYS) => {
                     let message = "this is not the name of a script in `always/`";
                     let help = "name it with letters, digits, `_`, `-` and `.`, and end it with `.sql`";
@@ -33,7 +38,7 @@ pub(crate) fn check(folder: &Folder) -> Vec<Finding> {
                 }
                 (FileName::Unexpected { suggestion: None }, _) => {
                     let message =
-                        "the folder may hold only the baseline, scripts, `always/`, `scripts.lock`, `schema.lock`, `schema.sql` and `README.md`";
+                        "the folder may hold only the baseline, scripts, `always/`, `seeds/`, `scripts.lock`, `schema.lock`, `schema.sql` and `README.md`";
                     let help =
                         "name a script `Script-NNNN.sql` (from 0001 on), or move the file out of the folder";
                     Some(Finding::file(Rule::UnexpectedFile, path, message, help))

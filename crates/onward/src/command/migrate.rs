@@ -103,7 +103,7 @@ fn sql_of(context: &Context, url: &DatabaseUrl, status: &Status, plan: &Plan<'_>
             let described = described(script);
             let row = match script.kind {
                 Kind::Always => "The table schema_always gets a row.".to_owned(),
-                Kind::Baseline | Kind::Script => format!("The journal gets the row {:04}.", script.number),
+                _ => format!("The journal gets the row {:04}.", script.number),
             };
             text.push_str(&format!(
                 "\n-- {described}\n-- sha256 {}\n{script_text}{close}\n{end}-- {row}\n",

@@ -17,8 +17,8 @@ use crate::process::exit::{CommandError, Exit};
 use crate::scratch::ScratchDatabase;
 use crate::scripts::{self, Scripts};
 
-/// Applies the baseline and every script to a scratch database, then applies them again, which must do nothing. Also
-/// compares the embedded scripts with those in the folder.
+/// Applies the baseline and every script to a scratch database, then applies them again, which must do nothing, and runs the seeds
+/// twice. Also compares the embedded scripts with those in the folder.
 ///
 /// It starts PostgreSQL from the machine's own binaries. For SQL Server, `TEST_SQLSERVER_URL` names a server on which it may
 /// create a database. Without this variable it fails, because it cannot verify anything.
@@ -29,15 +29,15 @@ use crate::scripts::{self, Scripts};
 pub fn verify(scripts: &Scripts) {
     let history = scripts.history().unwrap_or_else(|error| panic!("{error}"));
     let root = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from);
-    embedded_is_in_the_folder(&history, &root);
+    let in_folder = embedded_is_in_the_folder(&history, &root);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
-    if let Err(error) = runtime.block_on(applies_once(&history, &root)) {
+    if let Err(error) = runtime.block_on(applies_once(&history, &in_folder, &root)) {
         panic!("{error}");
     }
 }
 
 /// Cargo compares the times of files; this compares digests.
-fn embedded_is_in_the_folder(history: &History, root: &Path) {
+fn embedded_is_in_the_folder(history: &History, root: &Path) -> History {
     let options = CheckOptions { dialect: history.dialect, release: false, ..CheckOptions::default() };
     let checked = check_folder(root, &history.folder, options, &Known::default());
     let errors: Vec<_> = checked
@@ -58,17 +58,22 @@ fn embedded_is_in_the_folder(history: &History, root: &Path) {
     if let Some(message) = scripts::stale(history, root).or_else(other_seal) {
         panic!("{message}; {}", scripts::REBUILD);
     }
+    in_folder
 }
 
-async fn applies_once(history: &History, root: &Path) -> Result<(), CommandError> {
+async fn applies_once(history: &History, in_folder: &History, root: &Path) -> Result<(), CommandError> {
     let scratch = ScratchDatabase::create(history.dialect, root, "verify").await?;
-    let outcome = apply_twice(&scratch, history).await;
+    let outcome = apply_twice(&scratch, history, in_folder).await;
     let removed = scratch.remove().await;
     outcome?;
     Ok(removed?)
 }
 
-async fn apply_twice(scratch: &ScratchDatabase, history: &History) -> Result<(), CommandError> {
+async fn apply_twice(
+    scratch: &ScratchDatabase,
+    history: &History,
+    in_folder: &History,
+) -> Result<(), CommandError> {
     let applier = || Applier { host: "cargo test".to_owned(), app_version: String::new() };
     let wrong = |message: String| {
         Err(CommandError::new(Exit::Failed, message, "write scripts that leave the session as it was"))
@@ -80,7 +85,11 @@ async fn apply_twice(scratch: &ScratchDatabase, history: &History) -> Result<(),
     }
     let mut session = Session::connect(&scratch.url, &SessionOptions::default()).await?;
     match onward_migrate::status(&mut session, history).await?.state {
-        SchemaState::Current => Ok(()),
-        state => wrong(format!("after all scripts the schema is {state}")),
+        SchemaState::Current => {}
+        state => return wrong(format!("after all scripts the schema is {state}")),
     }
+    for seed in in_folder.seeds.iter().chain(&in_folder.seeds) {
+        onward_migrate::seed(&mut session, in_folder, &seed.name, &applier()).await?;
+    }
+    Ok(())
 }
