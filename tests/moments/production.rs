@@ -39,6 +39,10 @@ fn migrate_then_serve() {
     let sql = app(&database, &queue, &["migrate", "--plan", "--sql", "-"]);
     let shown = sql.stdout.split_once("postgres://").expect("names the database").1;
     insta::assert_snapshot!("plan-sql", shown.split_once('\n').expect("has lines").1);
+    let page = app(&database, &queue, &["migrate", "--plan", "--html", "-"]);
+    let shown = page.stdout.split_once("<dt>Scripts to run").expect("is the page").1;
+    insta::assert_snapshot!("plan-html", shown);
+    assert!(page.stdout.contains("<dd>postgres://app@"), "the address without its password: {}", page.stdout);
     assert_eq!(app(&database, &queue, &["migrate", "--sql", "plan.sql"]).code, Some(2), "without --plan");
     let nowhere = app(&database, &queue, &["migrate", "--plan", "--sql", "/nowhere/plan.sql"]);
     assert!(

@@ -88,6 +88,9 @@ pub(crate) struct Migrate {
     /// With `--plan`: also write the SQL that would run to this file, for whoever approves it; `-` is standard output
     #[arg(long, value_name = "FILE", requires = "plan")]
     pub sql: Option<std::path::PathBuf>,
+    /// With `--plan`: also write a page for a change ticket to this file; `-` is standard output
+    #[arg(long, value_name = "FILE", requires = "plan")]
+    pub html: Option<std::path::PathBuf>,
     /// Stop after script N
     #[arg(long, value_name = "N")]
     pub to: Option<i32>,

@@ -8,6 +8,7 @@ pub(crate) mod history;
 #[cfg(feature = "local")]
 mod import;
 pub(crate) mod migrate;
+mod plan;
 pub(crate) mod queue;
 #[cfg(feature = "local")]
 pub(crate) mod rebuild;
