@@ -1,10 +1,13 @@
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::container::{Container, Image};
 use crate::error::Error;
+use crate::secret::{random_password, write_private};
+use crate::users::{Users, folder, unusable};
 
 /// A private PostgreSQL server: the machine's binaries, a data folder, a loopback port.
 ///
@@ -16,11 +19,28 @@ use crate::error::Error;
 /// destroy its data.
 #[derive(Debug)]
 pub struct PrivatePostgres {
-    cluster: Cluster,
+    home: PathBuf,
+    server: Server,
     port: u16,
     password: String,
-    /// Every user of the server holds a shared lock on it. A user that gets an exclusive lock is the last one.
-    users: File,
+    users: Users,
+}
+
+#[derive(Debug)]
+enum Server {
+    /// By the programs of this machine.
+    Cluster(Cluster),
+    /// On a machine without them.
+    Container(Container),
+}
+
+impl Server {
+    fn stop(&self) -> Result<(), Error> {
+        match self {
+            Self::Cluster(cluster) => cluster.stop(),
+            Self::Container(container) => container.stop(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -45,29 +65,74 @@ enum Account {}
 
 const USER: &str = "app";
 
+/// <https://hub.docker.com/_/postgres>
+const IMAGE: &str = "postgres:17.6";
+
+/// <https://www.postgresql.org/docs/current/libpq-pgpass.html>
+fn pgpass(password: &str) -> String {
+    format!("127.0.0.1:*:*:{USER}:{password}\n")
+}
+
 impl PrivatePostgres {
-    /// Starts the server with its data in `home`, or joins the server if it runs already.
+    /// Starts the server with its data in `home`, or joins the server if it runs already. Without PostgreSQL's programs it is a
+    /// container, if Docker or Podman answers.
     ///
     /// # Errors
     ///
-    /// If there are no PostgreSQL binaries, or they cannot use the folder.
+    /// If there are no PostgreSQL binaries and no container engine, or they cannot use the folder.
     pub fn start(home: &Path) -> Result<Self, Error> {
-        let cluster = Cluster::find(home)?;
-        let home = &cluster.home;
-        let turn = lock_file(home, "start.lock")?;
-        turn.lock().map_err(|error| unusable(home, &error))?;
-        let users = lock_file(home, "users.lock")?;
-        users.lock_shared().map_err(|error| unusable(home, &error))?;
+        match find_binaries() {
+            Ok(binaries) => Self::start_cluster(Cluster::new(binaries, home)?),
+            Err(missing) => match Container::engine() {
+                Ok(engine) => Self::start_container(engine, folder(home)?),
+                Err(_) => Err(missing),
+            },
+        }
+    }
 
-        if !cluster.data().join("PG_VERSION").exists() {
-            cluster.create()?;
-        }
-        if !cluster.runs()? {
-            cluster.start()?;
-        }
-        let port = cluster.port()?;
-        let password = fs::read_to_string(home.join("password")).map_err(|error| unusable(home, &error))?;
-        Ok(Self { port, password: password.trim().to_owned(), cluster, users })
+    fn start_cluster(cluster: Cluster) -> Result<Self, Error> {
+        let home = cluster.home.clone();
+        let (users, port) = Users::join(&home, || {
+            if !cluster.data().join("PG_VERSION").exists() {
+                cluster.create()?;
+            }
+            if !cluster.runs()? {
+                cluster.start()?;
+            }
+            cluster.port()
+        })?;
+        let password = fs::read_to_string(home.join("password")).map_err(|error| unusable(&home, &error))?;
+        let password = password.trim().to_owned();
+        Ok(Self { home, server: Server::Cluster(cluster), port, password, users })
+    }
+
+    fn start_container(engine: &str, home: PathBuf) -> Result<Self, Error> {
+        let (users, (container, port, password)) = Users::join(&home, || {
+            let file = home.join("password");
+            let password = match fs::read_to_string(&file) {
+                Ok(password) => password.trim().to_owned(),
+                Err(_) => {
+                    let password = random_password().map_err(|error| unusable(&home, &error))?;
+                    write_private(&file, &password)?;
+                    write_private(&home.join("pgpass"), &pgpass(&password))?;
+                    password
+                }
+            };
+            let image = Image {
+                name: IMAGE,
+                kind: "postgres",
+                port: 5432,
+                data: "/var/lib/postgresql/data",
+                variables: vec![("POSTGRES_USER", USER.to_owned()), ("POSTGRES_PASSWORD", password.clone())],
+                arguments: &["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "max_connections=200"],
+            };
+            let container = Container::start(engine, &home, &image)?;
+            // While the image makes its databases, the server listens on a Unix socket only.
+            container.wait_until(&["pg_isready", "--host", "127.0.0.1", "--username", USER], None)?;
+            let port = container.port(5432)?;
+            Ok((container, port, password))
+        })?;
+        Ok(Self { home, server: Server::Container(container), port, password, users })
     }
 
     /// The address of a database in it; the database `app` exists from the start. The address contains the
@@ -80,52 +145,21 @@ impl PrivatePostgres {
     /// The file from which `psql` reads the password: `PGPASSFILE=… psql …`.
     #[must_use]
     pub fn passfile(&self) -> PathBuf {
-        self.cluster.home.join("pgpass")
+        self.home.join("pgpass")
     }
 }
 
 impl Drop for PrivatePostgres {
     fn drop(&mut self) {
-        if let Err(error) = self.leave() {
+        if let Err(error) = self.users.leave(|| self.server.stop()) {
             tracing::warn!(%error, "the private PostgreSQL may still be running");
         }
     }
 }
 
-impl PrivatePostgres {
-    fn leave(&self) -> Result<(), Error> {
-        let home = &self.cluster.home;
-        let turn = lock_file(home, "start.lock")?;
-        turn.lock().map_err(|error| unusable(home, &error))?;
-        self.users.unlock().map_err(|error| unusable(home, &error))?;
-        match self.users.try_lock() {
-            Ok(()) => self.cluster.stop(),
-            Err(TryLockError::WouldBlock) => Ok(()),
-            Err(TryLockError::Error(error)) => Err(unusable(home, &error)),
-        }
-    }
-}
-
-fn unusable(path: &Path, error: &io::Error) -> Error {
-    let message = format!("{} cannot be used: {error}", path.display());
-    Error::new(message, "correct its owner and permissions, or delete it: the next start creates it again")
-}
-
-fn lock_file(home: &Path, name: &str) -> Result<File, Error> {
-    let path = home.join(name);
-    File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|error| unusable(&path, &error))
-}
-
 impl Cluster {
-    fn find(home: &Path) -> Result<Self, Error> {
-        let binaries = find_binaries()?;
-        fs::create_dir_all(home).map_err(|error| unusable(home, &error))?;
-        let home = fs::canonicalize(home).map_err(|error| unusable(home, &error))?;
+    fn new(binaries: PathBuf, home: &Path) -> Result<Self, Error> {
+        let home = folder(home)?;
         let account = account()?;
         let home = if account.is_some() { reachable(home)? } else { home };
         Ok(Self { binaries, home, account })
@@ -147,8 +181,7 @@ impl Cluster {
         let password = random_password().map_err(|error| unusable(&self.home, &error))?;
         let password_file = self.home.join("password");
         write_private(&password_file, &password)?;
-        let pgpass = format!("127.0.0.1:*:*:{USER}:{password}\n");
-        write_private(&self.home.join("pgpass"), &pgpass)?;
+        write_private(&self.home.join("pgpass"), &pgpass(&password))?;
 
         // initdb runs as the server's user, who cannot read our password file.
         let handed_over = data.with_extension("pw");
@@ -336,7 +369,7 @@ fn no_binaries() -> Error {
     Error::new(
         "no PostgreSQL binaries (initdb, postgres, pg_ctl) on this machine",
         "install them (Debian: `apt-get install postgresql`, Red Hat: `dnf install postgresql-server`, macOS: \
-         `brew install postgresql@17`), name their folder in ONWARD_POSTGRES_BIN, or set DATABASE_URL to a \
+         `brew install postgresql@17`), name their folder in ONWARD_POSTGRES_BIN, start Docker or Podman, or set DATABASE_URL to a \
          database of your own",
     )
 }
@@ -428,21 +461,29 @@ fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// 128 bits from the system's random source, in hexadecimal.
-fn random_password() -> io::Result<String> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::container::fake::Engine;
 
-fn write_private(path: &Path, content: &str) -> Result<(), Error> {
-    let mut options = File::options();
-    options.create(true).write(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
+    #[test]
+    fn without_binaries_a_container_does_the_same() {
+        let engine = Engine::new();
+        let home = folder(&engine.home().join("home")).expect("can be made");
+        let start = || PrivatePostgres::start_container(&engine.program(), home.clone()).expect("starts");
+        let first = start();
+        let password = engine.read("home/password");
+        assert_eq!(
+            first.url("shop"),
+            format!("postgres://app:{password}@127.0.0.1:15433/shop?sslmode=disable")
+        );
+        assert_eq!(engine.read("home/pgpass"), format!("127.0.0.1:*:*:app:{password}\n"));
+        assert!(engine.read("environment").contains(&format!("POSTGRES_PASSWORD={password}")));
+        assert!(!engine.read("asked").contains(&password));
+        let second = start();
+        assert_eq!(first.url("app"), second.url("app"));
+        engine.asked();
+        drop((first, second));
+        assert_eq!(engine.asked(), ["stop"]);
     }
-    let written = options.open(path).and_then(|mut file| io::Write::write_all(&mut file, content.as_bytes()));
-    written.map_err(|error| unusable(path, &error))
 }

@@ -2,6 +2,7 @@
 //! changed, the copy takes its place.
 
 use onward_migrate::{DatabaseUrl, Divergence, DropTarget, ErrorKind, SchemaState, Session, Status};
+use onward_script::Dialect;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::context::Context;
@@ -16,7 +17,8 @@ const COPY: &str = "app_before_drafts";
 
 /// Makes the private database ready for the drafts of this binary; a database that somebody has named is left alone.
 pub(crate) async fn prepare(context: &Context, database: &ResolvedDatabase) -> Result<(), CommandError> {
-    if !database.is_private() {
+    // SQL Server has no copy by one statement.
+    if !database.is_private() || context.history.dialect == Dialect::SqlServer {
         return Ok(());
     }
     let Some(first) = context.history.all().find(|script| !script.sealed).map(|script| script.number) else {
@@ -56,7 +58,10 @@ pub(crate) async fn prepare(context: &Context, database: &ResolvedDatabase) -> R
 }
 
 /// Removes the copy, because its database is made anew.
-pub(crate) async fn forget(database: &ResolvedDatabase) -> Result<(), CommandError> {
+pub(crate) async fn forget(context: &Context, database: &ResolvedDatabase) -> Result<(), CommandError> {
+    if !database.is_private() || context.history.dialect == Dialect::SqlServer {
+        return Ok(());
+    }
     let target = DropTarget { name: COPY.to_owned(), is_marked: true };
     Ok(onward_migrate::remove(&database.url.with_database(COPY), &target).await?)
 }

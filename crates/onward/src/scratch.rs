@@ -1,13 +1,14 @@
-//! A temporary database on the private PostgreSQL, or on the SQL Server that `TEST_SQLSERVER_URL` names.
+//! A temporary database on the private PostgreSQL, or on the SQL Server that `TEST_SQLSERVER_URL` names, or else on the private one.
 
 use std::path::Path;
 
-use onward_local::PrivatePostgres;
+use onward_local::{PrivatePostgres, PrivateSqlServer};
 use onward_migrate::{Applier, DatabaseUrl, DropTarget, MigrateOptions, Migrated, Session, SessionOptions};
 use onward_script::{Dialect, History};
 use tokio_util::sync::CancellationToken;
 
-use crate::process::exit::{CommandError, Exit};
+use crate::config::database_url::{sql_server_home, start_sql_server};
+use crate::process::exit::CommandError;
 use crate::upgrade::UpgradeOptions;
 
 /// A database that only this process uses. [`ScratchDatabase::remove`] drops it.
@@ -16,6 +17,7 @@ pub(crate) struct ScratchDatabase {
     target: DropTarget,
     /// The server, if it is the private PostgreSQL.
     pub server: Option<PrivatePostgres>,
+    _sql_server: Option<PrivateSqlServer>,
 }
 
 impl ScratchDatabase {
@@ -23,25 +25,34 @@ impl ScratchDatabase {
     pub(crate) async fn create(dialect: Dialect, root: &Path, purpose: &str) -> Result<Self, CommandError> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let name = format!("{purpose}_{}_{}", std::process::id(), now.as_nanos());
-        let (address, server) = match dialect {
+        let (address, server, sql_server) = match dialect {
             Dialect::Postgres => {
                 let home = root.join(".onward").join("postgres");
                 let start = move || PrivatePostgres::start(&home);
                 let server = tokio::task::spawn_blocking(start).await.map_err(CommandError::fault)??;
-                (server.url(&name), Some(server))
+                (server.url(&name), Some(server), None)
             }
-            Dialect::SqlServer => {
-                let url = std::env::var("TEST_SQLSERVER_URL").map_err(|_| {
-                    let message = "TEST_SQLSERVER_URL is not set, and there is no private SQL Server";
-                    CommandError::new(Exit::Configuration, message, "set it to the address of a server")
-                })?;
-                (url, None)
-            }
+            Dialect::SqlServer => match std::env::var("TEST_SQLSERVER_URL") {
+                Ok(url) => (url, None, None),
+                Err(_) => {
+                    let home = sql_server_home(root);
+                    let start = move || start_sql_server(&home);
+                    let server = tokio::task::spawn_blocking(start).await.map_err(CommandError::fault)?;
+                    let server = server.map_err(|error| CommandError {
+                        help: format!(
+                            "{}; or set TEST_SQLSERVER_URL to the address of a server for tests",
+                            error.help
+                        ),
+                        ..error
+                    })?;
+                    (server.url(&name), None, Some(server))
+                }
+            },
         };
         let url = address.parse::<DatabaseUrl>()?.with_database(&name);
         let target = DropTarget { name, is_marked: true };
         onward_migrate::create(&url, &target).await?;
-        Ok(Self { url, target, server })
+        Ok(Self { url, target, server, _sql_server: sql_server })
     }
 
     /// Its name on the server.

@@ -1,5 +1,3 @@
-use std::io::{IsTerminal as _, Write as _};
-
 use onward_migrate::{AdoptOptions, DatabaseUrl, Session, Takeover, Verification};
 use onward_script::import::Tool;
 
@@ -7,7 +5,7 @@ use crate::cli::{self, Origin};
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
 use crate::process::exit::{CommandError, Exit};
-use crate::process::terminal::{data, note};
+use crate::process::terminal::{ask, data, note};
 use crate::upgrade::{Progress, ProgressReport, connect};
 
 pub(crate) async fn run(context: &Context, options: &cli::Adopt) -> Result<Exit, CommandError> {
@@ -86,19 +84,11 @@ async fn take_over(
 
 /// Asks on a terminal. Elsewhere nobody can answer.
 async fn agreed(url: &DatabaseUrl, takeover: &Takeover) -> Result<bool, CommandError> {
-    if !std::io::stdin().is_terminal() {
-        let help = "run it again with `--yes`";
-        return Err(CommandError::new(Exit::Usage, "nobody can be asked: this is no terminal", help));
-    }
-    let mut stderr = std::io::stderr();
     let question =
         format!("record in {url} that the scripts up to {:04} were applied? [y/N] ", takeover.through);
-    stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()).map_err(CommandError::fault)?;
-    let read = || {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line)
-    };
-    let line =
-        tokio::task::spawn_blocking(read).await.map_err(CommandError::fault)?.map_err(CommandError::fault)?;
-    Ok(["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()))
+    let asked = tokio::task::spawn_blocking(move || ask(&question)).await.map_err(CommandError::fault)?;
+    asked?.ok_or_else(|| {
+        let help = "run it again with `--yes`";
+        CommandError::new(Exit::Usage, "nobody can be asked: this is no terminal", help)
+    })
 }

@@ -33,9 +33,7 @@ pub(crate) async fn run(context: &Context, options: &cli::Rebuild) -> Result<Exi
         let help = format!("if you need none of its data, run `rebuild --confirm {name}`");
         return Err(CommandError::new(Exit::Usage, message, help));
     }
-    if database.is_private() {
-        drafts::forget(&database).await?;
-    }
+    drafts::forget(context, &database).await?;
     onward_migrate::remove(&database.url, &target).await?;
     onward_migrate::create(&database.url, &target).await?;
     drafts::prepare(context, &database).await?;

@@ -1,6 +1,6 @@
 //! The output of the command line: data on stdout, everything else on stderr.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use crate::process::exit::{CommandError, Exit};
 
@@ -19,4 +19,15 @@ pub(crate) fn data(line: &str) -> Result<(), CommandError> {
 /// Writes a line for a person. It ignores errors, because nobody can read a closed stderr.
 pub(crate) fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Asks a person, who must answer `y` or `yes` to agree. `None` if nobody can be asked, because this is no terminal.
+pub(crate) fn ask(question: &str) -> Result<Option<bool>, CommandError> {
+    if !io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    let (mut stderr, mut line) = (io::stderr(), String::new());
+    let asked = stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush());
+    asked.and_then(|()| io::stdin().read_line(&mut line)).map_err(CommandError::fault)?;
+    Ok(Some(["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str())))
 }

@@ -25,8 +25,8 @@ pub(crate) fn show(
     ];
     lines.extend(queue_urls.iter().map(|url| format!("  queue     {url}")));
     lines.push(String::new());
-    if let Some(psql) = &database.psql {
-        lines.extend(["Look into the database:".to_owned(), format!("  {psql}"), String::new()]);
+    if let Some(client) = &database.client {
+        lines.extend(["Look into the database:".to_owned(), format!("  {client}"), String::new()]);
     }
     if let Some(example) = example {
         lines.extend([
