@@ -2,7 +2,7 @@
 //! <https://learn.microsoft.com/en-us/windows/win32/services/service-control-manager>
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use windows_service::Error;
