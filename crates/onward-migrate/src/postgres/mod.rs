@@ -7,6 +7,8 @@ mod invalid_index;
 mod objects;
 mod place;
 mod quote;
+#[cfg(feature = "rebuild")]
+mod rebuild;
 mod script;
 mod tls;
 mod url;
@@ -31,13 +33,9 @@ use self::error::{
 use self::invalid_index::INVALID;
 use self::place::{Found, Place};
 use self::quote::literal;
-#[cfg(feature = "rebuild")]
-use self::quote::quoted;
 use self::script::{FORGET, RESET, WITNESS, reset_after, startup};
 pub use self::tls::tls_connector;
 pub use self::url::{PostgresUrl, TlsMode};
-#[cfg(feature = "rebuild")]
-use crate::drop_target::{DropTarget, MARK};
 use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
 use crate::error::{Error, ErrorKind, StepError, TransactionEnd, causes, foreign_journal, unnamed};
 use crate::journal::{ALWAYS_JOURNAL, AlwaysRow, JOURNAL, JournalEntry, JournalRow, Observed, RowState};
@@ -568,81 +566,5 @@ impl Postgres {
             tracing::debug!(kind = row.get(0), name = row.get(1), "the database is not empty");
         }
         Ok(!rows.is_empty())
-    }
-}
-
-#[cfg(feature = "rebuild")]
-impl Postgres {
-    /// A session with another database, because a session cannot drop its own database.
-    async fn connect_beside(url: &PostgresUrl) -> Result<(Self, String), Error> {
-        let name = url.database().ok_or_else(unnamed)?.to_owned();
-        let beside = url.with_database("postgres");
-        let options =
-            SessionOptions { application_name: "onward rebuild".to_owned(), ..SessionOptions::default() };
-        Ok((Self::connect(&beside, &options).await?, name))
-    }
-
-    pub(crate) async fn inspect(url: &PostgresUrl) -> Result<DropTarget, Error> {
-        let (session, name) = Self::connect_beside(url).await?;
-        let query = format!(
-            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = {}",
-            literal(&name)
-        );
-        let rows = session.rows(&query).await.map_err(unexpected)?;
-        let is_marked = rows.first().and_then(|row| row.get(0)) == Some(MARK);
-        Ok(DropTarget { name, is_marked })
-    }
-
-    pub(crate) async fn create(url: &PostgresUrl, target: &DropTarget) -> Result<(), Error> {
-        let (session, _) = Self::connect_beside(url).await?;
-        let name = quoted(&target.name);
-        let comment = format!("COMMENT ON DATABASE {name} IS {}", literal(MARK));
-        session.each(&[format!("CREATE DATABASE {name}"), comment]).await
-    }
-
-    pub(crate) async fn copy(url: &PostgresUrl, copy: &PostgresUrl) -> Result<(), Error> {
-        let (session, name) = Self::connect_beside(url).await?;
-        let copy = quoted(copy.database().ok_or_else(unnamed)?);
-        session
-            .each(&[
-                format!("DROP DATABASE IF EXISTS {copy} WITH (FORCE)"),
-                format!("CREATE DATABASE {copy} TEMPLATE {}", quoted(&name)),
-            ])
-            .await
-    }
-
-    pub(crate) async fn replace(url: &PostgresUrl, copy: &PostgresUrl) -> Result<(), Error> {
-        let (session, name) = Self::connect_beside(url).await?;
-        // Only a database that nobody uses can be renamed.
-        let end_sessions = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}",
-            literal(&name)
-        );
-        let (new, old) = (quoted(&format!("{name}_new")), quoted(&format!("{name}_old")));
-        let (name, copy) = (quoted(&name), quoted(copy.database().ok_or_else(unnamed)?));
-        session
-            .each(&[
-                format!("DROP DATABASE IF EXISTS {new} WITH (FORCE)"),
-                format!("DROP DATABASE IF EXISTS {old} WITH (FORCE)"),
-                format!("CREATE DATABASE {new} TEMPLATE {copy}"),
-                end_sessions,
-                format!("ALTER DATABASE {name} RENAME TO {old}; ALTER DATABASE {new} RENAME TO {name}"),
-                format!("DROP DATABASE {old} WITH (FORCE)"),
-            ])
-            .await
-    }
-
-    /// Runs each text in a transaction of its own: statements that create or drop a database need it.
-    async fn each(&self, statements: &[String]) -> Result<(), Error> {
-        for statement in statements {
-            self.client.batch_execute(statement).await.map_err(unexpected)?;
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn remove(url: &PostgresUrl, target: &DropTarget) -> Result<(), Error> {
-        let (session, _) = Self::connect_beside(url).await?;
-        let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&target.name));
-        session.client.batch_execute(&statement).await.map_err(unexpected)
     }
 }

@@ -3,6 +3,8 @@
 mod error;
 mod pairs;
 mod prints;
+#[cfg(feature = "rebuild")]
+mod rebuild;
 mod url;
 
 use std::time::{Duration, Instant};
@@ -13,16 +15,10 @@ use tiberius::{Client, Config, Row};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
 
-#[cfg(feature = "rebuild")]
-use self::error::IN_USE;
 use self::error::{acts_as_another, batch_error, connection_error, journal_error, left_behind, unexpected};
 use self::prints::{GREETING, Prints};
 pub use self::url::SqlServerUrl;
-#[cfg(feature = "rebuild")]
-use crate::drop_target::{DropTarget, MARK};
 use crate::engine::{Canceller, Engine, ServerInfo, SessionOptions};
-#[cfg(feature = "rebuild")]
-use crate::error::unnamed;
 use crate::error::{Error, ErrorKind, StepError, TransactionEnd, foreign_journal};
 use crate::journal::{ALWAYS_JOURNAL, AlwaysRow, JOURNAL, JournalEntry, JournalRow, Observed, RowState};
 use crate::journal_sql::JournalSql;
@@ -582,60 +578,6 @@ impl SqlServer {
     }
 }
 
-/// The database from which other databases are created and dropped.
-#[cfg(feature = "rebuild")]
-const MASTER: &str = "master";
-
-#[cfg(feature = "rebuild")]
-impl SqlServer {
-    pub(crate) async fn inspect(url: &SqlServerUrl) -> Result<DropTarget, Error> {
-        let mut session = Self::connect(url, &SessionOptions::default()).await?;
-        let batch = format!(
-            "SELECT DB_NAME(), CASE WHEN EXISTS (SELECT 1 FROM sys.extended_properties WHERE class = 0 AND name = {}) \
-             THEN N'marked' END",
-            literal(MARK)
-        );
-        let rows = session.rows(&batch).await.map_err(unexpected)?;
-        let row = rows.first().ok_or_else(unnamed)?;
-        let name = text(row, 0).ok_or_else(unnamed)?.to_owned();
-        Ok(DropTarget { name, is_marked: text(row, 1).is_some() })
-    }
-
-    pub(crate) async fn create(url: &SqlServerUrl, target: &DropTarget) -> Result<(), Error> {
-        let name = bracketed(&target.name);
-        let create = format!("CREATE DATABASE {name}");
-        let mark = format!("EXEC sys.sp_addextendedproperty @name = {}", literal(MARK));
-        Self::run_in(url, MASTER, &create).await.map_err(unexpected)?;
-        // From inside the database, because Azure SQL Database does not allow access from one database to another.
-        Self::run_in(url, &target.name, &mark).await.map_err(unexpected)
-    }
-
-    pub(crate) async fn remove(url: &SqlServerUrl, target: &DropTarget) -> Result<(), Error> {
-        let name = bracketed(&target.name);
-        let drop = format!("DROP DATABASE {name}");
-        // Open sessions prevent the drop, so the engine ends them, but only if there are any.
-        let alone = format!("ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE");
-        match Self::run_in(url, MASTER, &drop).await {
-            Err(tiberius::error::Error::Server(error)) if error.code() == IN_USE => {
-                Self::run_in(url, MASTER, &alone).await.map_err(unexpected)?;
-                Self::run_in(url, MASTER, &drop).await.map_err(unexpected)
-            }
-            outcome => outcome.map_err(unexpected),
-        }
-    }
-
-    async fn run_in(
-        url: &SqlServerUrl,
-        database: &str,
-        statement: &str,
-    ) -> Result<(), tiberius::error::Error> {
-        let mut config = url.driver_config();
-        config.database(database);
-        config.command_timeout(None);
-        open(config).await?.simple_query(statement).await?.into_results().await.map(|_| ())
-    }
-}
-
 async fn open(mut config: Config) -> Result<TdsClient, tiberius::error::Error> {
     let mut routings = 0;
     loop {
@@ -665,11 +607,6 @@ fn text(row: &Row, index: usize) -> Option<&str> {
 /// The single number that a batch returns.
 fn number(rows: &[Row]) -> Option<i32> {
     rows.first().and_then(|row| row.try_get::<i32, _>(0).ok().flatten())
-}
-
-#[cfg(feature = "rebuild")]
-fn bracketed(name: &str) -> String {
-    format!("[{}]", name.replace(']', "]]"))
 }
 
 fn literal(text: &str) -> String {
