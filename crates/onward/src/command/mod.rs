@@ -2,20 +2,12 @@
 
 pub(crate) mod adopt;
 pub(crate) mod doctor;
-#[cfg(feature = "local")]
-mod dump;
 pub(crate) mod history;
-#[cfg(feature = "local")]
-mod import;
 pub(crate) mod migrate;
 mod plan;
 pub(crate) mod queue;
 #[cfg(feature = "local")]
 pub(crate) mod rebuild;
 #[cfg(feature = "local")]
-mod schema;
-#[cfg(feature = "local")]
 pub(crate) mod script;
-#[cfg(feature = "local")]
-mod squash;
 pub(crate) mod status;

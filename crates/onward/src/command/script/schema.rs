@@ -5,7 +5,7 @@ use std::path::Path;
 use onward_migrate::{Applier, Engine as _, Session, SessionOptions};
 use onward_script::{Catalog, Dialect, History, Lock, SchemaLock};
 
-use crate::command::dump::{Content, pg_dump};
+use super::dump::{Content, pg_dump};
 use crate::process::exit::CommandError;
 use crate::process::terminal::note;
 use crate::scratch::ScratchDatabase;

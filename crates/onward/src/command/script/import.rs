@@ -5,12 +5,47 @@ use std::io;
 use std::path::Path;
 
 use onward_script::import::{Imported, Tool, import};
-use onward_script::{Dialect, FileName, render};
+use onward_script::{Dialect, FileName, Severity, render};
 
+use super::project::{Project, text};
 use crate::process::exit::{CommandError, Exit};
+use crate::process::terminal::{data, note};
+
+impl Project<'_> {
+    /// Writes the scripts of another tool into the folder, as drafts, and says what the rules find in them.
+    pub(super) fn import(&self, tool: Tool, from: &Path) -> Result<Exit, CommandError> {
+        let target = self.root.join(self.folder);
+        let imported = read(tool, self.options.dialect, from)?;
+        require_empty(&target)?;
+        fs::create_dir_all(&target).map_err(|error| {
+            let message = format!("{} cannot be created: {error}", target.display());
+            CommandError::new(Exit::Failed, message, "correct the owner and permissions of the folder")
+        })?;
+        for script in &imported.scripts {
+            self.write(&script.name, &script.text)?;
+            data(&format!("{}/{}  {}", self.folder, script.name, script.was))?;
+        }
+        for (file, reason) in &imported.left_out {
+            note(&format!("left out {file}: {reason}"));
+        }
+        let checked = self.checked(false);
+        let findings = checked.findings.iter().filter(|finding| finding.severity == Severity::Error);
+        let findings: Vec<_> = findings.map(|finding| text(&checked, finding)).collect();
+        if findings.is_empty() {
+            note(
+                "build the app, seal the scripts with `script seal`, then take the databases over: `adopt --from auto`",
+            );
+            return Ok(Exit::Done);
+        }
+        let message = format!("the scripts are written, and not all pass the rules\n{}", findings.join("\n"));
+        let help =
+            "correct them in the folder: the databases that ran them are not touched; then `script check`";
+        Err(CommandError::new(Exit::Failed, message, help))
+    }
+}
 
 /// Reads the folder of the other tool and gives its scripts their new names.
-pub(crate) fn read(tool: Tool, dialect: Dialect, folder: &Path) -> Result<Imported, CommandError> {
+fn read(tool: Tool, dialect: Dialect, folder: &Path) -> Result<Imported, CommandError> {
     let by_hand = |what: &str| {
         let help = "write the present schema as one baseline: see \"Coming from another migration tool\" in the documentation";
         Err(CommandError::new(Exit::Usage, format!("{tool} keeps {what}, which cannot be imported"), help))
@@ -43,7 +78,7 @@ pub(crate) fn read(tool: Tool, dialect: Dialect, folder: &Path) -> Result<Import
 }
 
 /// Nothing that is there may be replaced.
-pub(crate) fn require_empty(folder: &Path) -> Result<(), CommandError> {
+fn require_empty(folder: &Path) -> Result<(), CommandError> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(|error| {

@@ -1,16 +1,55 @@
 //! `script squash`: the baseline and the scripts up to N become one baseline, a dump of the database that they make.
 
+use std::fs;
 use std::path::Path;
 
 use onward_migrate::Applier;
-use onward_script::{Dialect, History, baseline_name};
+use onward_script::{Dialect, Digest, History, LOCK_FILE, Lock, SCHEMA_LOCK_FILE, SchemaLock, baseline_name};
 
-use crate::command::dump::{Content, pg_dump};
+use super::dump::{Content, pg_dump};
+use super::project::Project;
+use crate::config::context::Context;
 use crate::process::exit::{CommandError, Exit};
+use crate::process::terminal::data;
 use crate::scratch::ScratchDatabase;
 
+impl Project<'_> {
+    /// Folds the oldest scripts into a new baseline. A database that has them needs nothing, because its journal lists
+    /// them. An empty database starts from the new baseline.
+    pub(super) async fn squash(&self, through: i32, context: &Context) -> Result<Exit, CommandError> {
+        let history = self.history()?;
+        let text = baseline(self.root, &history, through, context.identity.applier()).await?;
+        let name = baseline_name(through);
+        let mut lock = Lock::default();
+        lock.push(&name, Digest::of(text.as_bytes()));
+        for script in history.scripts.iter().filter(|script| script.number > through && script.sealed) {
+            lock.push(&script.file_name(), script.digest);
+        }
+        let before = fs::read_to_string(self.path(SCHEMA_LOCK_FILE)).ok();
+        let schema = before.and_then(|before| SchemaLock::parse(&before).ok());
+        let through_name = history.get(through).map_or_else(String::new, onward_script::Script::file_name);
+        let schema =
+            schema.and_then(|schema| schema.squashed(&through_name, &name, Digest::of(text.as_bytes())));
+        self.write(&name, &text)?;
+        self.write(LOCK_FILE, &lock.to_text())?;
+        if let Some(schema) = schema {
+            self.write(SCHEMA_LOCK_FILE, &schema.to_text())?;
+        }
+        let folded: Vec<_> = history.all().filter(|script| script.number <= through).collect();
+        for script in &folded {
+            let path = self.path(&script.file_name());
+            fs::remove_file(&path).map_err(|error| {
+                let message = format!("{} cannot be removed: {error}", path.display());
+                CommandError::new(Exit::Failed, message, "remove it by hand: the new baseline contains it")
+            })?;
+        }
+        data(&format!("{}/{name} contains {} script(s), which are removed", self.folder, folded.len()))?;
+        Ok(Exit::Done)
+    }
+}
+
 /// The text of the new baseline.
-pub(crate) async fn baseline(
+async fn baseline(
     root: &Path,
     history: &History,
     through: i32,
