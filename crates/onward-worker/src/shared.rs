@@ -71,10 +71,14 @@ impl<Q: Queue, H> Shared<Q, H> {
         interval.saturating_sub(claim.held_for())
     }
 
-    /// As [`Shared::release`], by a poll and with a delay of its own: it does not wait for the end of the polls.
-    pub(crate) async fn release_from_poll(&self, claim: Claim, why: &'static str, delay: Duration) {
+    /// As [`Shared::release`], by a poll and with a delay of its own: it does not wait for the end of the polls. A copy that is
+    /// sent anew is as suspicious as the message: otherwise one that kills the process would begin beside others again.
+    pub(crate) async fn release_suspicious(&self, claim: Claim, why: &'static str, delay: Duration) {
         self.count_release(&claim, why, delay);
-        self.hand_back(claim, delay).await;
+        if self.renew_as(&claim, delay, true).await {
+            return self.done(claim);
+        }
+        self.return_to_queue(claim, delay);
     }
 
     fn count_release(&self, claim: &Claim, why: &'static str, delay: Duration) {
@@ -92,10 +96,14 @@ impl<Q: Queue, H> Shared<Q, H> {
         self.hand_back(claim, delay).await;
     }
 
-    async fn hand_back(&self, mut claim: Claim, delay: Duration) {
+    async fn hand_back(&self, claim: Claim, delay: Duration) {
         if self.renew(&claim, delay).await {
             return self.done(claim);
         }
+        self.return_to_queue(claim, delay);
+    }
+
+    fn return_to_queue(&self, mut claim: Claim, delay: Duration) {
         claim.is_held();
         self.outcomes.push(Outcome::Return { lease: claim.lease, delay });
     }
@@ -103,10 +111,15 @@ impl<Q: Queue, H> Shared<Q, H> {
     /// Sends a message anew, to come after the delay, if few receives are left to it and that breaks no order. Says whether a
     /// copy was sent; the message itself is then to be deleted.
     pub(crate) async fn renew(&self, claim: &Claim, delay: Duration) -> bool {
+        self.renew_as(claim, delay, claim.failed == 0 && claim.message.was_suspicious()).await
+    }
+
+    async fn renew_as(&self, claim: &Claim, delay: Duration, is_suspicious: bool) -> bool {
         if claim.message.receive_count < SUSPICIOUS_RECEIVES {
             return false;
         }
-        let attempts = Attempts { failed: claim.failed_attempts(), first: claim.first_received() };
+        let attempts =
+            Attempts { failed: claim.failed_attempts(), first: claim.first_received(), is_suspicious };
         let is_sent = match self.core.queue.renew(&claim.message, attempts, delay).await {
             Ok(is_sent) => is_sent,
             Err(error) => {
