@@ -67,13 +67,13 @@ SELECT 'schema ' || quote_ident(name) AS object, '' AS definition FROM spaces WH
 UNION ALL
 SELECT c.kind || ' ' || c.name, concat_ws(', ',
     CASE c.relpersistence WHEN 'u' THEN 'unlogged' END,
-    CASE WHEN c.relkind IN ('v', 'm') THEN regexp_replace(btrim(pg_get_viewdef(c.oid)), E'\\s*\n\\s*', ' ', 'g') END,
+    CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid, true) END,
     CASE WHEN c.relkind = 'p' THEN 'partition by ' || pg_get_partkeydef(c.oid) END,
     CASE WHEN c.reloftype <> 0 THEN 'of ' || format_type(c.reloftype, NULL) END,
     (SELECT CASE WHEN c.relispartition THEN 'partition of ' ELSE 'inherits ' END
         || string_agg(i.inhparent::regclass::text, ', ' ORDER BY i.inhseqno)
         FROM pg_inherits i WHERE i.inhrelid = c.oid),
-    pg_get_expr(c.relpartbound, c.oid),
+    pg_get_expr(c.relpartbound, c.oid, true),
     CASE WHEN c.relrowsecurity THEN 'row level security' END,
     CASE WHEN c.relforcerowsecurity THEN 'forced row level security' END,
     CASE WHEN c.relkind NOT IN ('r', 'p') THEN NULL WHEN c.relreplident = 'n' THEN 'replica identity nothing'
@@ -82,6 +82,8 @@ SELECT c.kind || ' ' || c.name, concat_ws(', ',
         SELECT i.indexrelid::regclass FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident) END,
     (SELECT 'with ' || string_agg(o, ', ' ORDER BY o COLLATE "C") FROM unnest(c.reloptions) o),
     (SELECT 'using ' || a.amname FROM pg_am a WHERE a.oid = c.relam AND a.amname <> 'heap'),
+    (SELECT 'options ' || string_agg(o, ', ' ORDER BY o COLLATE "C") FROM pg_foreign_table t, unnest(t.ftoptions) o
+        WHERE t.ftrelid = c.oid),
     (SELECT 'server ' || quote_ident(f.srvname) FROM pg_foreign_table t JOIN pg_foreign_server f ON f.oid = t.ftserver
         WHERE t.ftrelid = c.oid))
 FROM relations c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
@@ -108,21 +110,26 @@ SELECT 'column ' || c.name || '.' || quote_ident(a.attname), concat_ws(', ',
     CASE WHEN a.attnotnull THEN 'not null' END,
     CASE a.attidentity WHEN 'a' THEN 'identity always' WHEN 'd' THEN 'identity by default' END,
     CASE a.attgenerated WHEN 's' THEN 'generated stored ' WHEN 'v' THEN 'generated virtual ' ELSE 'default ' END
-        || pg_get_expr(d.adbin, d.adrelid),
+        || pg_get_expr(d.adbin, d.adrelid, true),
     CASE WHEN a.attstorage <> t.typstorage THEN 'storage ' || CASE a.attstorage
         WHEN 'p' THEN 'plain' WHEN 'e' THEN 'external' WHEN 'x' THEN 'extended' ELSE 'main' END END,
     CASE :compression WHEN 'p' THEN 'compression pglz' WHEN 'l' THEN 'compression lz4' END,
+    'statistics ' || nullif(a.attstattarget, -1),
+    (SELECT 'options ' || string_agg(o, ', ' ORDER BY o COLLATE "C") FROM unnest(a.attfdwoptions) o),
     (SELECT 'with ' || string_agg(o, ', ' ORDER BY o COLLATE "C") FROM unnest(a.attoptions) o))
 FROM relations c
 JOIN pg_attribute a ON a.attrelid = c.oid
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-WHERE c.relkind IN ('r', 'p', 'f', 'c', 'm') AND a.attnum > 0 AND NOT a.attisdropped
+WHERE (c.relkind IN ('r', 'p', 'f', 'c', 'm') OR c.relkind = 'v' AND d.oid IS NOT NULL) AND a.attnum > 0 AND NOT a.attisdropped
 
 UNION ALL
 -- NOT NULL is a property of the column; PostgreSQL 18 lists it as a constraint, too. What a partition has from its parent is
 -- said there.
-SELECT 'constraint ' || c.name || '.' || quote_ident(k.conname), pg_get_constraintdef(k.oid)
+SELECT 'constraint ' || c.name || '.' || quote_ident(k.conname), concat_ws(', ', pg_get_constraintdef(k.oid, true),
+    CASE WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgconstraint = k.oid AND t.tgenabled <> 'O')
+    THEN 'not enforced: its triggers are disabled' END,
+    CASE WHEN EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = k.conindid AND NOT i.indisvalid) THEN 'invalid' END)
 FROM relations c JOIN pg_constraint k ON k.conrelid = c.oid
 WHERE k.contype IN ('c', 'f', 'p', 'u', 'x') AND k.conparentid = 0 AND k.conislocal
 
@@ -137,11 +144,11 @@ UNION ALL
 SELECT 'trigger ' || c.name || '.' || quote_ident(t.tgname), concat_ws(', ', pg_get_triggerdef(t.oid, true),
     CASE t.tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always' END)
 FROM relations c JOIN pg_trigger t ON t.tgrelid = c.oid
-WHERE NOT t.tgisinternal AND :inherited
+WHERE NOT t.tgisinternal AND :own_trigger
 
 UNION ALL
 SELECT 'rule ' || c.name || '.' || quote_ident(r.rulename), concat_ws(', ',
-    regexp_replace(btrim(pg_get_ruledef(r.oid, true)), E'\\s*\n\\s*', ' ', 'g'),
+    pg_get_ruledef(r.oid, true),
     CASE r.ev_enabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always' END)
 FROM relations c JOIN pg_rewrite r ON r.ev_class = c.oid WHERE r.rulename <> '_RETURN'
 
@@ -152,7 +159,7 @@ SELECT 'policy ' || c.name || '.' || quote_ident(p.polname), concat_ws(', ',
     ELSE 'for all' END,
     (SELECT 'to ' || string_agg(role, ', ' ORDER BY role COLLATE "C") FROM (
         SELECT CASE r WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(r)) END FROM unnest(p.polroles) r) AS r(role)),
-    'using ' || pg_get_expr(p.polqual, p.polrelid), 'with check ' || pg_get_expr(p.polwithcheck, p.polrelid))
+    'using ' || pg_get_expr(p.polqual, p.polrelid, true), 'with check ' || pg_get_expr(p.polwithcheck, p.polrelid, true))
 FROM relations c JOIN pg_policy p ON p.polrelid = c.oid
 
 UNION ALL
@@ -165,7 +172,7 @@ SELECT CASE p.prokind WHEN 'p' THEN 'procedure ' ELSE 'function ' END || p.name,
     CASE p.proparallel WHEN 's' THEN 'parallel safe' WHEN 'r' THEN 'parallel restricted' END,
     'cost ' || p.procost, CASE WHEN p.proretset THEN 'rows ' || p.prorows END,
     (SELECT 'set ' || string_agg(o, ', ' ORDER BY o COLLATE "C") FROM unnest(p.proconfig) o),
-    'body ' || left(encode(sha256(convert_to(:body, 'UTF8')), 'hex'), 16))
+    'body ' || :body)
 FROM functions p JOIN pg_language l ON l.oid = p.prolang WHERE p.prokind <> 'a'
 
 UNION ALL
@@ -177,18 +184,23 @@ FROM functions p JOIN pg_aggregate a ON a.aggfnoid = p.oid
 
 UNION ALL
 SELECT 'type ' || t.name, CASE t.typtype
-    WHEN 'e' THEN 'enum ' || (
-        SELECT string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid)
+    WHEN 'e' THEN concat('enum ', (
+        SELECT string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid))
     WHEN 'd' THEN concat_ws(', ', 'domain over ' || format_type(t.typbasetype, t.typtypmod),
+        (SELECT 'collate ' || quote_ident(l.collname) FROM pg_collation l, pg_type b
+            WHERE l.oid = t.typcollation AND b.oid = t.typbasetype AND b.typcollation <> t.typcollation),
         CASE WHEN t.typnotnull THEN 'not null' END, 'default ' || t.typdefault)
     WHEN 'r' THEN (SELECT concat_ws(', ', 'range of ' || format_type(r.rngsubtype, NULL),
+        (SELECT 'collate ' || quote_ident(l.collname) FROM pg_collation l, pg_type b
+            WHERE l.oid = r.rngcollation AND b.oid = r.rngsubtype AND b.typcollation <> r.rngcollation),
+        (SELECT 'operator class ' || quote_ident(o.opcname) FROM pg_opclass o WHERE o.oid = r.rngsubopc AND NOT o.opcdefault),
         'canonical ' || nullif(r.rngcanonical::text, '-'), 'difference ' || nullif(r.rngsubdiff::text, '-'))
         FROM pg_range r WHERE r.rngtypid = t.oid)
     ELSE 'base, input ' || t.typinput END
 FROM types t
 
 UNION ALL
-SELECT 'constraint ' || t.name || '.' || quote_ident(k.conname), pg_get_constraintdef(k.oid)
+SELECT 'constraint ' || t.name || '.' || quote_ident(k.conname), pg_get_constraintdef(k.oid, true)
 FROM types t JOIN pg_constraint k ON k.contypid = t.oid WHERE k.contype = 'c'
 
 UNION ALL
@@ -206,6 +218,16 @@ SELECT 'operator class ' || CASE WHEN s.is_home THEN '' ELSE quote_ident(s.name)
         'stores ' || format_type(nullif(o.opckeytype, 0), NULL))
 FROM pg_opclass o JOIN spaces s ON s.oid = o.opcnamespace JOIN pg_am m ON m.oid = o.opcmethod
 WHERE (o.oid, 'pg_opclass'::regclass) NOT IN (SELECT objid, classid FROM members)
+
+UNION ALL
+SELECT 'operator family ' || CASE WHEN s.is_home THEN '' ELSE quote_ident(s.name) || '.' END || quote_ident(f.opfname)
+    || ' using ' || m.amname, concat_ws(', ',
+    (SELECT 'operators ' || string_agg(o.amopstrategy || ' ' || o.amopopr::regoperator, ', ' ORDER BY o.amopstrategy,
+        o.amopopr::regoperator::text COLLATE "C") FROM pg_amop o WHERE o.amopfamily = f.oid),
+    (SELECT 'functions ' || string_agg(p.amprocnum || ' ' || p.amproc::regprocedure, ', ' ORDER BY p.amprocnum,
+        p.amproc::regprocedure::text COLLATE "C") FROM pg_amproc p WHERE p.amprocfamily = f.oid))
+FROM pg_opfamily f JOIN spaces s ON s.oid = f.opfnamespace JOIN pg_am m ON m.oid = f.opfmethod
+WHERE (f.oid, 'pg_opfamily'::regclass) NOT IN (SELECT objid, classid FROM members)
 
 UNION ALL
 SELECT 'collation ' || CASE WHEN s.is_home THEN '' ELSE quote_ident(s.name) || '.' END || quote_ident(l.collname),
@@ -232,7 +254,8 @@ WHERE (i.oid, 'pg_ts_dict'::regclass) NOT IN (SELECT objid, classid FROM members
 
 UNION ALL
 SELECT 'statistics ' || CASE WHEN s.is_home THEN '' ELSE quote_ident(s.name) || '.' END || quote_ident(x.stxname),
-    regexp_replace(pg_get_statisticsobjdef(x.oid), '^CREATE STATISTICS \S+ ', '')
+    concat_ws(', ', regexp_replace(pg_get_statisticsobjdef(x.oid),
+        '^CREATE STATISTICS ("([^"]|"")+"|[^".]+)(\.("([^"]|"")+"|[^" ]+))? ', ''), 'target ' || nullif(x.stxstattarget, -1))
 FROM pg_statistic_ext x JOIN spaces s ON s.oid = x.stxnamespace
 
 UNION ALL
@@ -242,12 +265,54 @@ LEFT JOIN pg_attribute a ON d.objsubid > 0 AND a.attrelid = c.oid AND a.attnum =
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
 
 UNION ALL
+SELECT 'comment on constraint ' || coalesce(c.name::text, t.name::text) || '.' || quote_ident(k.conname), d.description
+FROM pg_constraint k JOIN pg_description d ON d.classoid = 'pg_constraint'::regclass AND d.objoid = k.oid
+LEFT JOIN relations c ON c.oid = k.conrelid LEFT JOIN types t ON t.oid = k.contypid
+WHERE c.oid IS NOT NULL OR t.oid IS NOT NULL
+
+UNION ALL
+SELECT 'comment on index ' || c.name, d.description
+FROM relations c JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = c.oid
+WHERE c.relkind IN ('i', 'I')
+
+UNION ALL
+SELECT 'comment on trigger ' || c.name || '.' || quote_ident(t.tgname), d.description
+FROM relations c JOIN pg_trigger t ON t.tgrelid = c.oid
+JOIN pg_description d ON d.classoid = 'pg_trigger'::regclass AND d.objoid = t.oid
+
+UNION ALL
+SELECT 'comment on policy ' || c.name || '.' || quote_ident(p.polname), d.description
+FROM relations c JOIN pg_policy p ON p.polrelid = c.oid
+JOIN pg_description d ON d.classoid = 'pg_policy'::regclass AND d.objoid = p.oid
+
+UNION ALL
+SELECT 'comment on rule ' || c.name || '.' || quote_ident(r.rulename), d.description
+FROM relations c JOIN pg_rewrite r ON r.ev_class = c.oid
+JOIN pg_description d ON d.classoid = 'pg_rewrite'::regclass AND d.objoid = r.oid
+
+UNION ALL
+SELECT 'comment on schema ' || quote_ident(s.name), d.description
+FROM spaces s JOIN pg_description d ON d.classoid = 'pg_namespace'::regclass AND d.objoid = s.oid
+WHERE NOT s.is_home AND s.name <> 'public'
+
+UNION ALL
 SELECT 'comment on function ' || p.name, d.description
 FROM functions p JOIN pg_description d ON d.classoid = 'pg_proc'::regclass AND d.objoid = p.oid
 
 UNION ALL
 SELECT 'comment on type ' || t.name, d.description
 FROM types t JOIN pg_description d ON d.classoid = 'pg_type'::regclass AND d.objoid = t.oid
+
+UNION ALL
+SELECT 'grants on ' || CASE a.defaclobjtype WHEN 'r' THEN 'new tables' WHEN 'S' THEN 'new sequences' WHEN 'f' THEN 'new functions'
+    WHEN 'T' THEN 'new types' ELSE 'new schemas' END || coalesce(' in ' || CASE WHEN s.is_home THEN 'this schema'
+    ELSE quote_ident(s.name) END, ''),
+    string_agg(x.privilege_type || ' to ' || CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END,
+        ', ' ORDER BY x.privilege_type COLLATE "C", x.grantee)
+FROM pg_default_acl a LEFT JOIN spaces s ON s.oid = a.defaclnamespace, aclexplode(a.defaclacl) x
+WHERE (s.oid IS NOT NULL OR a.defaclnamespace = 0 AND :is_whole) AND x.grantee <> a.defaclrole
+AND x.privilege_type <> 'MAINTAIN'
+GROUP BY a.defaclobjtype, s.is_home, s.name, a.defaclrole
 
 UNION ALL
 SELECT 'grants on ' || object, coalesce(granted, 'none') FROM grants WHERE granted IS DISTINCT FROM by_default
@@ -274,10 +339,8 @@ WHERE :is_whole AND pg_get_userbyid(evtowner) NOT IN (:providers)
 AND (e.oid, 'pg_event_trigger'::regclass) NOT IN (SELECT objid, classid FROM members)
 
 UNION ALL
-SELECT 'publication ' || quote_ident(pubname), concat_ws(', ', CASE WHEN puballtables THEN 'all tables' END, (
-        SELECT 'tables ' || string_agg(r.name, ', ' ORDER BY r.name COLLATE "C") FROM (
-            SELECT prrelid::regclass::text FROM pg_publication_rel WHERE prpubid = p.oid) AS r(name)),
-    CASE WHEN pubinsert THEN 'insert' END, CASE WHEN pubupdate THEN 'update' END,
+SELECT 'publication ' || quote_ident(pubname), concat_ws(', ', CASE WHEN puballtables THEN 'all tables' END, :published,
+    CASE WHEN pubviaroot THEN 'via root' END, CASE WHEN pubinsert THEN 'insert' END, CASE WHEN pubupdate THEN 'update' END,
     CASE WHEN pubdelete THEN 'delete' END, CASE WHEN pubtruncate THEN 'truncate' END)
 FROM pg_publication p WHERE :is_whole
 

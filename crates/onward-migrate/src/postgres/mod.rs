@@ -13,6 +13,7 @@ mod script;
 mod tls;
 mod url;
 mod view;
+mod wording;
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -159,7 +160,8 @@ impl Postgres {
     }
 
     async fn find_journal(&self) -> Result<Place, Error> {
-        let rows = self.rows(&place::find(self.named.as_deref())).await.map_err(unexpected)?;
+        let rows =
+            self.rows(&quoting_as_usual(&place::find(self.named.as_deref()))).await.map_err(unexpected)?;
         let here = rows.first().and_then(|row| row.get(0));
         let named = here.filter(|_| self.named.is_some());
         let found: Vec<_> = rows
@@ -265,6 +267,11 @@ impl Postgres {
     }
 }
 
+/// A query whose names are quoted only where they must be, whatever a role or the database has set: they are compared.
+fn quoting_as_usual(query: &str) -> String {
+    format!("BEGIN; SET LOCAL quote_all_identifiers = off; {query}; COMMIT")
+}
+
 /// The columns of a row.
 fn texts(row: &SimpleQueryRow) -> Vec<Option<String>> {
     (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()
@@ -338,7 +345,8 @@ impl Engine for Postgres {
         let version = rows.first().and_then(|row| row.get(0)?.parse().ok()).unwrap_or_default();
         // One view of the catalogs, and every name as seen from the journal's schema.
         let query = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = {}; {}; COMMIT",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}SET LOCAL search_path = {}; {}; COMMIT",
+            catalog::SETTINGS,
             self.place.schema,
             catalog::query(&self.place, expected, version)
         );
@@ -561,7 +569,8 @@ impl Engine for Postgres {
 impl Postgres {
     /// Whether the database holds anything that a user made and a baseline could meet.
     async fn has_objects(&self) -> Result<bool, Error> {
-        let rows = self.rows(&objects::one_of_user(&self.place)).await.map_err(unexpected)?;
+        let rows =
+            self.rows(&quoting_as_usual(&objects::one_of_user(&self.place))).await.map_err(unexpected)?;
         if let Some(row) = rows.first() {
             tracing::debug!(kind = row.get(0), name = row.get(1), "the database is not empty");
         }

@@ -15,11 +15,12 @@ pub(super) const FORGET: &str = "CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD 
 /// The settings that change what a text means, each with the server's own default. A role or a database may have others.
 /// <https://www.postgresql.org/docs/current/runtime-config-client.html>,
 /// <https://www.postgresql.org/docs/current/runtime-config-compatible.html>
-const PINNED: [(&str, &str); 12] = [
+const PINNED: [(&str, &str); 13] = [
     ("standard_conforming_strings", "on"),
     ("backslash_quote", "safe_encoding"),
     ("transform_null_equals", "off"),
     ("array_nulls", "on"),
+    ("quote_all_identifiers", "off"),
     ("datestyle", "ISO, MDY"),
     ("intervalstyle", "postgres"),
     ("timezone", "UTC"),

@@ -68,10 +68,16 @@ fn only_table<'a>(text: &'a str, own: &[Own<'_>]) -> Option<&'a str> {
     let item = &own[from..];
     let end = item.iter().position(|own| is(own, &ends) || own.0.kind == TokenKind::Symbol(';'));
     let item = &item[..end.unwrap_or(item.len())];
-    let is_name = |token: &Token| matches!(token.kind, TokenKind::Word | TokenKind::QuotedName);
-    let is_plain = item.iter().all(|(token, _)| is_name(token) || token.kind == TokenKind::Symbol('.'))
-        && !item.is_empty();
-    is_plain.then(|| item.last().map(|(token, _)| token.text(text))).flatten()
+    let sample = item.iter().position(|own| is(own, &["TABLESAMPLE"])).unwrap_or(item.len());
+    let item = &item[..sample];
+    // A second table comes behind a comma or with a join, which may be in parentheses.
+    let is_comma = |own: &Own<'_>| own.1 == 0 && own.0.kind == TokenKind::Symbol(',');
+    if item.iter().any(|own| is_comma(own) || own.0.is_word(text, "JOIN")) {
+        return None;
+    }
+    let is_name =
+        |own: &&Own<'_>| own.1 == 0 && matches!(own.0.kind, TokenKind::Word | TokenKind::QuotedName);
+    item.iter().rfind(is_name).map(|(token, _)| token.text(text))
 }
 
 /// The places of `table.` before the name of a column. The whole row, `table.*`, keeps its name.
@@ -111,6 +117,10 @@ mod tests {
                 "SELECT a.x, b.y FROM (a JOIN b ON ((a.x = b.y)));",
                 "SELECT a.x, b.y FROM (a JOIN b ON ((a.x = b.y)));",
             ),
+            ("SELECT g.n FROM generate_series(1, 3) g(n);", "SELECT n FROM generate_series(1, 3) g(n);"),
+            ("SELECT w.a FROM ( VALUES (1), (2)) w(a);", "SELECT a FROM ( VALUES (1), (2)) w(a);"),
+            ("SELECT f.a FROM f4(1) f;", "SELECT a FROM f4(1) f;"),
+            ("SELECT tt.x FROM u tt TABLESAMPLE system (10);", "SELECT x FROM u tt TABLESAMPLE system (10);"),
             ("SELECT a.x FROM a, b;", "SELECT a.x FROM a, b;"),
             ("SELECT a.x FROM a UNION SELECT b.x FROM b;", "SELECT a.x FROM a UNION SELECT b.x FROM b;"),
             ("SELECT 1 AS one;", "SELECT 1 AS one;"),

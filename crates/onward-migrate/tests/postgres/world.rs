@@ -40,6 +40,17 @@ impl Database {
         copy
     }
 
+    /// The database as `pg_dump` writes it, without the commands of psql.
+    pub(crate) fn dump(&self) -> String {
+        let output = std::process::Command::new("pg_dump")
+            .args(["--schema-only", "--no-owner", "--no-privileges", "--dbname", &self.url])
+            .output()
+            .expect("pg_dump is there");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("is text");
+        text.lines().filter(|line| !line.starts_with('\\')).collect::<Vec<_>>().join("\n")
+    }
+
     /// A session of another role.
     pub(crate) async fn connect_as(&self, user: &str, password: &str) -> Postgres {
         let url: PostgresUrl = self.url.parse().expect("is an address");
