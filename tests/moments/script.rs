@@ -149,6 +149,38 @@ fn what_runs_always_is_described_behind_the_scripts() {
 }
 
 #[test]
+fn seal_refuses_what_cannot_run_always() {
+    let project = Project::sealed();
+    fs::create_dir(project.0.path().join("sql/always")).expect("is writable");
+    let function =
+        "CREATE OR REPLACE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$;\n";
+    project.write(
+        "Script-0001.sql",
+        "CREATE TABLE parcels (id bigint PRIMARY KEY);\nCREATE VIEW v AS SELECT id FROM orders;\n",
+    );
+    for (text, expected) in [
+        (
+            "DROP TRIGGER IF EXISTS t ON orders;\nCREATE TRIGGER t BEFORE INSERT ON parcels FOR EACH ROW EXECUTE FUNCTION f();\n",
+            "cannot run a second time",
+        ),
+        ("DROP VIEW IF EXISTS v;\n", "remove view v, which a numbered script makes"),
+    ] {
+        project.write("always/a.sql", &format!("{function}{text}"));
+        let checked = project.script(&["check"]);
+        assert_eq!(checked.code, Some(0), "the text alone does not tell: {}", checked.stdout);
+        let refused = project.script(&["seal"]);
+        assert_eq!(refused.code, Some(1), "{text}");
+        assert!(
+            refused.stderr.contains("nothing was sealed") && refused.stderr.contains(expected),
+            "{}",
+            refused.stderr
+        );
+    }
+    project.write("always/a.sql", function);
+    assert_eq!(project.script(&["seal"]).code, Some(0));
+}
+
+#[test]
 fn seal_refuses_a_script_that_fails_on_a_server() {
     let project = Project::sealed();
     project.write("Script-0001.sql", "ALTER TABLE oders ADD COLUMN currency text;\n");

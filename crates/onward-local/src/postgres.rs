@@ -90,6 +90,15 @@ impl PrivatePostgres {
         }
     }
 
+    /// Whether this machine has what it needs: the binaries, or a container engine.
+    ///
+    /// # Errors
+    ///
+    /// If it has neither.
+    pub fn is_possible() -> Result<(), Error> {
+        find_binaries().map(|_| ()).or_else(|missing| Container::engine().map(|_| ()).map_err(|_| missing))
+    }
+
     fn start_cluster(cluster: Cluster) -> Result<Self, Error> {
         let home = cluster.home.clone();
         let (users, port) = Users::join(&home, || {

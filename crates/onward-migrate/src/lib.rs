@@ -58,7 +58,7 @@ pub use plan::{Plan, Transaction};
 pub use postgres::{Postgres, PostgresUrl, TlsMode, tls_connector};
 #[cfg(feature = "rebuild")]
 pub use rebuild::{copy, create, inspect, remove, replace};
-pub use runner::{MigrateOptions, Migrated, migrate, seed, status};
+pub use runner::{MigrateOptions, Migrated, migrate, rerun_always, seed, status};
 pub use session::{DatabaseUrl, Session};
 #[cfg(feature = "sqlserver")]
 pub use sqlserver::{SqlServer, SqlServerUrl, TdsClient};

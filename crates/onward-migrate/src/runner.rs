@@ -132,6 +132,24 @@ async fn apply<E: Engine>(
     Ok(())
 }
 
+/// Runs all scripts in `always/` once more, in one transaction, whether they are due or not: to see that they can.
+///
+/// # Errors
+///
+/// If one fails; then all were rolled back.
+pub async fn rerun_always<E: Engine>(
+    engine: &mut E,
+    history: &History,
+    applier: &Applier,
+) -> Result<(), Error> {
+    let steps = Steps::of(history, applier);
+    let always: Vec<_> = history.always.iter().collect();
+    let again: Vec<_> = always.iter().map(|script| steps.always(script, history.latest())).collect();
+    let plan = Plan { transactions: vec![Transaction::Together(always)] };
+    let outcome = bridge::apply(engine, &again, false, &mut |_| {}).await;
+    outcome.map_err(|failure| report(history, &plan, 0, failure))
+}
+
 /// Runs `seeds/NAME.sql` of a history, which a folder was read into, in a transaction and without a journal row. Returns false if there
 /// is no such script.
 ///

@@ -61,6 +61,20 @@ pub fn import(tool: Tool, dialect: Dialect, files: &[(String, Vec<u8>)]) -> Resu
     let mut findings = Vec::new();
     let mut old = Vec::new();
     for (path, bytes) in files {
+        if path.contains(char::is_control) || path.contains(char::REPLACEMENT_CHARACTER) {
+            let message = "the name holds a character that no line can hold, or is not UTF-8";
+            findings.push(Finding::file(
+                Rule::UnexpectedFile,
+                path.escape_debug().to_string(),
+                message,
+                "rename the file",
+            ));
+            continue;
+        }
+        if tool.ignores_folders() && path.contains('/') {
+            imported.left_out.push((path.clone(), "it is in a folder, which the tool does not read"));
+            continue;
+        }
         match tool.role(path) {
             Role::Once { key, title } => match normalise(path, bytes) {
                 Ok(text) => old.push((key, title, path, text)),
@@ -76,6 +90,10 @@ pub fn import(tool: Tool, dialect: Dialect, files: &[(String, Vec<u8>)]) -> Resu
         }
     }
     old.sort();
+    if tool == Tool::Dbmate {
+        // <https://github.com/amacneil/dbmate>: its order is that of the names.
+        old.sort_by(|one, other| one.2.cmp(other.2));
+    }
     for two in old.windows(2) {
         if two[0].0 == two[1].0 {
             let message = format!("this has the same version as {}", two[0].2);
@@ -116,12 +134,13 @@ fn forward(tool: Tool, text: &str) -> Forward<'_> {
             is_it.then_some((start, start + line.len()))
         })
     };
-    let says = |words: &str| text.to_ascii_lowercase().contains(words);
     let (up, down, no_transaction) = match tool {
         Tool::Goose => {
             (&["+goose", "up"][..], &["+goose", "down"][..], line(&["+goose", "no", "transaction"]).is_some())
         }
-        Tool::Dbmate => (&["migrate:up"][..], &["migrate:down"][..], says("migrate:up transaction:false")),
+        Tool::Dbmate => {
+            (&["migrate:up"][..], &["migrate:down"][..], line(&["migrate:up", "transaction:false"]).is_some())
+        }
         Tool::Sqlx => (&[][..], &[][..], text.starts_with("-- no-transaction")),
         _ => (&[][..], &[][..], false),
     };
@@ -223,6 +242,12 @@ mod tests {
         assert_eq!(
             refused(Tool::Flyway, Dialect::Postgres, &[("V1__a.sql", "CREATE TABLE ${schema}.t ();")]),
             ["V1__a.sql: the placeholder `${schema}` of flyway has no value here"]
+        );
+        assert_eq!(
+            refused(Tool::Flyway, Dialect::Postgres, &[("V1__a\nDROP TABLE t; --.sql", "SELECT 1;")]),
+            [
+                "V1__a\\nDROP TABLE t; --.sql: the name holds a character that no line can hold, or is not UTF-8"
+            ]
         );
         let utf16 = ("V1__a.sql".to_owned(), vec![0xff, 0xfe, b'S', 0]);
         assert_eq!(import(Tool::Flyway, Dialect::Postgres, &[utf16]).expect_err("is refused").len(), 1);

@@ -103,7 +103,9 @@ impl Tool {
         let Some(stem) = name.strip_suffix(".sql") else { return Role::Other };
         match self {
             Self::Flyway => match stem.split_once("__") {
-                Some((prefix, title)) if prefix.starts_with('V') => once(version(&prefix[1..]), title),
+                Some((prefix, title)) if prefix.starts_with('V') && !prefix.contains('+') => {
+                    once(version(&prefix[1..]), title)
+                }
                 Some((prefix, _)) if prefix.starts_with('U') => Role::Undo,
                 Some(("R", _)) => Role::Repeatable,
                 _ => Role::Other,
@@ -141,8 +143,19 @@ impl Tool {
         };
         match plain.split_once('_') {
             Some((digits, title)) => once(number(digits), title),
-            None => once(number(plain), ""),
+            // `20240101120000orders.sql` and `20240101120000-orders.sql`
+            None if self == Self::Dbmate => {
+                let end = plain.find(|c: char| !c.is_ascii_digit()).unwrap_or(plain.len());
+                once(number(&plain[..end]), &plain[end..])
+            }
+            None => Role::Other,
         }
+    }
+
+    /// Whether the tool reads the folder only, and not those in it.
+    #[must_use]
+    pub const fn ignores_folders(self) -> bool {
+        matches!(self, Self::Sqlx | Self::GolangMigrate | Self::Goose | Self::Dbmate)
     }
 
     /// The key of a script by its old name.
@@ -237,6 +250,7 @@ mod tests {
             (Tool::GolangMigrate, "000007_x.up.sql", Some(("7", "x"))),
             (Tool::Goose, "00001_x.sql", Some(("1", "x"))),
             (Tool::Dbmate, "20240101120000_x.sql", Some(("20240101120000", "x"))),
+            (Tool::Dbmate, "20240101-x.sql", Some(("20240101", "x"))),
             (Tool::DbUp, "2024/Script 1.sql", Some(("2024/Script 1.sql", "Script 1"))),
             (Tool::Grate, "up/0001_x.sql", Some(("0001_x.sql", "0001 x"))),
         ];
@@ -251,6 +265,8 @@ mod tests {
             (Tool::Flyway, "afterMigrate.sql", Role::Other),
             (Tool::Sqlx, "7_x.down.sql", Role::Undo),
             (Tool::GolangMigrate, "7_x.sql", Role::Other),
+            (Tool::Sqlx, "7.sql", Role::Other),
+            (Tool::Flyway, "V+6__x.sql", Role::Other),
             (Tool::Grate, "views/v.sql", Role::Repeatable),
             (Tool::Grate, "alterDatabase/x.sql", Role::Other),
             (Tool::DbUp, "notes.txt", Role::Other),

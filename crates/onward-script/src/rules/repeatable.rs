@@ -87,14 +87,19 @@ impl Words<'_> {
             return self.has(&["on", "conflict"]) || self.has(&["not", "exists"]);
         }
         if self.is(0, &["drop"]) {
-            return self.has(&["if", "exists"]);
+            // What these hold would be gone at each run.
+            return self.has(&["if", "exists"]) && !self.is(1, &["table", "schema", "database"]);
         }
         if self.is(0, &["alter"]) {
-            return self.has(&["owner", "to"]) || self.is(1, &["default"]);
+            // `ALTER VIEW v OWNER TO app`; a column may be called owner, too.
+            let owner = (2..self.tokens.len()).find(|index| self.is(*index, &["owner"]));
+            let is_action = |at: usize| self.is(at + 1, &["to"]) && !self.is(at - 1, &["column", "rename"]);
+            return owner.is_some_and(is_action) || self.is(1, &["default"]);
         }
-        let others = [
-            "grant", "revoke", "deny", "comment", "merge", "select", "with", "set", "print", "if", "security",
-        ];
+        if self.is(0, &["select", "with"]) {
+            return !["into", "insert", "update", "delete"].iter().any(|word| self.has(&[word]));
+        }
+        let others = ["grant", "revoke", "deny", "comment", "merge", "set", "print", "if", "security"];
         self.is(0, &others)
     }
 
@@ -192,6 +197,10 @@ mod tests {
             assert_eq!(refused(sound, Dialect::SqlServer), [""; 0], "{sound}");
         }
         for unsound in [
+            "DROP TABLE IF EXISTS t",
+            "ALTER TABLE t RENAME COLUMN owner TO x",
+            "SELECT id INTO t3 FROM t",
+            "WITH d AS (DELETE FROM t RETURNING 1) SELECT * FROM d",
             "CREATE VIEW v AS SELECT 1",
             "CREATE TABLE t (id int)",
             "INSERT INTO t VALUES (1)",

@@ -102,13 +102,19 @@ fn require_empty(folder: &Path) -> Result<(), CommandError> {
 fn walk(root: &Path, folder: &Path, files: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.is_dir() {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let kind = fs::metadata(&path).map_err(named)?;
+        if kind.is_dir() {
             walk(root, &path, files)?;
+            continue;
+        }
+        // A pipe would be waited for, and no tool reads what is not SQL.
+        if !kind.is_file() || path.extension().is_none_or(|extension| extension != "sql") {
             continue;
         }
         let relative = path.strip_prefix(root).unwrap_or(&path);
         let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
-        files.push((parts.join("/"), fs::read(&path)?));
+        files.push((parts.join("/"), fs::read(&path).map_err(named)?));
     }
     Ok(())
 }

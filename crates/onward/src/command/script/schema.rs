@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use onward_migrate::{Applier, Engine as _, Session, SessionOptions};
-use onward_script::{Catalog, Dialect, History, Lock, SchemaLock};
+use onward_local::PrivatePostgres;
+use onward_migrate::{Applier, Engine as _, Error, Session, SessionOptions};
+use onward_script::{ALWAYS, Catalog, Dialect, History, Lock, SchemaLock};
 
 use super::dump::{Content, pg_dump};
-use crate::process::exit::CommandError;
+use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::note;
 use crate::scratch::ScratchDatabase;
 
@@ -22,7 +23,7 @@ pub(crate) struct Described {
 ///
 /// # Errors
 ///
-/// If a script fails.
+/// If a script fails, or the private server.
 pub(crate) async fn describe(
     root: &Path,
     history: &History,
@@ -33,16 +34,14 @@ pub(crate) async fn describe(
     if history.dialect == Dialect::SqlServer {
         return Ok(None);
     }
-    let scratch = match ScratchDatabase::create(history.dialect, root, "seal").await {
-        Ok(scratch) => scratch,
-        Err(error) => {
-            note(&format!(
-                "note: schema.lock was not written, so `adopt` cannot compare a database: {}; {}",
-                error.message, error.help
-            ));
-            return Ok(None);
-        }
-    };
+    if let Err(error) = PrivatePostgres::is_possible() {
+        note(&format!(
+            "note: schema.lock was not written, so `adopt` cannot compare a database: {}; {}",
+            error.message, error.help
+        ));
+        return Ok(None);
+    }
+    let scratch = ScratchDatabase::create(history.dialect, root, "seal").await?;
     let described = run(&scratch, history, lock, before, applier).await;
     scratch.remove().await?;
     described.map(Some)
@@ -70,13 +69,42 @@ async fn run(
         schema.push(&script.file_name(), script.digest, &after);
     }
     if let Some(digest) = history.always_digest() {
-        scratch.apply(history, None, applier).await?;
-        schema.push_always(digest, &session.catalog(&Catalog::default()).await?);
+        let before = session.catalog(&Catalog::default()).await?;
+        scratch.apply(history, None, applier.clone()).await?;
+        let once = session.catalog(&Catalog::default()).await?;
+        onward_migrate::rerun_always(&mut session, history, &applier).await.map_err(|error| Error {
+            message: format!("a script in {ALWAYS}/ cannot run a second time: {}", error.message),
+            ..error
+        })?;
+        let twice = session.catalog(&Catalog::default()).await?;
+        unchanged(&before, &once, &twice)?;
+        schema.push_always(digest, &once);
     }
     let sql = pg_dump(scratch, Content::Schema).map(|dumped| objects(&dumped)).inspect_err(|error| {
         note(&format!("note: schema.sql was not written: {}; {}", error.message, error.help));
     });
     Ok(Described { lock: schema, sql: sql.ok() })
+}
+
+/// What runs always must find the same at each run, and take away nothing that a numbered script has made.
+fn unchanged(before: &Catalog, once: &Catalog, twice: &Catalog) -> Result<(), CommandError> {
+    let removed = before.iter().find(|(object, _)| once.get(object).is_none());
+    if let Some((object, _)) = removed {
+        let message = format!("the scripts in {ALWAYS}/ remove {object}, which a numbered script makes");
+        let help = "remove it in a numbered script with `-- onward: contract`";
+        return Err(CommandError::new(Exit::Failed, message, help));
+    }
+    match once.differences(twice).first() {
+        None => Ok(()),
+        Some(first) => {
+            let message = format!("the second run of {ALWAYS}/ makes another schema than the first: {first}");
+            Err(CommandError::new(
+                Exit::Failed,
+                message,
+                "write each script so that a second run changes nothing",
+            ))
+        }
+    }
 }
 
 /// A dump without the settings at its start and the mark at its end.
