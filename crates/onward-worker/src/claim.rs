@@ -6,7 +6,6 @@ use crate::breaker::Probe;
 use crate::capacity::Reservation;
 use crate::leases::Lease;
 use crate::message::Message;
-use crate::retry::SUSPICIOUS_RECEIVES;
 use crate::runs::Run;
 use crate::slow_start::Caution;
 
@@ -51,13 +50,6 @@ impl Claim {
             since: Instant::now(),
             age_before: age_before.unwrap_or_default(),
         }
-    }
-
-    /// Whether the message may be one that kills the process: it was received several times, by this id or before it was sent
-    /// anew, and nobody knows why it came back.
-    pub(crate) fn is_suspicious(&self) -> bool {
-        self.failed == 0
-            && (self.message.receive_count >= SUSPICIOUS_RECEIVES || self.message.was_suspicious())
     }
 
     /// How many attempts have failed, as far as is known: each receive before this one counts as one.

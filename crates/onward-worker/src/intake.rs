@@ -18,6 +18,7 @@ use crate::leases::Lease;
 use crate::ledger::count;
 use crate::message::Message;
 use crate::queue::{BATCH, Queue};
+use crate::retry::SUSPICIOUS_RECEIVES;
 use crate::runs::AlreadyHere;
 use crate::shared::Shared;
 
@@ -34,7 +35,7 @@ const START: Duration = Duration::from_secs(10);
 /// must not fill the memory.
 const MAX_UNACKED: usize = 1_000;
 
-/// How long a suspicious message stays away at least that finds another one here.
+/// How long a suspicious message stays away that finds another one here, as long as it can be sent anew.
 const RETURN_OF_SUSPICIOUS: Duration = Duration::from_secs(10);
 
 /// Polls until the worker is told to stop, then awaits the polls that are open and gives back what they bring.
@@ -145,12 +146,10 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
     let (start, is_fifo) = (shared.capacity.slow_start(), shared.core.queue.is_fifo());
     let mut kept = Vec::with_capacity(claims.len());
     for mut claim in claims {
-        if claim.is_suspicious() {
+        if claim.message.receive_count >= SUSPICIOUS_RECEIVES {
             if start.is_careful() && !is_fifo {
                 let why = "another message is here that may end the process";
-                // Each return costs it a receive, so it comes back less and less often.
-                let delay = shared.least_delay(&claim).max(RETURN_OF_SUSPICIOUS);
-                shared.release_suspicious(claim, why, delay).await;
+                shared.release_suspicious(claim, why, RETURN_OF_SUSPICIOUS).await;
                 continue;
             }
             claim.caution = Some(start.be_careful());

@@ -72,12 +72,8 @@ impl Attribute {
 }
 
 /// The message attribute of a copy that a worker has sent anew: how many attempts had failed, and when the message was first
-/// received, in milliseconds since 1970, with a `/` in between. A third word says that the message may be one that kills the
-/// process.
+/// received, in milliseconds since 1970, with a `/` in between.
 pub const ATTEMPTS: &str = "onward.attempts";
-
-/// The end of the value of [`ATTEMPTS`] of such a message.
-pub(crate) const SUSPICIOUS: &str = "/suspicious";
 
 /// The message attribute with the identity of a message that has been sent more than once: by the relay of an outbox, to a
 /// dead-letter queue, or from there. A producer may set one of its own.
@@ -117,15 +113,9 @@ impl Message {
 
     /// What a worker has recorded of attempts before this message was sent anew: how many had failed, and the first receive.
     pub(crate) fn recorded_attempts(&self) -> Option<(u32, SystemTime)> {
-        let record = self.attribute(ATTEMPTS)?;
-        let (failed, first_ms) = record.strip_suffix(SUSPICIOUS).unwrap_or(record).split_once('/')?;
+        let (failed, first_ms) = self.attribute(ATTEMPTS)?.split_once('/')?;
         let first = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(first_ms.parse().ok()?);
         Some((failed.parse().ok()?, first))
-    }
-
-    /// Whether a worker has recorded, before this message was sent anew, that it may be one that kills the process.
-    pub(crate) fn was_suspicious(&self) -> bool {
-        self.attribute(ATTEMPTS).is_some_and(|record| record.ends_with(SUSPICIOUS))
     }
 
     /// The bytes that it holds in memory.

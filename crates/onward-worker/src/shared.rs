@@ -71,13 +71,16 @@ impl<Q: Queue, H> Shared<Q, H> {
         interval.saturating_sub(claim.held_for())
     }
 
-    /// As [`Shared::release`], by a poll and with a delay of its own: it does not wait for the end of the polls. A copy that is
-    /// sent anew is as suspicious as the message: otherwise one that kills the process would begin beside others again.
+    /// As [`Shared::release`], by a poll and with a delay of its own: it does not wait for the end of the polls. A message that can
+    /// lose few receives more and could not be sent anew stays away for longer than most outages last.
     pub(crate) async fn release_suspicious(&self, claim: Claim, why: &'static str, delay: Duration) {
-        self.count_release(&claim, why, delay);
-        if self.renew_as(&claim, delay, true).await {
+        if self.renew(&claim, delay).await {
+            self.count_release(&claim, why, delay);
             return self.done(claim);
         }
+        let is_spared = claim.message.receive_count > SUSPICIOUS_RECEIVES;
+        let delay = if is_spared { self.least_delay(&claim).max(delay) } else { delay };
+        self.count_release(&claim, why, delay);
         self.return_to_queue(claim, delay);
     }
 
@@ -111,15 +114,10 @@ impl<Q: Queue, H> Shared<Q, H> {
     /// Sends a message anew, to come after the delay, if few receives are left to it and that breaks no order. Says whether a
     /// copy was sent; the message itself is then to be deleted.
     pub(crate) async fn renew(&self, claim: &Claim, delay: Duration) -> bool {
-        self.renew_as(claim, delay, claim.failed == 0 && claim.message.was_suspicious()).await
-    }
-
-    async fn renew_as(&self, claim: &Claim, delay: Duration, is_suspicious: bool) -> bool {
         if claim.message.receive_count < SUSPICIOUS_RECEIVES {
             return false;
         }
-        let attempts =
-            Attempts { failed: claim.failed_attempts(), first: claim.first_received(), is_suspicious };
+        let attempts = Attempts { failed: claim.failed_attempts(), first: claim.first_received() };
         let is_sent = match self.core.queue.renew(&claim.message, attempts, delay).await {
             Ok(is_sent) => is_sent,
             Err(error) => {

@@ -6,7 +6,7 @@ pub mod sqs;
 use std::time::{Duration, SystemTime};
 
 use crate::error::QueueError;
-use crate::message::{Message, Receipt, SUSPICIOUS};
+use crate::message::{Message, Receipt};
 
 /// The most messages of one receive, and the most entries of one batch.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
@@ -102,16 +102,13 @@ pub struct Attempts {
     pub failed: u32,
     /// When the message was first received.
     pub first: SystemTime,
-    /// Whether the message may be one that kills the process: it came several times, and its handler has not run since.
-    pub is_suspicious: bool,
 }
 
 impl Attempts {
     /// The value of the attribute [`ATTEMPTS`](crate::message::ATTEMPTS).
     pub(crate) fn record(&self) -> String {
         let first = self.first.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let suspicion = if self.is_suspicious { SUSPICIOUS } else { "" };
-        format!("{}/{}{suspicion}", self.failed, first.as_millis())
+        format!("{}/{}", self.failed, first.as_millis())
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use onward_worker::{
     Attempts, Death, MemoryQueue, Message, Queue, QueueError, QueueErrorKind, Receipt, Refused,
 };
+use tokio::time::Instant;
 
 #[derive(Clone)]
 pub(crate) struct Faulty {
@@ -29,6 +30,8 @@ pub(crate) struct Faulty {
     pub refused_changes: Arc<AtomicU32>,
     /// How many changes of the visibility never end.
     pub hung_changes: Arc<AtomicU32>,
+    /// Until when nothing can be sent anew.
+    pub sends_from: Option<Instant>,
 }
 
 impl Default for Faulty {
@@ -44,6 +47,7 @@ impl Default for Faulty {
             failed_deletes: Arc::default(),
             refused_changes: Arc::default(),
             hung_changes: Arc::default(),
+            sends_from: None,
         }
     }
 }
@@ -125,6 +129,9 @@ impl Queue for Faulty {
         delay: Duration,
     ) -> Result<bool, QueueError> {
         self.lives().await;
+        if self.sends_from.is_some_and(|from| Instant::now() < from) {
+            return Err(QueueError::new(QueueErrorKind::Throttled, "too fast"));
+        }
         self.queue.renew(message, attempts, delay).await
     }
 }
