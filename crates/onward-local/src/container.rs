@@ -236,11 +236,11 @@ pub(crate) mod fake {
         folder: tempfile::TempDir,
     }
 
-    /// Each command is a line of `asked`. The server is ready when it was asked as often as `ready` says; the container ends
-    /// before that if there is a file `ends`.
+    /// Each command is a line of `asked`, but for the log that is followed: that runs beside the others, in no order. The server is
+    /// ready when it was asked as often as `ready` says; the container ends before that if there is a file `ends`.
     const SCRIPT: &str = r#"#!/bin/sh
 cd "$(dirname "$0")" || exit 1
-echo "$*" >> asked
+case "$*" in "logs --follow"*) ;; *) echo "$*" >> asked ;; esac
 case "$1" in
 info) echo id ;;
 container) [ -f state ] || { echo "no such container" >&2; exit 1; }; cat state ;;

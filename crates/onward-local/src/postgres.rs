@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::container::{Container, Image};
 use crate::error::Error;
-use crate::secret::{random_password, write_private};
+use crate::secret::{kept_password, random_password, write_private};
 use crate::users::{Users, folder, unusable};
 
 /// A private PostgreSQL server: the machine's binaries, a data folder, a loopback port.
@@ -117,16 +117,8 @@ impl PrivatePostgres {
 
     fn start_container(engine: &str, home: PathBuf) -> Result<Self, Error> {
         let (users, (container, port, password)) = Users::join(&home, || {
-            let file = home.join("password");
-            let password = match fs::read_to_string(&file) {
-                Ok(password) => password.trim().to_owned(),
-                Err(_) => {
-                    let password = random_password().map_err(|error| unusable(&home, &error))?;
-                    write_private(&file, &password)?;
-                    write_private(&home.join("pgpass"), &pgpass(&password))?;
-                    password
-                }
-            };
+            let password = kept_password(&home, "")?;
+            write_private(&home.join("pgpass"), &pgpass(&password))?;
             let image = Image {
                 name: IMAGE,
                 kind: "postgres",

@@ -1,4 +1,4 @@
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
@@ -10,6 +10,22 @@ pub(crate) fn random_password() -> io::Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The password of a private server, which is made at its first start and kept in a file of its folder.
+pub(crate) fn kept_password(home: &Path, prefix: &str) -> Result<String, Error> {
+    let path = home.join("password");
+    match fs::read_to_string(&path) {
+        Ok(password) => Ok(password.trim().to_owned()),
+        // A file that cannot be read holds the password of the data: a new one would open nothing.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(&path, &error)),
+        Err(_) => {
+            let random = random_password().map_err(|error| unusable(home, &error))?;
+            let password = format!("{prefix}{random}");
+            write_private(&path, &password)?;
+            Ok(password)
+        }
+    }
 }
 
 /// Writes a file that only this user may read.

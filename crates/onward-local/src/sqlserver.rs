@@ -1,10 +1,9 @@
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::container::{Container, Image};
 use crate::error::Error;
-use crate::secret::{random_password, write_private};
-use crate::users::{Users, folder, unusable};
+use crate::secret::{kept_password, write_private};
+use crate::users::{Users, folder};
 
 /// A private SQL Server in a container, with the database `app`.
 ///
@@ -74,7 +73,9 @@ impl PrivateSqlServer {
             return Err(Error::new(message, "read it, then set ACCEPT_EULA=Y once"));
         }
         let (users, (container, port, password)) = Users::join(&home, || {
-            let password = password(&home)?;
+            // The server asks for three kinds of characters.
+            // <https://learn.microsoft.com/sql/relational-databases/security/password-policy>
+            let password = kept_password(&home, "Onward-")?;
             let image = Image {
                 name: IMAGE,
                 kind: "sqlserver",
@@ -135,18 +136,6 @@ fn licence(home: &Path) -> PathBuf {
     home.join("licence-accepted")
 }
 
-/// The password of the folder, which is made at the first start. The server asks for three kinds of characters.
-/// <https://learn.microsoft.com/sql/relational-databases/security/password-policy>
-fn password(home: &Path) -> Result<String, Error> {
-    let path = home.join("password");
-    if let Ok(password) = fs::read_to_string(&path) {
-        return Ok(password.trim().to_owned());
-    }
-    let password = format!("Onward-{}", random_password().map_err(|error| unusable(home, &error))?);
-    write_private(&path, &password)?;
-    Ok(password)
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
@@ -166,14 +155,14 @@ mod tests {
     fn the_first_user_makes_the_container_and_the_last_one_stops_it() {
         let engine = accepted();
         let first = start(&engine).expect("starts");
-        assert_eq!(engine.asked(), ["container", "run", "logs", "exec", "container", "exec", "port"]);
+        assert_eq!(engine.asked(), ["container", "run", "exec", "container", "exec", "port"]);
         assert!(
             first
                 .url("shop")
                 .starts_with("server=tcp:127.0.0.1,15433;database=shop;user=sa;password=Onward-")
         );
         let second = start(&engine).expect("joins");
-        assert_eq!(engine.asked(), ["container", "logs", "exec", "port"], "it runs already");
+        assert_eq!(engine.asked(), ["container", "exec", "port"], "it runs already");
         assert_eq!(first.url("app"), second.url("app"));
         drop(first);
         assert_eq!(engine.asked(), [""; 0], "somebody still uses it");

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use onward_script::{History, Script, line_column};
+use onward_script::{History, Script, always_name, line_column};
 
 use crate::drift::Drift;
 use crate::journal::JOURNAL;
@@ -87,10 +87,9 @@ impl Error {
             SchemaState::Behind => {
                 let count = status.pending.len();
                 let applied = status.applied.unwrap_or(0);
-                let always =
-                    || status.always.iter().map(|name| format!("always/{name}.sql")).collect::<Vec<_>>();
                 let message = if count == 0 {
-                    format!("{} of this binary have not run on the database", always().join(", "))
+                    let always: Vec<_> = status.always.iter().map(|name| always_name(name)).collect();
+                    format!("{} of this binary have not run on the database", always.join(", "))
                 } else {
                     format!(
                         "the database is at script {applied:04}, {count} behind this binary ({latest:04})"

@@ -88,9 +88,8 @@ async fn read<E: Engine>(
         columns.iter().map(|column| format!("CAST({column} AS NATIONAL CHARACTER VARYING(4000))")).collect();
     // A log is read in its order; the others have a column that says it, or none.
     let order = match tool {
-        Tool::Flyway | Tool::Goose => columns.last(),
+        Tool::Flyway | Tool::Goose | Tool::DbUp | Tool::Grate => columns.last(),
         Tool::Liquibase => None,
-        Tool::DbUp | Tool::Grate => columns.last(),
         _ => columns.first(),
     };
     let order = order.map_or_else(String::new, |column| format!(" ORDER BY {column}"));

@@ -83,7 +83,6 @@ impl ForeignJournal {
         let last = count.checked_sub(1).and_then(|last| named.get(last));
         let last: &Script =
             last.ok_or_else(|| format!("{table} records none of these scripts as applied"))?.0;
-        // The next script must be one that came from the tool, or the first of our own.
         Ok(Some(last.number))
     }
 }

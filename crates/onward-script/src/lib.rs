@@ -48,7 +48,8 @@ pub use lexer::{Token, TokenKind, Unclosed, lex};
 pub use line::{LineColumn, line_column};
 pub use lock::{Lock, LockLine, RULES_VERSION};
 pub use name::{
-    ALWAYS, FileName, LOCK_FILE, SCHEMA_FILE, SCHEMA_LOCK_FILE, SEEDS, baseline_name, script_name,
+    ALWAYS, FileName, LOCK_FILE, SCHEMA_FILE, SCHEMA_LOCK_FILE, SEEDS, always_name, baseline_name,
+    script_name,
 };
 pub use rule::{RULES, Rule, RuleDoc, rules_markdown};
 pub use schema_lock::SchemaLock;

@@ -98,7 +98,8 @@ pub fn script_name(number: i32) -> String {
 }
 
 /// The file name of a script that runs again whenever it changes.
-pub(crate) fn always_name(name: &str) -> String {
+#[must_use]
+pub fn always_name(name: &str) -> String {
     format!("{ALWAYS}/{name}.sql")
 }
 

@@ -17,8 +17,7 @@ const COPY: &str = "app_before_drafts";
 
 /// Makes the private database ready for the drafts of this binary; a database that somebody has named is left alone.
 pub(crate) async fn prepare(context: &Context, database: &ResolvedDatabase) -> Result<(), CommandError> {
-    // SQL Server has no copy by one statement.
-    if !database.is_private() || context.history.dialect == Dialect::SqlServer {
+    if !is_copied(context, database) {
         return Ok(());
     }
     let Some(first) = context.history.all().find(|script| !script.sealed).map(|script| script.number) else {
@@ -59,11 +58,16 @@ pub(crate) async fn prepare(context: &Context, database: &ResolvedDatabase) -> R
 
 /// Removes the copy, because its database is made anew.
 pub(crate) async fn forget(context: &Context, database: &ResolvedDatabase) -> Result<(), CommandError> {
-    if !database.is_private() || context.history.dialect == Dialect::SqlServer {
+    if !is_copied(context, database) {
         return Ok(());
     }
     let target = DropTarget { name: COPY.to_owned(), is_marked: true };
     Ok(onward_migrate::remove(&database.url.with_database(COPY), &target).await?)
+}
+
+/// Whether the database has a copy: it must be ours, and SQL Server has no copy by one statement.
+fn is_copied(context: &Context, database: &ResolvedDatabase) -> bool {
+    database.is_private() && context.history.dialect == Dialect::Postgres
 }
 
 async fn restore(

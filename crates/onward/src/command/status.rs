@@ -1,5 +1,5 @@
 use onward_migrate::{JournalRow, SchemaState, Session, Status};
-use onward_script::{ALWAYS, Script};
+use onward_script::{Script, always_name};
 use serde_json::json;
 
 use crate::config::context::Context;
@@ -55,7 +55,7 @@ pub(crate) async fn show(context: &Context, options: &Options) -> Result<Exit, C
     let help = context.state_error(&status).help;
     let applied_on = last.map(|row| row.applied_on);
     if options.as_json {
-        let always = status.always.iter().map(|name| format!("{ALWAYS}/{name}.sql"));
+        let always = status.always.iter().map(|name| always_name(name));
         let files: Vec<_> = pending().map(Script::file_name).chain(always).collect();
         let divergences: Vec<_> = status.divergences.iter().map(ToString::to_string).collect();
         let differences = drift.map(|drift| {
@@ -91,7 +91,7 @@ pub(crate) async fn show(context: &Context, options: &Options) -> Result<Exit, C
         data(format!("pending  {}  {title}", script.file_name()).trim_end())?;
     }
     for name in &status.always {
-        data(&format!("pending  {ALWAYS}/{name}.sql"))?;
+        data(&format!("pending  {}", always_name(name)))?;
     }
     for divergence in &status.divergences {
         data(&format!("problem  {divergence}"))?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use onward_migrate::{DatabaseUrl, Error, SchemaState, Session, SessionOptions, Status};
-use onward_script::ALWAYS;
+use onward_script::always_name;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::context::{Context, PATIENCE};
@@ -54,7 +54,7 @@ fn refusal(context: &Context, status: &Status) -> Error {
             Some(title) => format!("\n  - {} {title}", script.file_name()),
             None => format!("\n  - {}", script.file_name()),
         })
-        .chain(status.always.iter().map(|name| format!("\n  - {ALWAYS}/{name}.sql")))
+        .chain(status.always.iter().map(|name| format!("\n  - {}", always_name(name))))
         .collect();
     if !pending.is_empty() {
         error.message = format!("{}; pending:{}", error.message, pending.concat());
