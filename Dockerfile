@@ -11,6 +11,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 COPY --from=build /app /usr/local/bin/app
+# What must outlive a process: the container keeps it at a restart.
+RUN install -d -o nobody -g nogroup -m 0700 /var/lib/app
+ENV STATE_DIRECTORY=/var/lib/app
 USER nobody
 ENTRYPOINT ["app"]
 CMD ["serve"]

@@ -111,11 +111,19 @@ impl World {
     }
 
     /// Starts a worker with a log of its own, named by its process, so that the way of each message can be read afterwards.
-    fn start(&self) -> Child {
+    fn start(&self, place: usize) -> Child {
+        // As on hosts of their own.
+        let state = self.logs.join(format!("state-{place}"));
         let log = self.logs.join("starting");
         let file = std::fs::File::create(&log).expect("is created");
         let output = file.try_clone().expect("can be shared");
-        let worker = self.app("serve").stdout(output).stderr(file).spawn().expect("the app starts");
+        let worker = self
+            .app("serve")
+            .env("STATE_DIRECTORY", state)
+            .stdout(output)
+            .stderr(file)
+            .spawn()
+            .expect("the app starts");
         std::fs::rename(log, self.logs.join(format!("{}.log", worker.id()))).expect("is renamed");
         worker
     }
@@ -125,7 +133,7 @@ impl World {
         let mut ended = 0;
         for place in 0..self.workers.len() {
             if self.workers[place].try_wait().expect("can be asked").is_some() {
-                self.workers[place] = self.start();
+                self.workers[place] = self.start(place);
                 ended += 1;
             }
         }
@@ -209,7 +217,7 @@ async fn weather(length: Duration, seed: u64, rest: Duration) -> ExitCode {
     };
     assert!(world.app("migrate").status().expect("starts").success(), "the database is upgraded");
     database.batch_execute(tables).await.expect("are created");
-    world.workers = (0..WORKERS).map(|_| world.start()).collect();
+    world.workers = (0..WORKERS).map(|place| world.start(place)).collect();
     let mut producer = Producer { client: client(queues.endpoint()), urls, sent: BTreeMap::new() };
 
     let mut random = fastrand::Rng::with_seed(seed);

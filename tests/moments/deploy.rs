@@ -26,7 +26,7 @@ fn outlasts_the_stop(seconds: u64) -> bool {
 
 /// The variables of the command line's help and the README, which a manifest may set.
 fn is_known(variable: &str) -> bool {
-    ["DATABASE_URL", "QUEUE_URL", "HTTP_ADDR", "APP_ENV", "RUST_LOG"].contains(&variable)
+    ["DATABASE_URL", "QUEUE_URL", "HTTP_ADDR", "STATE_DIRECTORY", "APP_ENV", "RUST_LOG"].contains(&variable)
         || variable.starts_with("AWS_")
 }
 

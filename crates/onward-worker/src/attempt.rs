@@ -7,6 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use crate::claim::Claim;
+use crate::crashes;
 use crate::handler::{Failure, MessageHandler};
 use crate::message::Message;
 use crate::queue::Queue;
@@ -31,12 +32,36 @@ pub(crate) async fn attempt<Q: Queue, H: MessageHandler>(
     turn: &mut Turn<'_>,
     handler: OwnedSemaphorePermit,
 ) -> Attempted {
+    if let Some(failure) = record(shared, claim, turn).await {
+        return Attempted::Ended(Err(failure));
+    }
     let ended = tokio::select! {
         outcome = run(shared, claim, turn) => Attempted::Ended(outcome),
         () = shared.abandon.cancelled() => Attempted::Abandoned,
     };
+    claim.clear_record().await;
     drop(handler);
     ended
+}
+
+/// Records that an attempt begins that runs alone, unless the message has ended so many processes that it is given up.
+async fn record<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim, turn: &Turn<'_>) -> Option<Failure> {
+    let record = || shared.process.record(shared.core.queue.name(), claim.message.identity());
+    let record = turn.is_alone().then(record).flatten()?;
+    claim.record = Some(record.clone());
+    let begun = match record.clone().crashes().await {
+        Ok(times) if times >= crashes::MOST => {
+            return Some(Failure::reject(format!(
+                "the process ended {times} times while only this message ran"
+            )));
+        }
+        Ok(_) => record.begin().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = begun {
+        tracing::warn!(%error, "an attempt that runs alone cannot be recorded");
+    }
+    None
 }
 
 async fn run<Q: Queue, H: MessageHandler>(
@@ -52,6 +77,7 @@ async fn run<Q: Queue, H: MessageHandler>(
             Ok(outcome) => outcome,
             Err(_) => {
                 claim.caution = None;
+                claim.clear_record().await;
                 turn.let_others_run();
                 handled.await
             }

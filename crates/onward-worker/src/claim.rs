@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use crate::breaker::Probe;
 use crate::capacity::Reservation;
+use crate::crashes::Record;
 use crate::leases::Lease;
 use crate::message::Message;
 use crate::runs::Run;
@@ -24,6 +25,8 @@ pub(crate) struct Claim {
     /// Held as long as the message may be one that kills the process: it was received several times, and nobody knows why it
     /// came back.
     pub caution: Option<Caution>,
+    /// The record of its attempts, from one that runs alone until its end is known.
+    pub record: Option<Record>,
     /// How many attempts have failed under this claim.
     pub failed: u32,
     /// How many had failed before the message was sent anew.
@@ -46,6 +49,7 @@ impl Claim {
             reservation: Some(reservation),
             probe: None,
             caution: None,
+            record: None,
             failed: 0,
             since: Instant::now(),
             age_before: age_before.unwrap_or_default(),
@@ -71,6 +75,15 @@ impl Claim {
     /// The time since this receive.
     pub(crate) fn held_for(&self) -> Duration {
         self.since.elapsed()
+    }
+
+    /// Removes the record of its attempts: the process has survived it, or the message is a dead letter.
+    pub(crate) async fn clear_record(&mut self) {
+        if let Some(record) = self.record.take()
+            && let Err(error) = record.clear().await
+        {
+            tracing::warn!(%error, "the record of an attempt that has ended cannot be removed");
+        }
     }
 
     /// Whether the queue still keeps the message for this worker. A later delivery to this process counts.

@@ -32,6 +32,7 @@ mod budget;
 mod capacity;
 mod causes;
 mod claim;
+mod crashes;
 mod delivery;
 mod error;
 mod finished;

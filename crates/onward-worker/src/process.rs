@@ -1,9 +1,12 @@
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, RwLock};
 
+use crate::crashes::{Crashes, Record};
 use crate::finished::Finished;
 
 /// What the workers of one process share. A message that kills the process takes with it what all of them hold, so each worker must
@@ -35,9 +38,38 @@ struct Inner {
     calm: Notify,
     /// What each worker has done and not deleted.
     finished: Mutex<Vec<Weak<Finished>>>,
+    crashes: Option<Crashes>,
 }
 
 impl Process {
+    /// A process that writes into a folder which suspicious message runs alone, so that the next process knows which one has
+    /// ended it. A message that has ended five is given up with that reason. Without the folder only SQS's redrive
+    /// policy ends it, after `maxReceiveCount` receives and without a reason.
+    ///
+    /// The folder must outlive the process. The workers of one host may share it.
+    ///
+    /// ```
+    /// use onward_worker::Process;
+    ///
+    /// let folder = std::env::temp_dir().join(format!("crashes-{}", std::process::id()));
+    /// let process = Process::recording_in(&folder)?;
+    /// assert!(folder.is_dir());
+    /// # std::fs::remove_dir(folder)?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be made or read.
+    pub fn recording_in(folder: &Path) -> io::Result<Self> {
+        Ok(Self(Arc::new(Inner { crashes: Some(Crashes::in_folder(folder)?), ..Inner::default() })))
+    }
+
+    /// The record of the attempts at a message, if this process keeps one.
+    pub(crate) fn record(&self, queue: &str, identity: &str) -> Option<Record> {
+        self.0.crashes.as_ref().map(|crashes| crashes.of(queue, identity))
+    }
+
     /// A worker begins.
     pub(crate) fn join(&self, finished: &Arc<Finished>) {
         let mut all = self.0.finished.lock().unwrap_or_else(PoisonError::into_inner);

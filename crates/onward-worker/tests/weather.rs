@@ -4,7 +4,8 @@
 mod faulty;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -242,23 +243,22 @@ async fn a_quiet_queue_bears_an_outage_of_hours() {
 /// Works a queue until it is empty, in a process that a message with the body `poison` kills after a while and that is started
 /// again at once. Returns what was done.
 async fn work_in_lives(queue: &MemoryQueue, is_standard: bool, takes: Duration, after: Duration) -> Log {
-    work_until(queue, is_standard, takes, after, None).await
+    work_until(queue, is_standard, takes, after, None, None).await.0
 }
 
-/// The same while nothing can be sent anew until a moment.
+/// The same while nothing can be sent anew until a moment, and with a folder for what runs alone. Returns how often the process
+/// died, too.
 async fn work_until(
     queue: &MemoryQueue,
     is_standard: bool,
     takes: Duration,
     after: Duration,
     sends_from: Option<Instant>,
-) -> Log {
-    let log = Log::default();
-    for life in 0.. {
-        if queue.is_empty() {
-            break;
-        }
-        assert!(life < 60, "the poison is dead by now");
+    mut records: Option<&mut Records>,
+) -> (Log, usize) {
+    let (log, mut kills) = (Log::default(), 0);
+    while !queue.is_empty() {
+        assert!(kills < 60, "the poison is dead by now");
         let process = Faulty { queue: queue.clone(), is_standard, sends_from, ..Faulty::default() };
         let (killed, seen) = (Arc::new(Notify::new()), log.clone());
         let (this, kill) = (process.clone(), killed.clone());
@@ -278,13 +278,49 @@ async fn work_until(
             }
         };
         let options = Options { wait: SECOND, ..Options::default() };
+        let shared = records.as_mut().map(|records| records.process());
+        let (shared, never) = (shared.unwrap_or_default(), std::future::pending());
         tokio::select! {
-            ended = run(process.clone(), handler, options, std::future::pending()) => panic!("{ended:?}"),
-            () = killed.notified() => {}
+            ended = run_in(&shared, process.clone(), handler, options, Monitor::default(), never) => panic!("{ended:?}"),
+            () = killed.notified() => kills += 1,
             () = until_empty(queue.clone()) => {}
         }
     }
-    log
+    (log, kills)
+}
+
+/// The folder in which processes record what runs alone, as each of them left it. What is left of a dead process in a test still
+/// runs, and must not write into the folder of the next one.
+struct Records {
+    home: tempfile::TempDir,
+    lives: usize,
+}
+
+impl Records {
+    fn new() -> Self {
+        Self { home: tempfile::tempdir().expect("is made"), lives: 0 }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.home.path().join(self.lives.to_string())
+    }
+
+    /// How many messages have a record.
+    fn len(&self) -> usize {
+        std::fs::read_dir(self.folder()).expect("is there").count()
+    }
+
+    /// The next process.
+    fn process(&mut self) -> Process {
+        let last = self.folder();
+        self.lives += 1;
+        let process = Process::recording_in(&self.folder()).expect("the folder can be made");
+        for file in last.read_dir().into_iter().flatten() {
+            let file = file.expect("is read");
+            std::fs::copy(file.path(), self.folder().join(file.file_name())).expect("is copied");
+        }
+        process
+    }
 }
 
 fn bodies_of_dead(queue: &MemoryQueue) -> Vec<String> {
@@ -337,6 +373,68 @@ async fn a_message_of_a_group_that_kills_the_process_holds_up_no_other_group() {
             assert!(took < most, "group {group}, poison at {place}: {took:?}");
         }
     }
+}
+
+/// What runs alone is written down, so a message is given up that has ended five processes for certain, long before its 50
+/// receives are used up. The next process knows of it, and the message comes back with all its chances after a redrive.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_ended_five_processes_alone_is_given_up_with_that_reason() {
+    for is_fifo in [true, false] {
+        let mut records = Records::new();
+        let queue = MemoryQueue::new().max_receive_count(50);
+        for round in 1..=2 {
+            for number in 0..20 {
+                let body = if number == 3 { "poison".to_owned() } else { format!("{round} {number:02}") };
+                let _id = if is_fifo { queue.send_to_group("a", body) } else { queue.send(body) };
+            }
+            let (log, kills) =
+                work_until(&queue, !is_fifo, SECOND / 20, SECOND, None, Some(&mut records)).await;
+            let reason = "the process ended 5 times while only this message ran";
+            assert_eq!(queue.dead_letters(), vec![("poison".to_owned(), reason.to_owned()); round]);
+            // It runs alone from its third receive on.
+            assert_eq!(kills, 7, "FIFO {is_fifo}, round {round}");
+            let done: HashSet<_> = log.bodies().into_iter().collect();
+            assert_eq!(done.len(), 19, "{done:?}");
+            assert_eq!(records.len(), 0, "a record ends with its message");
+        }
+    }
+}
+
+/// A kill from outside that meets a good message which runs alone is written down, too, until the message is done.
+#[tokio::test(start_paused = true)]
+async fn a_good_message_that_ran_alone_at_a_few_kills_is_done() {
+    let mut records = Records::new();
+    let queue = MemoryQueue::new().max_receive_count(50);
+    queue.send_to_group("a", "good");
+    let kills = Arc::new(AtomicUsize::new(0));
+    while !queue.is_empty() {
+        let process = Faulty { queue: queue.clone(), ..Faulty::default() };
+        let (begun, this, seen) = (Arc::new(Notify::new()), process.clone(), kills.clone());
+        let begins = begun.clone();
+        let handler = move |_: Message| {
+            let (this, seen, begins) = (this.clone(), seen.clone(), begins.clone());
+            async move {
+                if seen.load(Ordering::Relaxed) < 6 {
+                    begins.notify_one();
+                    sleep(SECOND).await;
+                }
+                this.lives().await;
+                Ok::<_, Failure>(())
+            }
+        };
+        let shared = records.process();
+        let (options, monitor) = (Options { wait: SECOND, ..Options::default() }, Monitor::default());
+        tokio::select! {
+            ended = run_in(&shared, process.clone(), handler, options, monitor, std::future::pending()) => panic!("{ended:?}"),
+            () = begun.notified() => {
+                process.is_dead.store(true, Ordering::Relaxed);
+                kills.fetch_add(1, Ordering::Relaxed);
+            }
+            () = until_empty(queue.clone()) => {}
+        }
+    }
+    assert_eq!((kills.load(Ordering::Relaxed), queue.dead_letters().len()), (6, 0));
+    assert_eq!(records.len(), 0);
 }
 
 /// SQS keeps a group closed as long as a message of it is in flight, those behind the one that killed the process, too.
@@ -467,7 +565,7 @@ async fn an_outage_in_which_nothing_is_sent_anew_costs_no_good_message() {
             queue.send(number.to_string());
         }
         let recovery = Some(Instant::now() + outage);
-        let log = work_until(&queue, true, 3 * SECOND, 2 * SECOND, recovery).await;
+        let log = work_until(&queue, true, 3 * SECOND, 2 * SECOND, recovery, None).await.0;
         assert_eq!(bodies_of_dead(&queue), vec!["poison"; 6], "{outage:?}");
         assert_eq!(log.bodies().into_iter().collect::<HashSet<_>>().len(), 30, "{outage:?}");
     }

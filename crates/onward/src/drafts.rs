@@ -136,6 +136,7 @@ mod tests {
                 queue_url: None,
                 http_addr: None,
                 journal_schema: None,
+                state_directory: None,
                 env_file: None,
                 origins: Vec::new(),
                 project: self.0.path().to_owned(),

@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     pub http_addr: Option<String>,
     /// The schema of the journal.
     pub journal_schema: Option<String>,
+    /// The folder in which the app keeps what must outlive a process.
+    pub state_directory: Option<PathBuf>,
     /// The file whose variables were added to the environment.
     pub env_file: Option<PathBuf>,
     /// The source of each variable of `PLACES`, if it is set.
@@ -115,6 +117,9 @@ fn unreadable(file: &str, error: &dotenvy::Error) -> CommandError {
 
 impl Settings {
     pub(crate) fn new(environment: &Environment, globals: Globals) -> Self {
+        let project = || variable("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from);
+        let is_development = environment.env == AppEnv::Development;
+        let of_project = is_development.then(|| project().join(".onward"));
         let set = |value: Option<String>| value.filter(|value| !value.trim().is_empty());
         let given = [globals.database_url.as_deref(), globals.queue_url.as_deref(), None];
         let origin = |(name, given): (&'static str, Option<&str>)| {
@@ -134,11 +139,19 @@ impl Settings {
             queue_url: set(globals.queue_url),
             http_addr: variable("HTTP_ADDR"),
             journal_schema: variable("JOURNAL_SCHEMA"),
+            state_directory: variable("STATE_DIRECTORY").as_deref().map(first_folder).or(of_project),
             env_file: globals.env_file,
             #[cfg(feature = "local")]
-            project: variable("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from),
+            project: project(),
         }
     }
+}
+
+/// systemd gives a service several folders in one variable.
+/// <https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#RuntimeDirectory=>
+fn first_folder(folders: &str) -> PathBuf {
+    let end = if cfg!(unix) { folders.find(':') } else { None };
+    PathBuf::from(&folders[..end.unwrap_or(folders.len())])
 }
 
 fn variable(name: &str) -> Option<String> {

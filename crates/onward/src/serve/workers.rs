@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::time::Duration;
 
 use onward_worker::{Ledger, Message, Process, QueueError, Sqs, run_in};
@@ -67,9 +68,10 @@ impl Workers {
         prepared: Vec<Prepared<S>>,
         state: &S,
         database: &Database,
+        state_directory: Option<&Path>,
         drain: &CancellationToken,
     ) -> Self {
-        let (mut workers, process) = (JoinSet::new(), Process::default());
+        let (mut workers, process) = (JoinSet::new(), process(state_directory));
         for Prepared { queue, url, sqs, watched } in prepared {
             let WorkedQueue { name, handler, layers, options } = queue;
             let (state, database) = (state.clone(), database.clone());
@@ -128,4 +130,16 @@ impl Workers {
             None => Ok(Exit::Abandoned),
         }
     }
+}
+
+/// The process that the workers share. Without its folder they work all the same, so its lack ends no start.
+fn process(state_directory: Option<&Path>) -> Process {
+    let Some(folder) = state_directory.map(|folder| folder.join("alone")) else { return Process::default() };
+    Process::recording_in(&folder).unwrap_or_else(|error| {
+        let folder = folder.display();
+        let help = "let STATE_DIRECTORY name a folder that this user may write; without it a message that ends the process is \
+                    given up only when its receives are used up";
+        tracing::warn!(%folder, %error, help, "what runs alone cannot be recorded");
+        Process::default()
+    })
 }

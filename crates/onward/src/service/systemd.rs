@@ -154,6 +154,8 @@ impl Service {
                 None => line("DynamicUser=yes"),
             }
         }
+        // The folder in which the worker records what must outlive a process.
+        line(&format!("StateDirectory={}", self.name));
         line("Restart=always");
         line(&format!("RestartSec={}", install.restart_delay.as_secs_f64()));
         // Another start does not correct a wrong command line or configuration.
