@@ -189,7 +189,7 @@ async fn try_once<Q: Queue, H: MessageHandler>(
 async fn failed<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
     claim: &mut Claim,
-    Failure { kind, reason }: Failure,
+    Failure { kind, reason, .. }: Failure,
     duration_ms: u64,
 ) -> Tried {
     if let FailureKind::Postpone(_) = kind {

@@ -1,4 +1,5 @@
-use std::fmt;
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::causes::causes;
@@ -37,8 +38,11 @@ where
     }
 }
 
-/// Why a handler did not handle a message, and what becomes of the message. With `?` any error becomes a
-/// [`Failure::retry`].
+/// Any error, text included: what `?` and the constructors of [`Failure`] take.
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why a handler did not handle a message, and what becomes of the message. With `?` any error becomes a failure, those of
+/// `anyhow` and a `Box<dyn Error + Send + Sync>` included: the message is tried again, unless the app knows better from the error.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,13 +50,27 @@ where
 ///
 /// let busy = Failure::retry_after(Duration::from_secs(30), "the destination is busy");
 /// assert_eq!(busy.kind, FailureKind::RetryAfter(Duration::from_secs(30)));
+///
+/// fn number(text: &str) -> Result<u32, Failure> {
+///     let number = text.parse()?;
+///     if number == 0 {
+///         return Err(Failure::reject("there is no number 0"));
+///     }
+///     Ok(number)
+/// }
+/// let failure = number("x").unwrap_err();
+/// assert_eq!((failure.kind, failure.reason.as_str()), (FailureKind::Retry, "invalid digit found in string"));
+/// assert!(failure.error().is::<std::num::ParseIntError>());
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Failure {
     /// What becomes of the message.
     pub kind: FailureKind,
-    /// Why, for the log and the dead-letter queue.
+    /// Why, for the log and the dead-letter queue: the error with its causes.
     pub reason: String,
+    error: Arc<dyn Error + Send + Sync>,
+    is_decided: bool,
 }
 
 /// What becomes of a message that failed.
@@ -80,37 +98,68 @@ impl FailureKind {
 }
 
 impl Failure {
+    fn new(kind: FailureKind, error: BoxError, is_decided: bool) -> Self {
+        let error: Arc<dyn Error + Send + Sync> = error.into();
+        Self { kind, reason: causes(&*error), error, is_decided }
+    }
+
     /// The message comes back after a delay that grows with each attempt.
-    pub fn retry(reason: impl fmt::Display) -> Self {
-        Self { kind: FailureKind::Retry, reason: reason.to_string() }
+    pub fn retry(reason: impl Into<BoxError>) -> Self {
+        Self::new(FailureKind::Retry, reason.into(), true)
     }
 
     /// The message comes back after `delay`, at most [`Options::max_backoff`](crate::Options::max_backoff).
-    pub fn retry_after(delay: Duration, reason: impl fmt::Display) -> Self {
-        Self { kind: FailureKind::RetryAfter(delay), reason: reason.to_string() }
+    pub fn retry_after(delay: Duration, reason: impl Into<BoxError>) -> Self {
+        Self::new(FailureKind::RetryAfter(delay), reason.into(), true)
     }
 
     /// The message waits for `delay` without an attempt, because what it needs is known to be busy or away. This uses up no
     /// budget and does not count as a failure.
-    pub fn postpone(delay: Duration, reason: impl fmt::Display) -> Self {
-        Self { kind: FailureKind::Postpone(delay), reason: reason.to_string() }
+    pub fn postpone(delay: Duration, reason: impl Into<BoxError>) -> Self {
+        Self::new(FailureKind::Postpone(delay), reason.into(), true)
     }
 
     /// The message goes to the dead-letter queue with the reason.
-    pub fn reject(reason: impl fmt::Display) -> Self {
-        Self { kind: FailureKind::Reject, reason: reason.to_string() }
+    pub fn reject(reason: impl Into<BoxError>) -> Self {
+        Self::new(FailureKind::Reject, reason.into(), true)
     }
 
     /// The body does not decode. A newer sender may have written it, and a newer worker may handle it: so it is tried again
     /// for [`Options::undecodable`](crate::Options::undecodable), and then rejected. By default it is rejected at once.
-    pub fn undecodable(reason: impl fmt::Display) -> Self {
-        Self { kind: FailureKind::Undecodable, reason: reason.to_string() }
+    pub fn undecodable(reason: impl Into<BoxError>) -> Self {
+        Self::new(FailureKind::Undecodable, reason.into(), true)
+    }
+
+    /// The error that the failure was made of, with its causes. A text is an error, too.
+    ///
+    /// ```
+    /// use onward_worker::Failure;
+    ///
+    /// assert_eq!(Failure::retry("busy").error().to_string(), "busy");
+    /// ```
+    #[must_use]
+    pub fn error(&self) -> &(dyn Error + 'static) {
+        &*self.error
+    }
+
+    /// Whether the handler has said what becomes of the message. With `?` it has not.
+    #[must_use]
+    pub const fn is_decided(&self) -> bool {
+        self.is_decided
     }
 }
 
-/// The reason keeps the causes of the error.
-impl<E: std::error::Error + 'static> From<E> for Failure {
+impl<E: Into<BoxError>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::retry(causes(&error))
+        Self::new(FailureKind::Retry, error.into(), false)
     }
 }
+
+/// Failures with the same consequence and the same reason are equal.
+impl PartialEq for Failure {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.reason) == (other.kind, &other.reason)
+    }
+}
+
+impl Eq for Failure {}

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use onward_worker::{Message, Options};
+use onward_worker::{Failure, FailureKind, Message, Options};
 use tower::{BoxError, Layer, Service};
 
 use crate::cli::{Cli, Command, Globals};
@@ -10,6 +10,7 @@ use crate::config::context::Context;
 use crate::config::identity::Identity;
 use crate::config::settings::{AppEnv, Environment, Settings, load_environment};
 use crate::handler::Handler;
+use crate::handler::errors::Classify;
 use crate::handler::service::MessageService;
 use crate::handler::work::{BoxedHandler, Setup, SetupError, SetupFn, Work, WorkedQueue};
 use crate::process::exit::{CommandError, Exit};
@@ -43,6 +44,7 @@ pub struct App<S> {
     setup: SetupFn<S>,
     queues: Vec<WorkedQueue<S>>,
     has_outbox: bool,
+    classify: Option<Arc<Classify>>,
     example: Option<&'static str>,
 }
 
@@ -54,7 +56,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         Fut: Future<Output = Result<S, SetupError>> + Send + 'static,
     {
         let setup: SetupFn<S> = Box::new(move |given| Box::pin(setup(given)));
-        Self { scripts, setup, queues: Vec::new(), has_outbox: false, example: None }
+        Self { scripts, setup, queues: Vec::new(), has_outbox: false, classify: None, example: None }
     }
 
     /// Adds a queue and the handler of its messages. In development the local queue has this name.
@@ -113,6 +115,30 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     #[must_use]
     pub fn outbox(mut self) -> Self {
         self.has_outbox = true;
+        self
+    }
+
+    /// Decides what becomes of a message whose handler has passed an error on with `?`. `None` leaves it to the default: a
+    /// message whose values the database can never take is rejected (SQLSTATE class 22 and 23502, and the same of SQL Server), any
+    /// other is tried again. What a handler has decided itself, as with [`Failure::retry`], stays.
+    ///
+    /// ```no_run
+    /// # use onward::{App, Failure, Json, Scripts};
+    /// use onward::FailureKind;
+    /// # async fn print(Json(text): Json<String>) -> Result<(), Failure> { Ok(()) }
+    /// # fn run(scripts: Scripts) -> std::process::ExitCode {
+    /// App::new(scripts, |_| async { Ok(()) })
+    ///     .handler("texts", print)
+    ///     .classify(|failure| failure.error().is::<std::num::ParseIntError>().then_some(FailureKind::Reject))
+    ///     .run()
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn classify(
+        mut self,
+        classify: impl Fn(&Failure) -> Option<FailureKind> + Send + Sync + 'static,
+    ) -> Self {
+        self.classify = Some(Arc::new(classify));
         self
     }
 
@@ -235,7 +261,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
 
     fn into_work(self) -> Work<S> {
         assert!(!self.queues.is_empty(), "an app has a handler: App::handler");
-        Work { queues: self.queues, setup: self.setup, has_outbox: self.has_outbox, example: self.example }
+        let Self { queues, setup, has_outbox, classify, example, .. } = self;
+        Work { queues, setup, has_outbox, classify, example }
     }
 }
 

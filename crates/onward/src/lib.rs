@@ -46,12 +46,13 @@ pub use database::{MssqlManager, MssqlPool};
 pub use handler::Handler;
 pub use handler::breaker::{BreakerByKey, BrokenByKey};
 pub use handler::envelope::{CloudEvent, EventBridge, RawBody, Sns};
+pub use handler::errors::causes;
 pub use handler::extract::{Attempt, Delivery, FromMessage, Json, State, Stop};
 pub use handler::limit::{LimitByKey, LimitedByKey};
 pub use handler::service::{HandlerError, MessageService};
 pub use handler::work::Setup;
 pub use onward_worker::{
-    Attribute, AttributeValue, Budget, Failure, FailureKind, MESSAGE_ID, Message, Options, causes,
+    Attribute, AttributeValue, Budget, Failure, FailureKind, MESSAGE_ID, Message, Options,
 };
 pub use scripts::Scripts;
 /// The driver of [`PgTx`] and of the connections of [`PgPool`].

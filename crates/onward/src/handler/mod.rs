@@ -4,6 +4,7 @@ pub(crate) mod breaker;
 mod decode;
 mod encoding;
 pub(crate) mod envelope;
+pub(crate) mod errors;
 pub(crate) mod extract;
 pub(crate) mod limit;
 pub(crate) mod service;

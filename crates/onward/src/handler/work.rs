@@ -4,7 +4,8 @@ use std::sync::Arc;
 use onward_worker::{Failure, Message, Options};
 
 use crate::database::Database;
-use crate::handler::service::MessageService;
+use crate::handler::errors::{Classify, judged};
+use crate::handler::service::{HandlerError, MessageService};
 
 /// What an app's set-up gets, to build the app's state from it.
 ///
@@ -41,6 +42,7 @@ pub(crate) struct Work<S> {
     pub queues: Vec<WorkedQueue<S>>,
     pub setup: SetupFn<S>,
     pub has_outbox: bool,
+    pub classify: Option<Arc<Classify>>,
     pub example: Option<&'static str>,
 }
 
@@ -51,4 +53,21 @@ pub(crate) struct WorkedQueue<S> {
     /// Around the handler, from the inside out.
     pub layers: Vec<BoxedLayer>,
     pub options: Options,
+}
+
+impl<S: Clone + Send + Sync + 'static> WorkedQueue<S> {
+    /// The handler with its arguments, what its errors mean, and its layers.
+    pub(crate) fn into_service(
+        self,
+        state: S,
+        database: Database,
+        classify: Option<Arc<Classify>>,
+    ) -> MessageService {
+        let Self { handler, layers, .. } = self;
+        let handler = tower::service_fn(move |message: Message| {
+            let (outcome, classify) = (handler(message, state.clone(), database.clone()), classify.clone());
+            async move { outcome.await.map_err(|failure| HandlerError(judged(failure, classify.as_deref()))) }
+        });
+        layers.into_iter().fold(MessageService::new(handler), |inner, layer| layer(inner))
+    }
 }

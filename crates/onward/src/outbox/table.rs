@@ -1,7 +1,7 @@
 //! The table `outbox` on both databases, and the turns in which one node after the other reads it.
 
+use crate::handler::errors::causes;
 use deadpool_postgres::Manager;
-use onward_worker::causes;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::database::begin::Begin;

@@ -112,7 +112,7 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     };
 
     let folder = context.settings.state_directory.as_deref();
-    let workers = Workers::start(prepared, &state, &database, folder, &drain);
+    let workers = Workers::start(prepared, &state, &database, work.classify.as_ref(), folder, &drain);
     let outcome = workers.until_all_end(gate::until_outdated(context, &resolved.url), &drain).await;
     relaying.cancel();
     end_relay(relay).await;

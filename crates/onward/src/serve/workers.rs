@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use onward_worker::{Ledger, Message, Process, QueueError, Sqs, run_in};
@@ -10,7 +11,7 @@ use crate::config::permissions;
 use crate::config::queues::ResolvedQueues;
 use crate::config::sqs::client;
 use crate::database::Database;
-use crate::handler::service::{HandlerError, MessageService};
+use crate::handler::errors::Classify;
 use crate::handler::work::WorkedQueue;
 use crate::process::exit::{CommandError, Exit};
 use crate::telemetry::metrics::Watched;
@@ -68,18 +69,14 @@ impl Workers {
         prepared: Vec<Prepared<S>>,
         state: &S,
         database: &Database,
+        classify: Option<&Arc<Classify>>,
         state_directory: Option<&Path>,
         drain: &CancellationToken,
     ) -> Self {
         let (mut workers, process) = (JoinSet::new(), process(state_directory));
         for Prepared { queue, url, sqs, watched } in prepared {
-            let WorkedQueue { name, handler, layers, options } = queue;
-            let (state, database) = (state.clone(), database.clone());
-            let handler = tower::service_fn(move |message: Message| {
-                let outcome = handler(message, state.clone(), database.clone());
-                async move { outcome.await.map_err(HandlerError) }
-            });
-            let service = layers.into_iter().fold(MessageService::new(handler), |inner, layer| layer(inner));
+            let (name, options) = (queue.name, queue.options.clone());
+            let service = queue.into_service(state.clone(), database.clone(), classify.cloned());
             let handle = move |message: Message| service.clone().handle(message);
             #[cfg(feature = "otel")]
             let handle = crate::telemetry::otel::traced(name, handle);

@@ -19,7 +19,7 @@ impl<M: Manager> TransactionGuard<M> {
     }
 
     /// Returns the outcome of the work, after the commit or the rollback has ended with `ended`.
-    pub(crate) fn settled<E: std::error::Error + 'static>(
+    pub(crate) fn settled<E: std::error::Error + Send + Sync + 'static>(
         self,
         ended: Result<(), E>,
         outcome: Result<(), Failure>,

@@ -69,7 +69,7 @@ impl PgTx {
         let insert = "INSERT INTO outbox (queue, group_id, body, traceparent) VALUES ($1, $2, $3, $4)";
         let values: [&(dyn ToSql + Sync); 4] = [&queue, &group, &body, &traceparent];
         let inserted = self.execute_typed(insert, &values.map(|value| (value, Type::TEXT))).await;
-        inserted.map(|_| ()).map_err(|error| failed("outbox", &error))
+        inserted.map(|_| ()).map_err(|error| failed("outbox", error))
     }
 }
 
@@ -88,7 +88,7 @@ impl<S: Sync> FromMessage<S> for PgTx {
         let (begun, inserted) =
             tokio::join!(guard.batch_execute(begin), guard.execute_typed(insert, &values));
         begun?;
-        let inserted = inserted.map_err(|error| failed("inbox", &error))?;
+        let inserted = inserted.map_err(|error| failed("inbox", error))?;
         if inserted == 0 {
             guard.batch_execute("ROLLBACK").await?;
             guard.ended();
@@ -107,9 +107,9 @@ impl EndTransaction for Manager {
     }
 }
 
-fn failed(table: &str, error: &tokio_postgres::Error) -> Failure {
+fn failed(table: &str, error: tokio_postgres::Error) -> Failure {
     match error.code() {
         Some(&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN) => missing_table(table),
-        _ => Failure::retry(error),
+        _ => error.into(),
     }
 }

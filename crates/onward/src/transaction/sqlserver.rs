@@ -122,6 +122,6 @@ impl EndTransaction for MssqlManager {
 fn failed(table: &str, error: tiberius::error::Error) -> Failure {
     match error.code() {
         Some(code) if INVALID_TABLE_OR_COLUMN.contains(&code) => missing_table(table),
-        _ => Failure::retry(error),
+        _ => error.into(),
     }
 }
