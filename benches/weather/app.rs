@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use onward::{App, BreakerByKey, Failure, Json, Message, PgPool, PgTx, Setup, State};
+use onward::{App, BreakerByKey, Failure, Json, Message, PgPool, PgTx, Queue, Setup, State};
 use serde::{Deserialize, Serialize};
+
+const ORDERS: Queue<Item> = Queue::new("orders");
+const LEDGER: Queue<Item> = Queue::new("ledger.fifo");
+const PLAIN: Queue<Item> = Queue::new("plain");
 
 /// The folder with a file for each destination that is down.
 pub(crate) const DOWN: &str = "WEATHER_DOWN";
@@ -69,10 +73,8 @@ pub(crate) fn run() -> ExitCode {
         Ok(World { pool: database.postgres()?, down: down.into() })
     };
     App::new(onward::scripts!(), setup)
-        .handler("orders", order)
-        .layer(BreakerByKey::new(destination))
-        .handler("ledger.fifo", entry)
-        .handler("plain", plain)
-        .layer(BreakerByKey::new(destination))
+        .queue(ORDERS.handler(order).layer(BreakerByKey::new(destination)))
+        .queue(LEDGER.handler(entry))
+        .queue(PLAIN.handler(plain).layer(BreakerByKey::new(destination)))
         .run()
 }

@@ -1,18 +1,16 @@
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use onward_worker::{Failure, FailureKind, Message, Options};
-use tower::{BoxError, Layer, Service};
+use onward_worker::{Failure, FailureKind};
 
 use crate::cli::{Cli, Command, Globals};
 use crate::config::context::Context;
 use crate::config::identity::Identity;
 use crate::config::settings::{AppEnv, Environment, Settings, load_environment};
-use crate::handler::Handler;
 use crate::handler::errors::Classify;
-use crate::handler::service::MessageService;
-use crate::handler::work::{BoxedHandler, Setup, SetupError, SetupFn, Work, WorkedQueue};
+use crate::handler::work::{Consumer, Setup, SetupError, SetupFn, Work};
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::note;
 use crate::scripts::Scripts;
@@ -23,7 +21,9 @@ use crate::{command, serve, service};
 ///
 /// ```no_run
 /// use std::process::ExitCode;
-/// use onward::{App, Failure, Json, Options, Scripts};
+/// use onward::{App, Failure, Json, Queue, Scripts};
+///
+/// const TEXTS: Queue<String> = Queue::new("texts");
 ///
 /// async fn print(Json(text): Json<String>) -> Result<(), Failure> {
 ///     println!("{text}");
@@ -33,8 +33,7 @@ use crate::{command, serve, service};
 /// // In a project of your own: `App::new(onward::scripts!(), …)` in `main`.
 /// fn run(scripts: Scripts) -> ExitCode {
 ///     App::new(scripts, |_| async { Ok(()) })
-///         .handler("texts", print)
-///         .options(Options { concurrency: 4, ..Options::default() })
+///         .queue(TEXTS.handler(print).concurrency(4))
 ///         .example(r#""hello""#)
 ///         .run()
 /// }
@@ -42,7 +41,7 @@ use crate::{command, serve, service};
 pub struct App<S> {
     scripts: Scripts,
     setup: SetupFn<S>,
-    queues: Vec<WorkedQueue<S>>,
+    queues: Vec<Consumer<S>>,
     has_outbox: bool,
     classify: Option<Arc<Classify>>,
     example: Option<&'static str>,
@@ -59,54 +58,10 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         Self { scripts, setup, queues: Vec::new(), has_outbox: false, classify: None, example: None }
     }
 
-    /// Adds a queue and the handler of its messages. In development the local queue has this name.
-    ///
-    /// `QUEUE_URL` is the address of the first queue. `QUEUE_URL_NAME` is that of each further one: its name in capitals,
-    /// with `_` for every character that is not a letter or a digit. Each queue has its own concurrency and its own polls.
+    /// Adds a queue with the handler of its messages: [`Queue::handler`](crate::Queue::handler).
     #[must_use]
-    pub fn handler<A: 'static>(mut self, queue: &'static str, handler: impl Handler<S, A>) -> Self {
-        let boxed: BoxedHandler<S> = Arc::new(move |message, state, database| {
-            let handler = handler.clone();
-            Box::pin(async move { handler.call(queue, message, state, database).await })
-        });
-        let options = Options::default();
-        self.queues.push(WorkedQueue { name: queue, handler: boxed, layers: Vec::new(), options });
-        self
-    }
-
-    /// Sets the options of the queue that was added last, if the defaults do not fit.
-    ///
-    /// # Panics
-    ///
-    /// If no queue was added yet.
-    #[must_use]
-    pub fn options(mut self, options: Options) -> Self {
-        self.queues.last_mut().expect("options follow the handler that they are for").options = options;
-        self
-    }
-
-    /// Puts a tower layer around the handler that was added last: a timeout, a limit, [`LimitByKey`]. Of several layers, the
-    /// last one sees a message first.
-    ///
-    /// The time that a message waits in a layer counts towards the handler's timeout, and the message occupies a handler's
-    /// place meanwhile. After an error of the layer itself the queue delivers the message again, as with [`Failure::retry`].
-    ///
-    /// [`Failure::retry`]: crate::Failure::retry
-    /// [`LimitByKey`]: crate::LimitByKey
-    ///
-    /// # Panics
-    ///
-    /// If no queue was added yet.
-    #[must_use]
-    pub fn layer<L>(mut self, layer: L) -> Self
-    where
-        L: Layer<MessageService> + Send + 'static,
-        L::Service: Service<Message, Response = ()> + Clone + Send + Sync + 'static,
-        <L::Service as Service<Message>>::Error: Into<BoxError>,
-        <L::Service as Service<Message>>::Future: Send + 'static,
-    {
-        let queue = self.queues.last_mut().expect("a layer follows the handler that it is for");
-        queue.layers.push(Box::new(move |service| MessageService::new(layer.layer(service))));
+    pub fn queue(mut self, consumer: Consumer<S>) -> Self {
+        self.queues.push(consumer);
         self
     }
 
@@ -123,12 +78,13 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// other is tried again. What a handler has decided itself, as with [`Failure::retry`], stays.
     ///
     /// ```no_run
-    /// # use onward::{App, Failure, Json, Scripts};
+    /// # use onward::{App, Failure, Json, Queue, Scripts};
     /// use onward::FailureKind;
+    /// # const TEXTS: Queue<String> = Queue::new("texts");
     /// # async fn print(Json(text): Json<String>) -> Result<(), Failure> { Ok(()) }
     /// # fn run(scripts: Scripts) -> std::process::ExitCode {
     /// App::new(scripts, |_| async { Ok(()) })
-    ///     .handler("texts", print)
+    ///     .queue(TEXTS.handler(print))
     ///     .classify(|failure| failure.error().is::<std::num::ParseIntError>().then_some(FailureKind::Reject))
     ///     .run()
     /// # }
@@ -150,10 +106,6 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     }
 
     /// Runs the command line and returns its exit code. `main` needs nothing else.
-    ///
-    /// # Panics
-    ///
-    /// If the app has no handler.
     #[must_use]
     pub fn run(self) -> ExitCode {
         let exit = match self.run_command() {
@@ -197,7 +149,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         let levels = telemetry.levels.clone();
         #[cfg(windows)]
         if let Some(service) = service {
-            let work = self.into_work();
+            let work = self.into_work()?;
             let serving = move || {
                 let exit = runtime.block_on(serve::run(&context, work, levels));
                 telemetry.end();
@@ -232,7 +184,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         levels: LogLevels,
     ) -> Result<Exit, CommandError> {
         match command {
-            Command::Serve => serve::run(context, self.into_work(), levels).await,
+            Command::Serve => serve::run(context, self.into_work()?, levels).await,
             Command::Migrate(options) => command::migrate::run(context, &options).await,
             Command::Adopt(options) => command::adopt::run(context, &options).await,
             #[cfg(feature = "local")]
@@ -259,10 +211,20 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         }
     }
 
-    fn into_work(self) -> Work<S> {
-        assert!(!self.queues.is_empty(), "an app has a handler: App::handler");
+    fn into_work(self) -> Result<Work<S>, CommandError> {
+        let wrong = |message: String| {
+            let help = "give each queue one handler: `App::new(…).queue(ORDERS.handler(take_order))`";
+            Err(CommandError::new(Exit::Configuration, message, help))
+        };
+        if self.queues.is_empty() {
+            return wrong("the app has no queue".to_owned());
+        }
+        let mut names = HashSet::new();
+        if let Some(twice) = self.queues.iter().find(|queue| !names.insert(queue.name)) {
+            return wrong(format!("the app has two handlers for the queue {}", twice.name));
+        }
         let Self { queues, setup, has_outbox, classify, example, .. } = self;
-        Work { queues, setup, has_outbox, classify, example }
+        Ok(Work { queues, setup, has_outbox, classify, example })
     }
 }
 

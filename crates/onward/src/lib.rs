@@ -2,13 +2,14 @@
 //!
 //! ```ignore
 //! fn main() -> std::process::ExitCode {
-//!     onward::App::new(onward::scripts!(), deliver::setup).handler("deliveries", deliver::deliver).run()
+//!     onward::App::new(onward::scripts!(), deliver::setup).queue(DELIVERIES.handler(deliver::deliver)).run()
 //! }
 //! ```
 //!
 //! | what | where |
 //! |---|---|
 //! | the step order of `serve` | `serve/mod.rs` |
+//! | queues with the type of their bodies, and what sends to them | `queue/` |
 //! | what a handler takes, and what goes around it | `handler/` |
 //! | a handler's transaction, the inbox, the outbox | `transaction/`, `outbox/` |
 //! | the copy of a development database before its drafts | `drafts.rs` |
@@ -28,6 +29,7 @@ mod drafts;
 mod handler;
 mod outbox;
 mod process;
+mod queue;
 #[cfg(feature = "local")]
 mod scratch;
 mod scripts;
@@ -40,20 +42,23 @@ mod transaction;
 mod upgrade;
 
 pub use app::App;
+pub use database::errors::causes;
 pub use database::{Database, OtherDatabase, PgPool};
 #[cfg(feature = "sqlserver")]
 pub use database::{MssqlManager, MssqlPool};
-pub use handler::Handler;
 pub use handler::breaker::{BreakerByKey, BrokenByKey};
 pub use handler::envelope::{CloudEvent, EventBridge, RawBody, Sns};
-pub use handler::errors::causes;
-pub use handler::extract::{Attempt, Delivery, FromMessage, Json, State, Stop};
+pub use handler::extract::{Attempt, Body, Delivery, FromMessage, Json, State, Stop};
 pub use handler::limit::{LimitByKey, LimitedByKey};
 pub use handler::service::{HandlerError, MessageService};
-pub use handler::work::Setup;
+pub use handler::work::{Consumer, Setup};
+pub use handler::{Handler, Takes};
 pub use onward_worker::{
     Attribute, AttributeValue, Budget, Failure, FailureKind, MESSAGE_ID, Message, Options,
 };
+pub use queue::Queue;
+pub use queue::outgoing::Outgoing;
+pub use queue::producer::{Producer, SendError, Unsent};
 pub use scripts::Scripts;
 /// The driver of [`PgTx`] and of the connections of [`PgPool`].
 pub use tokio_postgres;

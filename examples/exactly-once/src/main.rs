@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use onward::{App, Failure, Json, PgTx};
+use onward::{App, Failure, Json, PgTx, Queue};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -10,10 +10,13 @@ struct Order {
     number: i64,
 }
 
+const ORDERS: Queue<Order> = Queue::new("orders");
+const INVOICES: Queue<Order> = Queue::new("invoices");
+
 /// Takes an order. Its row, the inbox row of its message and the message to the next queue commit together.
 async fn take_order(tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure> {
     tx.execute("INSERT INTO orders (number) VALUES ($1)", &[&order.number]).await?;
-    tx.send("invoices", &order).await
+    tx.send(&INVOICES, &order).await
 }
 
 async fn make_invoice(tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure> {
@@ -23,8 +26,8 @@ async fn make_invoice(tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure>
 
 fn main() -> ExitCode {
     App::new(onward::scripts!(), |_| async { Ok(()) })
-        .handler("orders", take_order)
-        .handler("invoices", make_invoice)
+        .queue(ORDERS.handler(take_order))
+        .queue(INVOICES.handler(make_invoice))
         .outbox()
         .example(r#"{"number": 1}"#)
         .run()

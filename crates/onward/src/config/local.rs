@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use onward_local::{Echo, LocalQueue, QUEUE_PORT};
 
@@ -58,7 +58,7 @@ impl Local {
             queue_urls.push(server.create(queue).await?);
         }
         let echo = Echo::start().await?;
-        let address = address_file(settings);
+        let address = address_file(&settings.project);
         let folder = address.parent().unwrap_or(&address);
         fs::create_dir_all(folder)
             .and_then(|()| fs::write(&address, queue_urls.join("\n")))
@@ -79,8 +79,8 @@ impl Drop for Local {
 }
 
 /// The queues of the launch that runs in another terminal.
-pub(crate) fn running_queues(settings: &Settings) -> Result<Vec<String>, CommandError> {
-    let read = fs::read_to_string(address_file(settings));
+pub(crate) fn running_queues(project: &Path) -> Result<Vec<String>, CommandError> {
+    let read = fs::read_to_string(address_file(project));
     read.map(|urls| urls.lines().map(str::to_owned).collect()).map_err(|_| {
         let message = "QUEUE_URL is not set, and no development launch is running here";
         CommandError::new(
@@ -91,11 +91,11 @@ pub(crate) fn running_queues(settings: &Settings) -> Result<Vec<String>, Command
     })
 }
 
-fn address_file(settings: &Settings) -> PathBuf {
-    settings.project.join(".onward").join("queue-url")
+fn address_file(project: &Path) -> PathBuf {
+    project.join(".onward").join("queue-url")
 }
 
-fn unwritable(path: &std::path::Path, error: &std::io::Error) -> CommandError {
+fn unwritable(path: &Path, error: &std::io::Error) -> CommandError {
     let message = format!("{} cannot be written: {error}", path.display());
     CommandError::new(Exit::Configuration, message, "correct the owner and permissions of the folder")
 }

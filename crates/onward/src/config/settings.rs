@@ -73,11 +73,7 @@ pub(crate) fn load_environment() -> Result<Environment, CommandError> {
         dotenvy::from_path(&file).map_err(|error| unreadable(&name, &error))?;
         sources.push((name, set()));
     }
-    let default = if cfg!(debug_assertions) { AppEnv::Development } else { AppEnv::Production };
-    let env = match variable("APP_ENV") {
-        Some(word) => word.parse()?,
-        None => default,
-    };
+    let env = app_env()?;
     if env == AppEnv::Development {
         match dotenvy::dotenv() {
             Err(error) if !error.not_found() => return Err(unreadable(".env", &error)),
@@ -85,6 +81,17 @@ pub(crate) fn load_environment() -> Result<Environment, CommandError> {
         }
     }
     Ok(Environment { env, sources })
+}
+
+/// Where the app runs: as `APP_ENV` says, else by the build.
+pub(crate) fn app_env() -> Result<AppEnv, CommandError> {
+    let default = if cfg!(debug_assertions) { AppEnv::Development } else { AppEnv::Production };
+    variable("APP_ENV").map_or(Ok(default), |word| word.parse())
+}
+
+/// The project's folder: cargo names it, and a person is in it.
+pub(crate) fn project() -> PathBuf {
+    variable("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from)
 }
 
 /// The file that `--env-file` or `ENV_FILE` names. The app reads the command line twice, because this file may hold values
@@ -117,7 +124,6 @@ fn unreadable(file: &str, error: &dotenvy::Error) -> CommandError {
 
 impl Settings {
     pub(crate) fn new(environment: &Environment, globals: Globals) -> Self {
-        let project = || variable("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from);
         let is_development = environment.env == AppEnv::Development;
         let of_project = is_development.then(|| project().join(".onward"));
         let set = |value: Option<String>| value.filter(|value| !value.trim().is_empty());

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
 use onward_migrate::{Postgres, PostgresUrl};
-use onward_worker::causes;
 use tokio::sync::OnceCell;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+
+use super::errors::causes;
 
 /// How a transaction begins on the connections of a pool.
 ///

@@ -1,4 +1,5 @@
 pub(crate) mod begin;
+pub(crate) mod errors;
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;

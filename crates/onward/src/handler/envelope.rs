@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::handler::decode::decode;
 use crate::handler::encoding::{bytes, text};
-use crate::handler::extract::{Delivery, FromMessage, Stop};
+use crate::handler::extract::{Body, Delivery, FromMessage, Stop};
 
 /// A notification of SNS without raw message delivery: its `Message` is JSON of `T`.
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html>
@@ -54,6 +54,8 @@ struct NotificationAttribute {
     value: String,
 }
 
+impl<T> Body<T> for Sns<T> {}
+
 impl<T: DeserializeOwned + Send, S: Sync> FromMessage<S> for Sns<T> {
     async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {
         let Notification { message, subject, topic_arn, message_attributes } =
@@ -94,6 +96,8 @@ pub struct EventBridge<T> {
     pub detail: T,
 }
 
+impl<T> Body<T> for EventBridge<T> {}
+
 impl<T: DeserializeOwned + Send, S: Sync> FromMessage<S> for EventBridge<T> {
     async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {
         Ok(decode(&text(delivery.message)?)?)
@@ -129,6 +133,8 @@ pub struct CloudEvent<T> {
     pub data: T,
 }
 
+impl<T> Body<T> for CloudEvent<T> {}
+
 impl<T: DeserializeOwned + Send, S: Sync> FromMessage<S> for CloudEvent<T> {
     async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {
         Ok(decode(&text(delivery.message)?)?)
@@ -148,6 +154,8 @@ impl<T: DeserializeOwned + Send, S: Sync> FromMessage<S> for CloudEvent<T> {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawBody(pub Vec<u8>);
+
+impl<T> Body<T> for RawBody {}
 
 impl<S: Sync> FromMessage<S> for RawBody {
     async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {

@@ -76,6 +76,45 @@ pub trait FromMessage<S>: Sized + Send {
     fn from_message(delivery: &mut Delivery<'_, S>) -> impl Future<Output = Result<Self, Stop>> + Send;
 }
 
+/// An argument that takes the body of a message of a `Queue<T>`. It is the last one of a handler.
+///
+/// An app may write one of its own, beside its [`FromMessage`]:
+///
+/// ```
+/// use onward::{Body, Delivery, Failure, FromMessage, Queue, Stop};
+///
+/// /// A body of lines `name,amount`.
+/// struct Csv(Vec<(String, i64)>);
+///
+/// impl<S: Sync> FromMessage<S> for Csv {
+///     async fn from_message(delivery: &mut Delivery<'_, S>) -> Result<Self, Stop> {
+///         let line = |line: &str| {
+///             let (name, amount) = line.split_once(',').ok_or_else(|| Failure::reject("a line has no comma"))?;
+///             Ok::<_, Failure>((name.to_owned(), amount.parse().map_err(Failure::reject)?))
+///         };
+///         Ok(Self(delivery.message.body.lines().map(line).collect::<Result<_, _>>()?))
+///     }
+/// }
+///
+/// impl Body<Csv> for Csv {}
+///
+/// const PAYMENTS: Queue<Csv> = Queue::new("payments");
+///
+/// async fn book(Csv(lines): Csv) -> Result<(), Failure> {
+///     println!("{} lines", lines.len());
+///     Ok(())
+/// }
+///
+/// fn payments() -> onward::Consumer<()> {
+///     PAYMENTS.handler(book)
+/// }
+/// ```
+pub trait Body<T> {}
+
+impl<T> Body<T> for Json<T> {}
+
+impl<T> Body<T> for Message {}
+
 /// The decoded body of the message. If the body does not decode, the worker rejects the message; with
 /// [`Options::undecodable`](crate::Options::undecodable) it first tries again for a while.
 ///

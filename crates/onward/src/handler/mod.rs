@@ -14,9 +14,9 @@ pub(crate) mod work;
 use onward_worker::{Failure, Message};
 
 use crate::database::Database;
-use crate::handler::extract::{Delivery, FromMessage, Stop};
+use crate::handler::extract::{Body, Delivery, FromMessage, Stop};
 
-/// An async function of up to six arguments, which come from the message and the state.
+/// An async function of one to six arguments, which come from the message and the state.
 ///
 /// ```
 /// use onward::{Failure, Json, Message, State};
@@ -29,7 +29,7 @@ use crate::handler::extract::{Delivery, FromMessage, Stop};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a message handler",
     label = "not a handler",
-    note = "a handler is an async fn of up to six arguments that implement `FromMessage`, and returns \
+    note = "a handler is an async fn of one to six arguments that implement `FromMessage`, and returns \
             `Result<(), Failure>`"
 )]
 pub trait Handler<S, Arguments>: Clone + Send + Sync + 'static {
@@ -42,6 +42,28 @@ pub trait Handler<S, Arguments>: Clone + Send + Sync + 'static {
         database: Database,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
+
+/// The arguments of a handler that takes the bodies of a queue of `T`: the last one is a [`Body<T>`].
+#[diagnostic::on_unimplemented(
+    message = "the handler does not take the body of a queue of `{T}`",
+    label = "its arguments are `{Self}`",
+    note = "the last argument of a queue's handler is its body: `Json<{T}>`, `Sns<{T}>`, `EventBridge<{T}>`, \
+            `CloudEvent<{T}>`, `RawBody` or `Message`"
+)]
+pub trait Takes<T> {}
+
+macro_rules! takes {
+    ($($argument:ident),*) => {
+        impl<T, Last: Body<T>, $($argument),*> Takes<T> for ($($argument,)* Last,) {}
+    };
+}
+
+takes!();
+takes!(A);
+takes!(A, B);
+takes!(A, B, C);
+takes!(A, B, C, D);
+takes!(A, B, C, D, E);
 
 macro_rules! handler {
     ($($argument:ident),*) => {
@@ -86,7 +108,6 @@ macro_rules! handler {
     };
 }
 
-handler!();
 handler!(A);
 handler!(A, B);
 handler!(A, B, C);

@@ -9,7 +9,7 @@ use tower::{BoxError, Service};
 /// What a layer by key reads from a message; a message without a key passes.
 pub(crate) type KeyFn = dyn Fn(&Message) -> Option<String> + Send + Sync;
 
-/// A handler as a tower service, for [`App::layer`](crate::App::layer).
+/// A handler as a tower service, for [`Consumer::layer`](crate::Consumer::layer).
 #[derive(Clone)]
 pub struct MessageService(BoxCloneSyncService<Message, (), BoxError>);
 

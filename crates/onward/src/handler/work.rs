@@ -1,11 +1,17 @@
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use onward_worker::{Failure, Message, Options};
+use onward_worker::{Budget, Failure, Message, Options};
+use tower::{BoxError, Layer, Service};
 
 use crate::database::Database;
 use crate::handler::errors::{Classify, judged};
 use crate::handler::service::{HandlerError, MessageService};
+use crate::handler::{Handler, Takes};
+use crate::queue::Queue;
+use crate::queue::producer::Producer;
 
 /// What an app's set-up gets, to build the app's state from it.
 ///
@@ -28,34 +34,122 @@ pub struct Setup {
     pub database: Database,
     /// In development without a `QUEUE_URL`: a stub that answers like an external HTTP service.
     pub echo_url: Option<String>,
+    pub(crate) producer: Producer,
+}
+
+impl Setup {
+    /// Sends messages outside a transaction, to the app's queues and to those beside the first one.
+    #[must_use]
+    pub fn producer(&self) -> Producer {
+        self.producer.clone()
+    }
 }
 
 pub(crate) type SetupError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) type SetupFn<S> = Box<dyn FnOnce(Setup) -> Boxed<Result<S, SetupError>> + Send>;
-pub(crate) type BoxedHandler<S> =
-    Arc<dyn Fn(Message, S, Database) -> Boxed<Result<(), Failure>> + Send + Sync>;
-pub(crate) type BoxedLayer = Box<dyn FnOnce(MessageService) -> MessageService + Send>;
+type BoxedHandler<S> = Arc<dyn Fn(Message, S, Database) -> Boxed<Result<(), Failure>> + Send + Sync>;
+type BoxedLayer = Box<dyn FnOnce(MessageService) -> MessageService + Send>;
 
 /// What an app brings to its workers.
 pub(crate) struct Work<S> {
-    pub queues: Vec<WorkedQueue<S>>,
+    pub queues: Vec<Consumer<S>>,
     pub setup: SetupFn<S>,
     pub has_outbox: bool,
     pub classify: Option<Arc<Classify>>,
     pub example: Option<&'static str>,
 }
 
-/// One queue, its handler, and how the app works it.
-pub(crate) struct WorkedQueue<S> {
-    pub name: &'static str,
-    pub handler: BoxedHandler<S>,
+/// A queue, the handler of its messages, and how the app works it: [`Queue::handler`].
+///
+/// ```
+/// use std::time::Duration;
+/// use onward::{Consumer, Failure, Json, LimitByKey, Queue};
+///
+/// const ORDERS: Queue<i64> = Queue::new("orders");
+///
+/// async fn take_order(Json(order): Json<i64>) -> Result<(), Failure> {
+///     println!("order {order}");
+///     Ok(())
+/// }
+///
+/// fn orders() -> Consumer<()> {
+///     ORDERS.handler(take_order).concurrency(64).handler_timeout(Duration::from_secs(30))
+/// }
+/// ```
+#[must_use = "an app works it only after `App::queue`"]
+pub struct Consumer<S> {
+    pub(crate) name: &'static str,
+    handler: BoxedHandler<S>,
     /// Around the handler, from the inside out.
-    pub layers: Vec<BoxedLayer>,
-    pub options: Options,
+    layers: Vec<BoxedLayer>,
+    pub(crate) options: Options,
 }
 
-impl<S: Clone + Send + Sync + 'static> WorkedQueue<S> {
+impl<T> Queue<T> {
+    /// Has the messages of the queue handled. The handler's last argument is the body: [`Json<T>`](crate::Json), an envelope of it, or
+    /// one that takes any body.
+    ///
+    /// `QUEUE_URL` is the address of the app's first queue. `QUEUE_URL_NAME` is that of each further one: its name in capitals, with
+    /// `_` for every character that is not a letter or a digit. In development the private queue has this name. Each queue has its
+    /// own concurrency and its own polls.
+    pub fn handler<S, A>(self, handler: impl Handler<S, A>) -> Consumer<S>
+    where
+        S: Clone + Send + Sync + 'static,
+        A: Takes<T> + 'static,
+    {
+        let name = self.name();
+        let boxed: BoxedHandler<S> = Arc::new(move |message, state, database| {
+            let handler = handler.clone();
+            Box::pin(async move { handler.call(name, message, state, database).await })
+        });
+        Consumer { name, handler: boxed, layers: Vec::new(), options: Options::default() }
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Consumer<S> {
+    /// Sets all options.
+    pub fn options(self, options: Options) -> Self {
+        Self { options, ..self }
+    }
+
+    /// How many messages are handled at once.
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        self.options.concurrency = concurrency;
+        self
+    }
+
+    /// How long the handler may take for one message.
+    pub fn handler_timeout(mut self, limit: Duration) -> Self {
+        self.options.handler_timeout = limit;
+        self
+    }
+
+    /// How much a message may fail before it is given up.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.options.budget = budget;
+        self
+    }
+
+    /// Puts a tower layer around the handler: a timeout, a limit, [`LimitByKey`]. Of several layers, the last one sees a message
+    /// first.
+    ///
+    /// The time that a message waits in a layer counts towards the handler's timeout, and the message occupies a handler's
+    /// place meanwhile. After an error of the layer itself the queue delivers the message again, as with [`Failure::retry`].
+    ///
+    /// [`Failure::retry`]: crate::Failure::retry
+    /// [`LimitByKey`]: crate::LimitByKey
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<MessageService> + Send + 'static,
+        L::Service: Service<Message, Response = ()> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Message>>::Error: Into<BoxError>,
+        <L::Service as Service<Message>>::Future: Send + 'static,
+    {
+        self.layers.push(Box::new(move |service| MessageService::new(layer.layer(service))));
+        self
+    }
+
     /// The handler with its arguments, what its errors mean, and its layers.
     pub(crate) fn into_service(
         self,
@@ -69,5 +163,12 @@ impl<S: Clone + Send + Sync + 'static> WorkedQueue<S> {
             async move { outcome.await.map_err(|failure| HandlerError(judged(failure, classify.as_deref()))) }
         });
         layers.into_iter().fold(MessageService::new(handler), |inner, layer| layer(inner))
+    }
+}
+
+impl<S> fmt::Debug for Consumer<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Consumer");
+        shown.field("name", &self.name).field("options", &self.options).finish_non_exhaustive()
     }
 }

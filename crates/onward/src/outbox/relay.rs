@@ -1,19 +1,18 @@
 //! Publishes what handlers have committed to the table `outbox`: at least once, in order, in batches of ten, one node at a
 //! time.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use onward_worker::sqs::{batches, queue_url, text_attribute};
-use onward_worker::{MESSAGE_ID, QueueError, TRACEPARENT, is_fifo};
+use onward_worker::sqs::batches;
+use onward_worker::{QueueError, is_fifo};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::outbox::pauses::Pauses;
 use crate::outbox::table::{Outbox, Parked, Row};
+use crate::queue::addresses::Addresses;
+use crate::queue::entry::{Entry, rounds};
 
 /// How often the relay reads the table without a wake: for rows of other nodes, and for rows that a crash left.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -27,9 +26,7 @@ const LAST_TURN: Duration = Duration::from_secs(10);
 
 pub(crate) struct Relay {
     pub outbox: Outbox,
-    pub client: Client,
-    /// The URLs of the queues that this app works itself. The relay looks up the others by name.
-    pub known: HashMap<String, String>,
+    pub addresses: Addresses,
     /// Notified after each commit of this process.
     pub wake: Arc<Notify>,
     pub pauses: Pauses,
@@ -90,8 +87,8 @@ impl Relay {
 
     /// Sends the rows of one queue in order. An error concerns the queue as a whole.
     async fn send(&mut self, queue: &str, rows: Vec<Row>, published: &mut Published) -> Result<(), String> {
-        let url = self.url(queue).await?;
-        for round in rounds(queue, rows) {
+        let url = self.addresses.url(queue).await.map_err(|error| error.to_string())?;
+        for round in rounds(is_fifo(queue), rows, |row| row.group.clone()) {
             for batch in batches(&round, |row| row.body.len()) {
                 self.send_batch(queue, &url, batch, published).await?;
             }
@@ -112,8 +109,19 @@ impl Relay {
         if batch.is_empty() {
             return Ok(());
         }
-        let entries = batch.iter().enumerate().map(|(index, row)| entry(index, row)).collect();
-        let request = self.client.send_message_batch().queue_url(url).set_entries(Some(entries));
+        let entry = |(index, row): (usize, &&Row)| {
+            let entry = Entry {
+                body: &row.body,
+                id: Some(&row.key),
+                group: row.group.as_deref(),
+                deduplication_id: is_fifo(queue).then_some(&row.key),
+                traceparent: row.traceparent.as_deref(),
+                ..Entry::default()
+            };
+            entry.at(index)
+        };
+        let entries = batch.iter().enumerate().map(entry).collect();
+        let request = self.addresses.client.send_message_batch().queue_url(url).set_entries(Some(entries));
         let answer = request.send().await.map_err(|error| QueueError::of_sdk(&error).to_string())?;
         let row = |id: &str| batch.get(id.parse::<usize>().ok()?);
         published.sent.extend(answer.successful().iter().filter_map(|entry| Some(row(entry.id())?.id)));
@@ -130,15 +138,6 @@ impl Relay {
         }
         Ok(())
     }
-
-    async fn url(&mut self, queue: &str) -> Result<String, String> {
-        if let Some(url) = self.known.get(queue) {
-            return Ok(url.clone());
-        }
-        let url = queue_url(&self.client, queue, None).await.map_err(|error| error.to_string())?;
-        self.known.insert(queue.to_owned(), url.clone());
-        Ok(url)
-    }
 }
 
 /// What became of the rows of a turn.
@@ -146,36 +145,4 @@ impl Relay {
 struct Published {
     sent: Vec<i64>,
     parked: Vec<Parked>,
-}
-
-/// Rows that may be sent in one call each. In a FIFO queue they are of different groups: a batch does its entries one by one,
-/// so that the second one of a group may be taken where the first one was refused.
-fn rounds(queue: &str, rows: Vec<Row>) -> Vec<Vec<Row>> {
-    if !is_fifo(queue) {
-        return vec![rows];
-    }
-    let mut rounds: Vec<Vec<Row>> = Vec::new();
-    let mut next: HashMap<Option<String>, usize> = HashMap::new();
-    for row in rows {
-        let round = next.entry(row.group.clone()).or_default();
-        if *round == rounds.len() {
-            rounds.push(Vec::new());
-        }
-        rounds[*round].push(row);
-        *round += 1;
-    }
-    rounds
-}
-
-fn entry(index: usize, row: &Row) -> SendMessageBatchRequestEntry {
-    let mut entry = SendMessageBatchRequestEntry::builder()
-        .id(index.to_string())
-        .message_body(&row.body)
-        .message_attributes(MESSAGE_ID, text_attribute(&row.key))
-        .set_message_group_id(row.group.clone())
-        .set_message_deduplication_id(is_fifo(&row.queue).then(|| row.key.clone()));
-    if let Some(traceparent) = &row.traceparent {
-        entry = entry.message_attributes(TRACEPARENT, text_attribute(traceparent));
-    }
-    entry.build().expect("id and body are set")
 }

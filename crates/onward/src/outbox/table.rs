@@ -1,10 +1,10 @@
 //! The table `outbox` on both databases, and the turns in which one node after the other reads it.
 
-use crate::handler::errors::causes;
 use deadpool_postgres::Manager;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::database::begin::Begin;
+use crate::database::errors::causes;
 use crate::database::{Database, PgPool, Pools, connection};
 #[cfg(feature = "sqlserver")]
 use crate::database::{MssqlManager, MssqlPool, run_batch};

@@ -51,6 +51,8 @@ impl fmt::Display for CommandError {
     }
 }
 
+impl std::error::Error for CommandError {}
+
 impl From<onward_migrate::Error> for CommandError {
     fn from(error: onward_migrate::Error) -> Self {
         let exit = match error.kind {

@@ -24,6 +24,8 @@ use crate::outbox::pauses::Pauses;
 use crate::outbox::relay::Relay;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::signal::{Reload, Stop};
+use crate::queue::addresses::Addresses;
+use crate::queue::producer::Producer;
 use crate::telemetry::log::LogLevels;
 use crate::telemetry::metrics::Watched;
 #[cfg(feature = "local")]
@@ -90,8 +92,10 @@ async fn serve<S: Clone + Send + Sync + 'static>(
         banner::show(context, &resolved, passed, &queues.urls, work.example)?;
     }
     let database = Database::open(&resolved.url, &context.identity.name, connections)?;
+    let client = client(&queues.urls[0], queues.is_local()).await?;
+    let addresses = Addresses::new(client, names.iter().map(ToString::to_string).zip(queues.urls.clone()));
     let readied = async {
-        let state = set_up(work.setup, &database, &queues).await?;
+        let state = set_up(work.setup, &database, &queues, &addresses).await?;
         Ok::<_, CommandError>((state, workers::prepare(work.queues, &queues, &context.identity).await?))
     };
     let Some((state, prepared)) = stop.run_until_cancelled(readied).await.transpose()? else {
@@ -107,7 +111,7 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     let _manager = AbortOnDropHandle::new(tokio::spawn(notify::run(watched, drain.clone(), grace)));
     let relaying = CancellationToken::new();
     let relay = match work.has_outbox {
-        true => Some(tokio::spawn(relay(&queues, &names, &database).await?.run(relaying.clone()))),
+        true => Some(tokio::spawn(relay(&database, addresses).run(relaying.clone()))),
         false => None,
     };
 
@@ -129,8 +133,10 @@ async fn set_up<S>(
     setup: SetupFn<S>,
     database: &Database,
     queues: &ResolvedQueues,
+    addresses: &Addresses,
 ) -> Result<S, CommandError> {
-    let given = Setup { database: database.clone(), echo_url: queues.echo_url() };
+    let producer = Producer::new(addresses.clone());
+    let given = Setup { database: database.clone(), echo_url: queues.echo_url(), producer };
     setup(given).await.map_err(|error| {
         let message = format!("the app's set-up failed: {error}");
         CommandError::new(Exit::Failed, message, "correct what the message names, then start the app again")
@@ -145,14 +151,8 @@ fn observe(watched: &[Watched]) {
 #[cfg(not(feature = "otel"))]
 fn observe(_: &[Watched]) {}
 
-async fn relay(queues: &ResolvedQueues, names: &[&str], database: &Database) -> Result<Relay, CommandError> {
-    Ok(Relay {
-        outbox: Outbox::of(database),
-        client: client(&queues.urls[0], queues.is_local()).await?,
-        known: names.iter().map(ToString::to_string).zip(queues.urls.clone()).collect(),
-        pauses: Pauses::default(),
-        wake: database.wake.clone(),
-    })
+fn relay(database: &Database, addresses: Addresses) -> Relay {
+    Relay { outbox: Outbox::of(database), addresses, pauses: Pauses::default(), wake: database.wake.clone() }
 }
 
 async fn end_relay(relay: Option<JoinHandle<()>>) {

@@ -12,7 +12,7 @@ use crate::config::queues::ResolvedQueues;
 use crate::config::sqs::client;
 use crate::database::Database;
 use crate::handler::errors::Classify;
-use crate::handler::work::WorkedQueue;
+use crate::handler::work::Consumer;
 use crate::process::exit::{CommandError, Exit};
 use crate::telemetry::metrics::Watched;
 
@@ -21,7 +21,7 @@ const LOCAL_WAIT: Duration = Duration::from_secs(1);
 
 /// A queue whose worker is ready to start.
 pub(crate) struct Prepared<S> {
-    queue: WorkedQueue<S>,
+    queue: Consumer<S>,
     url: String,
     sqs: Sqs,
     pub watched: Watched,
@@ -29,7 +29,7 @@ pub(crate) struct Prepared<S> {
 
 /// Makes a client for each queue, and refuses a queue that the role may not work.
 pub(crate) async fn prepare<S>(
-    worked: Vec<WorkedQueue<S>>,
+    worked: Vec<Consumer<S>>,
     queues: &ResolvedQueues,
     identity: &Identity,
 ) -> Result<Vec<Prepared<S>>, CommandError> {
@@ -40,7 +40,7 @@ pub(crate) async fn prepare<S>(
 }
 
 async fn prepare_one<S>(
-    mut queue: WorkedQueue<S>,
+    mut queue: Consumer<S>,
     url: &str,
     queues: &ResolvedQueues,
     identity: &Identity,

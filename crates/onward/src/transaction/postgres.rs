@@ -8,6 +8,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::database::connection;
 use crate::handler::extract::{Delivery, FromMessage, Stop};
+use crate::queue::Queue;
 use crate::transaction::guard::TransactionGuard;
 use crate::transaction::inbox::{ONE_TRANSACTION, Sent, missing_table};
 use crate::transaction::slot::{Borrowed, EndTransaction};
@@ -22,11 +23,13 @@ use crate::transaction::slot::{Borrowed, EndTransaction};
 /// Use it like a `tokio_postgres::Client`. A script in the app's own folder creates the tables, see `docs/inbox.md`.
 ///
 /// ```
-/// use onward::{Failure, Json, PgTx};
+/// use onward::{Failure, Json, PgTx, Queue};
+///
+/// const INVOICES: Queue<i64> = Queue::new("invoices");
 ///
 /// async fn take_order(tx: PgTx, Json(order): Json<i64>) -> Result<(), Failure> {
 ///     tx.execute("INSERT INTO orders (id) VALUES ($1)", &[&order]).await?;
-///     tx.send("invoices", &order).await
+///     tx.send(&INVOICES, &order).await
 /// }
 /// ```
 #[derive(Debug)]
@@ -47,7 +50,7 @@ impl PgTx {
     /// # Errors
     ///
     /// If the body cannot be encoded as JSON, or the row cannot be written.
-    pub async fn send(&self, queue: &str, body: &(impl Serialize + Sync)) -> Result<(), Failure> {
+    pub async fn send<T: Serialize + Sync>(&self, queue: &Queue<T>, body: &T) -> Result<(), Failure> {
         self.write(Sent::new(&self.0.slot, queue, None, body)?).await
     }
 
@@ -56,11 +59,11 @@ impl PgTx {
     /// # Errors
     ///
     /// As [`PgTx::send`].
-    pub async fn send_to_group(
+    pub async fn send_to_group<T: Serialize + Sync>(
         &self,
-        queue: &str,
+        queue: &Queue<T>,
         group: &str,
-        body: &(impl Serialize + Sync),
+        body: &T,
     ) -> Result<(), Failure> {
         self.write(Sent::new(&self.0.slot, queue, Some(group), body)?).await
     }

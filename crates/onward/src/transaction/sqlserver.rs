@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::database::{MssqlManager, connection, run_batch};
 use crate::handler::extract::{Delivery, FromMessage, Stop};
+use crate::queue::Queue;
 use crate::transaction::guard::TransactionGuard;
 use crate::transaction::inbox::{ONE_TRANSACTION, Sent, missing_table};
 use crate::transaction::slot::{Borrowed, EndTransaction};
@@ -21,11 +22,13 @@ const INVALID_TABLE_OR_COLUMN: &[u32] = &[207, 208];
 /// so an error that the server reports ends the transaction. A handler that ignores such an error fails at the commit.
 ///
 /// ```
-/// use onward::{Failure, Json, MssqlTx};
+/// use onward::{Failure, Json, MssqlTx, Queue};
+///
+/// const INVOICES: Queue<i64> = Queue::new("invoices");
 ///
 /// async fn take_order(mut tx: MssqlTx, Json(order): Json<i64>) -> Result<(), Failure> {
 ///     tx.execute("INSERT INTO orders (id) VALUES (@P1)", &[&order]).await?;
-///     tx.send("invoices", &order).await
+///     tx.send(&INVOICES, &order).await
 /// }
 /// ```
 #[derive(Debug)]
@@ -52,7 +55,7 @@ impl MssqlTx {
     /// # Errors
     ///
     /// If the body cannot be encoded as JSON, or the row cannot be written.
-    pub async fn send(&mut self, queue: &str, body: &(impl Serialize + Sync)) -> Result<(), Failure> {
+    pub async fn send<T: Serialize + Sync>(&mut self, queue: &Queue<T>, body: &T) -> Result<(), Failure> {
         let sent = Sent::new(&self.0.slot, queue, None, body)?;
         self.write(sent).await
     }
@@ -62,11 +65,11 @@ impl MssqlTx {
     /// # Errors
     ///
     /// As [`MssqlTx::send`].
-    pub async fn send_to_group(
+    pub async fn send_to_group<T: Serialize + Sync>(
         &mut self,
-        queue: &str,
+        queue: &Queue<T>,
         group: &str,
-        body: &(impl Serialize + Sync),
+        body: &T,
     ) -> Result<(), Failure> {
         let sent = Sent::new(&self.0.slot, queue, Some(group), body)?;
         self.write(sent).await

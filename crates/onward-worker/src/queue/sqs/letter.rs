@@ -103,7 +103,7 @@ fn deduplication_id(message: &Message) -> String {
 fn attributes(message: &Message, about: Option<(&str, String)>) -> Vec<(String, MessageAttributeValue)> {
     let own = [REJECTED, ATTEMPTS];
     let theirs = message.attributes.iter().filter(|(name, _)| !own.contains(&name.as_str()));
-    let mut all: Vec<_> = theirs.map(|(name, value)| (name.clone(), to_sdk(value))).collect();
+    let mut all: Vec<_> = theirs.map(|(name, value)| (name.clone(), attribute_value(value))).collect();
     let identity = (MESSAGE_ID, message.identity().to_owned());
     for (name, value) in std::iter::once(identity).chain(about) {
         if all.len() < MAX_ATTRIBUTES && all.iter().all(|(known, _)| known != name) {
@@ -135,7 +135,9 @@ fn is_allowed(c: &char) -> bool {
     !matches!(c, '\u{FFFE}' | '\u{FFFF}')
 }
 
-fn to_sdk(Attribute { data_type, value }: &Attribute) -> MessageAttributeValue {
+/// An attribute as the SDK takes it.
+#[must_use]
+pub fn attribute_value(Attribute { data_type, value }: &Attribute) -> MessageAttributeValue {
     let attribute = MessageAttributeValue::builder().data_type(data_type);
     let attribute = match value {
         AttributeValue::Text(text) => attribute.string_value(text),

@@ -20,7 +20,7 @@ pub use self::batch::{
 };
 use self::batch::{refused, seconds};
 use self::error::queue_error;
-pub use self::letter::REJECTED;
+pub use self::letter::{REJECTED, attribute_value};
 use super::{Attempts, Death, Queue, Refused, is_fifo, is_nearly_used_up};
 use crate::error::QueueError;
 use crate::message::{Attribute, AttributeValue, Message, Receipt};

@@ -77,7 +77,7 @@ fn configured(settings: &Settings, name: Option<&str>) -> Result<(String, bool),
     }
     #[cfg(feature = "local")]
     if settings.env == crate::config::settings::AppEnv::Development {
-        let urls = crate::config::local::running_queues(settings)?;
+        let urls = crate::config::local::running_queues(&settings.project)?;
         let named = urls.iter().find(|url| Some(queue_name(url)) == name);
         return Ok((named.or(urls.first()).cloned().unwrap_or_default(), true));
     }

@@ -1,14 +1,14 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
-use onward_worker::sqs::{batches, text_attribute};
-use onward_worker::{MESSAGE_ID, is_fifo};
+use onward_worker::sqs::batches;
+use onward_worker::{Attribute, is_fifo};
 
 use super::open::{QueueClient, sqs_error};
 use crate::cli;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
+use crate::queue::entry::Entry;
 
 /// Sends one message, or one for each line of a file, and prints their ids.
 pub(super) async fn run(queue: &QueueClient, send: &cli::Send) -> Result<Exit, CommandError> {
@@ -28,16 +28,16 @@ pub(super) async fn run(queue: &QueueClient, send: &cli::Send) -> Result<Exit, C
     for batch in batches(&bodies, String::len) {
         let entries = batch.iter().enumerate().map(|(index, body)| {
             let deduplication = send.deduplication_id.clone().or_else(|| is_fifo(&queue.url).then(unique_id));
-            let mut entry = SendMessageBatchRequestEntry::builder()
-                .id(index.to_string())
-                .message_body(body)
-                .set_message_group_id(send.group.clone())
-                .set_message_deduplication_id(deduplication)
-                .set_delay_seconds(send.delay.and_then(|delay| i32::try_from(delay.as_secs()).ok()));
-            for (name, value) in &attributes {
-                entry = entry.message_attributes(name, value.clone());
-            }
-            entry.build().expect("id and body are set")
+            let entry = Entry {
+                body,
+                id: send.id.as_deref(),
+                group: send.group.as_deref(),
+                deduplication_id: deduplication.as_deref(),
+                delay: send.delay,
+                attributes: &attributes,
+                ..Entry::default()
+            };
+            entry.at(index)
         });
         let request = queue.client.send_message_batch().queue_url(&queue.url);
         let sent =
@@ -58,18 +58,17 @@ pub(super) async fn run(queue: &QueueClient, send: &cli::Send) -> Result<Exit, C
     Ok(Exit::Done)
 }
 
-fn attributes(send: &cli::Send) -> Result<Vec<(String, MessageAttributeValue)>, CommandError> {
-    let own = send.id.iter().map(|id| Ok((MESSAGE_ID.to_owned(), text_attribute(id))));
+fn attributes(send: &cli::Send) -> Result<Vec<(String, Attribute)>, CommandError> {
     let given = send.attributes.iter().map(|pair| match pair.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
-            Ok((name.to_owned(), text_attribute(value)))
+            Ok((name.to_owned(), Attribute::text(value)))
         }
         _ => {
             let message = format!("the attribute `{pair}` has no name or no value");
             Err(CommandError::new(Exit::Usage, message, "write it as `--attribute NAME=VALUE`"))
         }
     });
-    own.chain(given).collect()
+    given.collect()
 }
 
 /// A person who sends the same message twice means two messages.
