@@ -43,9 +43,20 @@ fn dependencies_flow_one_way() {
         ("onward-script", &[]),
         ("onward-worker", &[]),
         ("onward-local", &[]),
+        ("onward-macros", &[]),
         ("onward-build", &["onward-script"]),
         ("onward-migrate", &["onward-script", "onward-local"]),
-        ("onward", &["onward-build", "onward-local", "onward-migrate", "onward-script", "onward-worker"]),
+        (
+            "onward",
+            &[
+                "onward-build",
+                "onward-local",
+                "onward-macros",
+                "onward-migrate",
+                "onward-script",
+                "onward-worker",
+            ],
+        ),
     ];
     for (package, allowed) in allowed {
         let manifest = root().join("crates").join(package).join("Cargo.toml");
@@ -81,7 +92,6 @@ const ROOMS: [&str; 17] = [
     "drafts",
     "scripts",
     "scratch",
-    "testing",
     "telemetry",
     "service",
     "queue",
@@ -89,6 +99,7 @@ const ROOMS: [&str; 17] = [
     "transaction",
     "outbox",
     "serve",
+    "testing",
     "command",
 ];
 

@@ -57,7 +57,7 @@ pub use observation::observe;
 pub use plan::{Plan, Transaction};
 pub use postgres::{Postgres, PostgresUrl, TlsMode, tls_connector};
 #[cfg(feature = "rebuild")]
-pub use rebuild::{copy, create, inspect, remove, replace};
+pub use rebuild::{copy, create, end_sessions, inspect, names, remove, replace};
 pub use runner::{MigrateOptions, Migrated, migrate, rerun_always, seed, status};
 pub use session::{DatabaseUrl, Session};
 #[cfg(feature = "sqlserver")]

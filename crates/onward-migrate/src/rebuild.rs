@@ -33,6 +33,32 @@ pub async fn create(url: &DatabaseUrl, target: &DropTarget) -> Result<(), Error>
     }
 }
 
+/// The databases of the server whose names begin with `prefix`.
+///
+/// # Errors
+///
+/// If the server cannot be asked.
+pub async fn names(url: &DatabaseUrl, prefix: &str) -> Result<Vec<String>, Error> {
+    match url {
+        DatabaseUrl::Postgres(url) => Postgres::names(url, prefix).await,
+        #[cfg(feature = "sqlserver")]
+        DatabaseUrl::SqlServer(_) => Err(no_copy()),
+    }
+}
+
+/// Ends the sessions of others that use the database.
+///
+/// # Errors
+///
+/// If the server refuses.
+pub async fn end_sessions(url: &DatabaseUrl) -> Result<(), Error> {
+    match url {
+        DatabaseUrl::Postgres(url) => Postgres::end_sessions(url).await,
+        #[cfg(feature = "sqlserver")]
+        DatabaseUrl::SqlServer(_) => Err(no_copy()),
+    }
+}
+
 /// Makes `copy` a copy of the database, and drops what was there under its name. Nobody else may use the database meanwhile.
 ///
 /// # Errors

@@ -71,7 +71,7 @@ async fn run<Q: Queue, H: MessageHandler>(
 ) -> Result<(), Failure> {
     let message = Message { attempt: claim.failed_attempts().saturating_add(1), ..claim.message.clone() };
     let begun = Instant::now();
-    let mut handled = pin!(handled(shared, message));
+    let mut handled = pin!(handle_once(&shared.handler, message, shared.core.options.handler_timeout));
     let outcome = if turn.is_alone() {
         match timeout(MAX_ALONE, &mut handled).await {
             Ok(outcome) => outcome,
@@ -92,13 +92,31 @@ async fn run<Q: Queue, H: MessageHandler>(
     outcome
 }
 
-/// Runs the handler. A panic and a timeout are failures like any other.
-async fn handled<Q: Queue, H: MessageHandler>(
-    shared: &Shared<Q, H>,
+/// Runs a handler once, as a worker does: a panic and a timeout are failures like any other. For tests of a handler.
+///
+/// ```
+/// use std::time::Duration;
+/// use onward_worker::{Failure, Message, handle_once};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(async {
+/// async fn panics(_: Message) -> Result<(), Failure> {
+///     panic!("no number 7")
+/// }
+/// let failure = handle_once(&panics, Message::default(), Duration::from_secs(1)).await.unwrap_err();
+/// assert_eq!(failure.reason, "the handler panicked: no number 7");
+/// # });
+/// ```
+///
+/// # Errors
+///
+/// As the handler, or if it panics or takes longer than `limit`.
+pub async fn handle_once<H: MessageHandler>(
+    handler: &H,
     message: Message,
+    limit: Duration,
 ) -> Result<(), Failure> {
-    let limit = shared.core.options.handler_timeout;
-    let handler = AssertUnwindSafe(shared.handler.handle(message)).catch_unwind();
+    let handler = AssertUnwindSafe(handler.handle(message)).catch_unwind();
     match timeout(limit, handler).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(panic)) => Err(Failure::retry(format!("the handler panicked: {}", panic_text(&*panic)))),

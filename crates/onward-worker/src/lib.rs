@@ -56,6 +56,7 @@ mod slow_start;
 mod trace;
 mod turn;
 
+pub use attempt::handle_once;
 pub use budget::Budget;
 pub use causes::causes;
 pub use error::{QueueError, QueueErrorKind};

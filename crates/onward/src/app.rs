@@ -15,7 +15,7 @@ use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::note;
 use crate::scripts::Scripts;
 use crate::telemetry::log::{self, LogLevels};
-use crate::{command, serve, service};
+use crate::{command, process, serve, service};
 
 /// An app: embedded scripts, a state, queues and their handlers.
 ///
@@ -138,8 +138,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         if service.is_some() {
             environment.env = AppEnv::Production;
         }
-        // The app has one TLS provider; a library that asks for the default gets it.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        process::install_tls();
         let telemetry = log::start(environment.env, &identity, service.as_deref(), serves)?;
         let context = self.context(&environment, cli.globals, identity)?;
         let runtime = tokio::runtime::Runtime::new().map_err(|error| {
@@ -211,7 +210,12 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         }
     }
 
-    fn into_work(self) -> Result<Work<S>, CommandError> {
+    #[cfg(feature = "local")]
+    pub(crate) const fn scripts(&self) -> &Scripts {
+        &self.scripts
+    }
+
+    pub(crate) fn into_work(self) -> Result<Work<S>, CommandError> {
         let wrong = |message: String| {
             let help = "give each queue one handler: `App::new(…).queue(ORDERS.handler(take_order))`";
             Err(CommandError::new(Exit::Configuration, message, help))

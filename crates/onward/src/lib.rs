@@ -17,6 +17,7 @@
 //! | exit codes, signals, the output on the terminal | `process/` |
 //! | log, metrics, traces | `telemetry/` |
 //! | the definitions for systemd, launchd and Windows | `service/` |
+//! | what an app's own tests use | `testing/` |
 //! | the command line | `cli.rs`, `command/` |
 
 mod app;
@@ -53,6 +54,8 @@ pub use handler::limit::{LimitByKey, LimitedByKey};
 pub use handler::service::{HandlerError, MessageService};
 pub use handler::work::{Consumer, Setup};
 pub use handler::{Handler, Takes};
+#[cfg(feature = "local")]
+pub use onward_macros::test;
 pub use onward_worker::{
     Attribute, AttributeValue, Budget, Failure, FailureKind, MESSAGE_ID, Message, Options,
 };
@@ -86,6 +89,7 @@ mod book {
         Scripts "docs/scripts.md",
         Handlers "docs/handlers.md",
         Inbox "docs/inbox.md",
+        Testing "docs/testing.md",
         Configuration "docs/configuration.md",
         Production "docs/production.md",
         SqlServer "docs/sql-server.md",

@@ -14,6 +14,8 @@ use crate::upgrade::UpgradeOptions;
 /// A database that only this process uses. [`ScratchDatabase::remove`] drops it.
 pub(crate) struct ScratchDatabase {
     pub url: DatabaseUrl,
+    /// The same with its password.
+    pub address: String,
     target: DropTarget,
     /// The server, if it is the private PostgreSQL.
     pub server: Option<PrivatePostgres>,
@@ -52,7 +54,7 @@ impl ScratchDatabase {
         let url = address.parse::<DatabaseUrl>()?.with_database(&name);
         let target = DropTarget { name, is_marked: true };
         onward_migrate::create(&url, &target).await?;
-        Ok(Self { url, target, server, _sql_server: sql_server })
+        Ok(Self { url, address, target, server, _sql_server: sql_server })
     }
 
     /// Its name on the server.

@@ -1,11 +1,14 @@
 //! An order becomes an invoice exactly once, even if a message is delivered twice or a worker is killed.
 
+#[cfg(test)]
+mod tests;
+
 use std::process::ExitCode;
 
 use onward::{App, Failure, Json, PgTx, Queue};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, PartialEq, Deserialize, Serialize)]
 struct Order {
     number: i64,
 }
@@ -24,11 +27,14 @@ async fn make_invoice(tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure>
     Ok(())
 }
 
-fn main() -> ExitCode {
+fn app() -> App<()> {
     App::new(onward::scripts!(), |_| async { Ok(()) })
         .queue(ORDERS.handler(take_order))
         .queue(INVOICES.handler(make_invoice))
         .outbox()
         .example(r#"{"number": 1}"#)
-        .run()
+}
+
+fn main() -> ExitCode {
+    app().run()
 }

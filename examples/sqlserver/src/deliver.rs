@@ -87,3 +87,39 @@ impl Outbound {
         Ok(())
     }
 }
+
+#[cfg(all(test, feature = "test-sqlserver"))]
+mod tests {
+    use onward::FailureKind;
+    use onward::testing::{TestApp, TestDb};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{DELIVERIES, app};
+
+    async fn delivery(db: &TestDb, message: &Message) -> Result<(String, Option<String>), Failure> {
+        let select = "SELECT status, reason FROM deliveries WHERE message_id = @P1";
+        let mut client = db.database().sql_server()?.get().await?;
+        let row = client.query(select, &[&message.id]).await?.into_row().await?.expect("is recorded");
+        let column = |at| row.try_get::<&str, _>(at).map(|text| text.map(str::to_owned));
+        Ok((column(0)?.unwrap_or_default(), column(1)?))
+    }
+
+    #[onward::test]
+    async fn a_message_is_delivered_to_its_destination(db: TestDb) -> Result<(), Failure> {
+        let app = TestApp::new(app(), &db).await;
+        let message = TestApp::message(&json!({"destination": "echo", "body": {"hello": "world"}}));
+        app.handle_message(&DELIVERIES, message.clone()).await.outcome?;
+        assert_eq!(delivery(&db, &message).await?, ("delivered".to_owned(), None));
+        Ok(())
+    }
+
+    #[onward::test]
+    async fn an_unknown_destination_is_rejected(db: TestDb) {
+        let app = TestApp::new(app(), &db).await;
+        let message = TestApp::message(&json!({"destination": "nowhere", "body": {}}));
+        let failure = app.handle_message(&DELIVERIES, message).await.outcome.expect_err("it is unknown");
+        assert_eq!(failure.kind, FailureKind::Reject);
+        assert!(failure.reason.starts_with("there is no destination `nowhere`"), "{}", failure.reason);
+    }
+}

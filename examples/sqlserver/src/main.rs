@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use onward::{App, BreakerByKey, LimitByKey, Queue};
 
-use crate::deliver::DeliveryRequest;
+use crate::deliver::{DeliveryRequest, Outbound};
 
 /// The queue and what is in it.
 const DELIVERIES: Queue<DeliveryRequest> = Queue::new("deliveries");
@@ -18,7 +18,7 @@ const DELIVERIES: Queue<DeliveryRequest> = Queue::new("deliveries");
 /// How many requests one destination gets at once, so that a slow one leaves handlers for the others.
 const AT_ONCE: NonZeroU32 = NonZeroU32::new(4).expect("is not 0");
 
-fn main() -> ExitCode {
+fn app() -> App<Outbound> {
     let deliveries = DELIVERIES
         .handler(deliver::deliver)
         .layer(LimitByKey::new(deliver::destination).at_once(AT_ONCE))
@@ -26,5 +26,8 @@ fn main() -> ExitCode {
     App::new(onward::scripts!(), deliver::setup)
         .queue(deliveries)
         .example(r#"{"destination": "echo", "body": {"hello": "world"}}"#)
-        .run()
+}
+
+fn main() -> ExitCode {
+    app().run()
 }

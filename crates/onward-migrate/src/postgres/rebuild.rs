@@ -35,6 +35,19 @@ impl Postgres {
         session.each(&[format!("CREATE DATABASE {name}"), comment]).await
     }
 
+    pub(crate) async fn names(url: &PostgresUrl, prefix: &str) -> Result<Vec<String>, Error> {
+        let (session, _) = Self::connect_beside(url).await?;
+        let query =
+            format!("SELECT datname FROM pg_database WHERE starts_with(datname, {})", literal(prefix));
+        let rows = session.rows(&query).await.map_err(unexpected)?;
+        Ok(rows.iter().filter_map(|row| row.get(0).map(str::to_owned)).collect())
+    }
+
+    pub(crate) async fn end_sessions(url: &PostgresUrl) -> Result<(), Error> {
+        let (session, name) = Self::connect_beside(url).await?;
+        session.each(&[ending_sessions(&name)]).await
+    }
+
     pub(crate) async fn copy(url: &PostgresUrl, copy: &PostgresUrl) -> Result<(), Error> {
         let (session, name) = Self::connect_beside(url).await?;
         let copy = quoted(copy.database().ok_or_else(unnamed)?);
@@ -49,10 +62,7 @@ impl Postgres {
     pub(crate) async fn replace(url: &PostgresUrl, copy: &PostgresUrl) -> Result<(), Error> {
         let (session, name) = Self::connect_beside(url).await?;
         // Only a database that nobody uses can be renamed.
-        let end_sessions = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}",
-            literal(&name)
-        );
+        let end_sessions = ending_sessions(&name);
         let (new, old) = (quoted(&format!("{name}_new")), quoted(&format!("{name}_old")));
         let (name, copy) = (quoted(&name), quoted(copy.database().ok_or_else(unnamed)?));
         session
@@ -80,4 +90,8 @@ impl Postgres {
         let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&target.name));
         session.client.batch_execute(&statement).await.map_err(unexpected)
     }
+}
+
+fn ending_sessions(database: &str) -> String {
+    format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}", literal(database))
 }

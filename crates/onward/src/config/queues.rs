@@ -10,8 +10,12 @@ use crate::process::exit::CommandError;
 pub(crate) struct ResolvedQueues {
     /// One URL for each name, in the same order.
     pub urls: Vec<String>,
+    /// Of a stub that answers like an external HTTP service, beside private queues.
+    pub echo_url: Option<String>,
+    /// Whether the queues are private ones.
+    pub is_local: bool,
     #[cfg(feature = "local")]
-    local: Option<Local>,
+    _launch: Option<Local>,
 }
 
 impl ResolvedQueues {
@@ -26,37 +30,31 @@ impl ResolvedQueues {
             }
             return Ok(Self {
                 urls,
+                echo_url: None,
+                is_local: false,
                 #[cfg(feature = "local")]
-                local: None,
+                _launch: None,
             });
         }
         #[cfg(feature = "local")]
         if settings.env == AppEnv::Development {
             let local = Local::start(settings, names).await?;
-            return Ok(Self { urls: local.queue_urls.clone(), local: Some(local) });
+            let echo_url = Some(local.echo.url().to_owned());
+            return Ok(Self {
+                urls: local.queue_urls.clone(),
+                echo_url,
+                is_local: true,
+                _launch: Some(local),
+            });
         }
         let form = format!("https://sqs.REGION.amazonaws.com/ACCOUNT/{}", names[0]);
         Err(not_set(settings, "QUEUE_URL", &form))
     }
 
+    /// The private queues of a test, whose servers the test keeps.
     #[cfg(feature = "local")]
-    pub(crate) fn echo_url(&self) -> Option<String> {
-        self.local.as_ref().map(|local| local.echo.url().to_owned())
-    }
-
-    #[cfg(not(feature = "local"))]
-    pub(crate) fn echo_url(&self) -> Option<String> {
-        None
-    }
-
-    #[cfg(feature = "local")]
-    pub(crate) fn is_local(&self) -> bool {
-        self.local.is_some()
-    }
-
-    #[cfg(not(feature = "local"))]
-    pub(crate) fn is_local(&self) -> bool {
-        false
+    pub(crate) const fn of_test(urls: Vec<String>, echo_url: String) -> Self {
+        Self { urls, echo_url: Some(echo_url), is_local: true, _launch: None }
     }
 }
 

@@ -19,8 +19,16 @@ pub(crate) struct Begin {
     statement: Arc<OnceCell<&'static str>>,
 }
 
-const PLAIN: &str = "BEGIN";
-const BY_ITSELF: &str = "BEGIN; DEALLOCATE ALL";
+/// The setting lasts as long as the transaction, so [`COMMIT`] recognises it.
+const PLAIN: &str = "BEGIN; SET LOCAL onward.transaction = 'open'";
+const BY_ITSELF: &str = "BEGIN; SET LOCAL onward.transaction = 'open'; DEALLOCATE ALL";
+
+/// Commits the transaction that a [`Begin`] has begun, and no other. PostgreSQL answers the COMMIT of a transaction that a statement
+/// has failed in with success, and rolls back. The first statement fails in such a transaction, and the COMMIT does not run; in
+/// another transaction it divides by zero.
+/// <https://www.postgresql.org/docs/current/sql-commit.html>, <https://www.postgresql.org/docs/current/protocol-flow.html>
+pub(crate) const COMMIT: &str =
+    "SELECT 1 / (coalesce(current_setting('onward.transaction', true), '') = 'open')::int; COMMIT";
 
 impl Begin {
     pub(crate) fn new(url: PostgresUrl) -> Self {

@@ -4,4 +4,6 @@ pub(crate) mod pauses;
 pub(crate) mod relay;
 mod table;
 
+#[cfg(feature = "local")]
+pub(crate) use self::table::Written;
 pub(crate) use self::table::{Outbox, Rows};

@@ -35,6 +35,14 @@ pub(crate) struct Rows {
     pub oldest_seconds: f64,
 }
 
+/// A message that a handler has sent.
+#[cfg(feature = "local")]
+pub(crate) struct Written {
+    pub queue: String,
+    pub group: Option<String>,
+    pub body: String,
+}
+
 /// Rows that wait: those of a queue, or those of one group of it.
 pub(crate) struct Paused {
     pub queue: String,
@@ -95,6 +103,43 @@ impl Outbox {
                     parked: number(1).map_err(text)?,
                     oldest_seconds: row.try_get(2).map_err(text)?.unwrap_or_default(),
                 })
+            }
+        }
+    }
+
+    /// The messages in the table after the row `id`, in their order: queue, group and body. With them the id of the last one.
+    #[cfg(feature = "local")]
+    pub(crate) async fn after(&self, id: i64) -> Result<(i64, Vec<Written>), String> {
+        match self {
+            Self::Postgres(pool, _) => {
+                let select = "SELECT id, queue, group_id, body FROM outbox WHERE id > $1 ORDER BY id";
+                let client = connection(pool).await.map_err(text)?;
+                let rows = client.query_typed(select, &[(&id, Type::INT8)]).await.map_err(text)?;
+                let last = rows.last().map_or(id, |row| row.get(0));
+                let written = |row: &tokio_postgres::Row| Written {
+                    queue: row.get(1),
+                    group: row.get(2),
+                    body: row.get(3),
+                };
+                Ok((last, rows.iter().map(written).collect()))
+            }
+            #[cfg(feature = "sqlserver")]
+            Self::SqlServer(pool) => {
+                let select = "SELECT id, queue, group_id, body FROM outbox WHERE id > @P1 ORDER BY id";
+                let mut client = connection(pool).await.map_err(text)?;
+                let rows = client.query(select, &[&id]).await.map_err(text)?;
+                let (mut last, mut all) = (id, Vec::new());
+                for row in rows.into_first_result().await.map_err(text)? {
+                    let column =
+                        |at| row.try_get::<&str, _>(at).map(|it| it.map(str::to_owned)).map_err(text);
+                    last = row.try_get(0).map_err(text)?.unwrap_or(last);
+                    all.push(Written {
+                        queue: column(1)?.unwrap_or_default(),
+                        group: column(2)?,
+                        body: column(3)?.unwrap_or_default(),
+                    });
+                }
+                Ok((last, all))
             }
         }
     }

@@ -39,6 +39,12 @@ impl CommandError {
         Self { exit, message: message.to_string(), help: help.to_string() }
     }
 
+    /// The app's own set-up has failed.
+    pub(crate) fn of_setup(error: impl fmt::Display) -> Self {
+        let message = format!("the app's set-up failed: {error}");
+        Self::new(Exit::Failed, message, "correct what the message names, then start the app again")
+    }
+
     /// An error that is a bug in Onward.
     pub(crate) fn fault(error: impl fmt::Display) -> Self {
         Self::new(Exit::Failed, error, "this is a bug in Onward; please report it")

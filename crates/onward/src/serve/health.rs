@@ -12,7 +12,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::settings::Settings;
 use crate::outbox::{Outbox, Rows};
 use crate::process::exit::{CommandError, Exit};
 use crate::telemetry::metrics::{Watched, outbox_text, prometheus_text};
@@ -29,15 +28,20 @@ const MOST_FAILING: Duration = Duration::from_secs(180);
 /// How long a look at the metrics waits for the outbox.
 const MOST_FOR_OUTBOX: Duration = Duration::from_secs(2);
 
-/// Serves until the handle is dropped. An address that `HTTP_ADDR` names must be free. Without `HTTP_ADDR`, the app works
+/// The endpoint, served until this is dropped.
+pub(crate) struct Health {
+    pub address: SocketAddr,
+    _serving: AbortOnDropHandle<()>,
+}
+
+/// Serves health and metrics. An address that `HTTP_ADDR` names must be free. Without `HTTP_ADDR`, the app works
 /// without the endpoint if the default port is busy.
 pub(crate) async fn serve(
-    settings: &Settings,
+    asked: Option<&str>,
     watched: Vec<Watched>,
     outbox: Option<Outbox>,
     stop: CancellationToken,
-) -> Result<Option<AbortOnDropHandle<()>>, CommandError> {
-    let asked = settings.http_addr.as_deref();
+) -> Result<Option<Health>, CommandError> {
     let address: SocketAddr = asked.unwrap_or(DEFAULT).parse().map_err(|_| {
         let message = format!("HTTP_ADDR is `{}`, not an address", asked.unwrap_or_default());
         CommandError::new(Exit::Configuration, message, "write it as 127.0.0.1:8080 or 0.0.0.0:8080")
@@ -57,13 +61,14 @@ pub(crate) async fn serve(
             ));
         }
     };
+    let address = listener.local_addr().map_err(CommandError::fault)?;
     tracing::info!(%address, "health and metrics");
     let served = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router(watched, outbox, stop)).await {
             tracing::error!(%error, "the health endpoint ended");
         }
     });
-    Ok(Some(AbortOnDropHandle::new(served)))
+    Ok(Some(Health { address, _serving: AbortOnDropHandle::new(served) }))
 }
 
 fn router(watched: Vec<Watched>, outbox: Option<Outbox>, stop: CancellationToken) -> Router {

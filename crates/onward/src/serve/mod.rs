@@ -7,7 +7,10 @@ mod notify;
 mod workers;
 
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 
+use onward_migrate::DatabaseUrl;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -78,9 +81,6 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     stop: CancellationToken,
 ) -> Result<Exit, CommandError> {
     let names: Vec<_> = work.queues.iter().map(|queue| queue.name).collect();
-    let connections = work.queues.iter().map(|queue| queue.options.concurrency).sum();
-    let grace = work.queues.iter().map(|queue| queue.options.grace).max().unwrap_or_default();
-
     #[cfg(feature = "local")]
     refuse_stale(context)?;
     let resolved = ResolvedDatabase::resolve(context).await?;
@@ -91,12 +91,30 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     if context.settings.env == AppEnv::Development {
         banner::show(context, &resolved, passed, &queues.urls, work.example)?;
     }
-    let database = Database::open(&resolved.url, &context.identity.name, connections)?;
-    let client = client(&queues.urls[0], queues.is_local()).await?;
+    work_at(context, work, &resolved.url, &queues, stop, None).await
+}
+
+/// Told when everything is set up: the address of health and metrics, if they are served.
+pub(crate) type Started = oneshot::Sender<Option<SocketAddr>>;
+
+/// Works the queues on a database whose schema has passed the gate.
+pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
+    context: &Context,
+    work: Work<S>,
+    url: &DatabaseUrl,
+    queues: &ResolvedQueues,
+    stop: CancellationToken,
+    started: Option<Started>,
+) -> Result<Exit, CommandError> {
+    let names: Vec<_> = work.queues.iter().map(|queue| queue.name).collect();
+    let connections = work.queues.iter().map(|queue| queue.options.concurrency).sum();
+    let grace = work.queues.iter().map(|queue| queue.options.grace).max().unwrap_or_default();
+    let database = Database::open(url, &context.identity.name, connections)?;
+    let client = client(&queues.urls[0], queues.is_local).await?;
     let addresses = Addresses::new(client, names.iter().map(ToString::to_string).zip(queues.urls.clone()));
     let readied = async {
-        let state = set_up(work.setup, &database, &queues, &addresses).await?;
-        Ok::<_, CommandError>((state, workers::prepare(work.queues, &queues, &context.identity).await?))
+        let state = set_up(work.setup, &database, queues, &addresses).await?;
+        Ok::<_, CommandError>((state, workers::prepare(work.queues, queues, &context.identity).await?))
     };
     let Some((state, prepared)) = stop.run_until_cancelled(readied).await.transpose()? else {
         return Ok(stopped_early());
@@ -106,7 +124,8 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     // Ends the polls: after a request to stop, when the schema becomes too new, or when another queue fails.
     let drain = stop.child_token();
     let outbox = work.has_outbox.then(|| Outbox::of(&database));
-    let _health = health::serve(&context.settings, watched.clone(), outbox, drain.clone()).await?;
+    let health =
+        health::serve(context.settings.http_addr.as_deref(), watched.clone(), outbox, drain.clone()).await?;
     observe(&watched);
     let _manager = AbortOnDropHandle::new(tokio::spawn(notify::run(watched, drain.clone(), grace)));
     let relaying = CancellationToken::new();
@@ -116,8 +135,12 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     };
 
     let folder = context.settings.state_directory.as_deref();
+    if let Some(started) = started {
+        // Whoever waited for it may have gone.
+        let _ = started.send(health.as_ref().map(|health| health.address));
+    }
     let workers = Workers::start(prepared, &state, &database, work.classify.as_ref(), folder, &drain);
-    let outcome = workers.until_all_end(gate::until_outdated(context, &resolved.url), &drain).await;
+    let outcome = workers.until_all_end(gate::until_outdated(context, url), &drain).await;
     relaying.cancel();
     end_relay(relay).await;
     outcome
@@ -136,11 +159,8 @@ async fn set_up<S>(
     addresses: &Addresses,
 ) -> Result<S, CommandError> {
     let producer = Producer::new(addresses.clone());
-    let given = Setup { database: database.clone(), echo_url: queues.echo_url(), producer };
-    setup(given).await.map_err(|error| {
-        let message = format!("the app's set-up failed: {error}");
-        CommandError::new(Exit::Failed, message, "correct what the message names, then start the app again")
-    })
+    let given = Setup { database: database.clone(), echo_url: queues.echo_url.clone(), producer };
+    setup(given).await.map_err(CommandError::of_setup)
 }
 
 #[cfg(feature = "otel")]

@@ -45,13 +45,13 @@ async fn prepare_one<S>(
     queues: &ResolvedQueues,
     identity: &Identity,
 ) -> Result<Prepared<S>, CommandError> {
-    if queues.is_local() {
+    if queues.is_local {
         // A stop waits for the open poll. A developer who presses Ctrl-C must not wait 20 s for it, and a poll of the local
         // queue costs nothing.
         queue.options.wait = queue.options.wait.min(LOCAL_WAIT);
     }
-    let client = client(url, queues.is_local()).await?;
-    if !queues.is_local() {
+    let client = client(url, queues.is_local).await?;
+    if !queues.is_local {
         permissions::require(&client, url).await?;
     }
     let sqs = Sqs::new(client, url).signed(&host_name(), &identity.version);

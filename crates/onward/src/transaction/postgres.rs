@@ -6,7 +6,10 @@ use serde::Serialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
+use crate::database::begin::COMMIT;
 use crate::database::connection;
+#[cfg(feature = "local")]
+use crate::database::{PgPool, errors::causes};
 use crate::handler::extract::{Delivery, FromMessage, Stop};
 use crate::queue::Queue;
 use crate::transaction::guard::TransactionGuard;
@@ -19,6 +22,9 @@ use crate::transaction::slot::{Borrowed, EndTransaction};
 /// the handler's work, and then the worker deletes the message. When the handler fails, panics or times out, both roll back.
 /// If SQS delivers the message again after the commit, the worker deletes it without running the handler. So its effect in
 /// the database happens once.
+///
+/// A handler must not end the transaction, and a statement that fails ends it for all that follow, as PostgreSQL has it. In both cases
+/// the message fails, also if the handler returns `Ok`. A part that may fail belongs into a savepoint.
 ///
 /// Use it like a `tokio_postgres::Client`. A script in the app's own folder creates the tables, see `docs/inbox.md`.
 ///
@@ -105,8 +111,19 @@ impl<S: Sync> FromMessage<S> for PgTx {
 
 impl EndTransaction for Manager {
     async fn end(guard: TransactionGuard<Self>, outcome: Result<(), Failure>) -> Result<(), Failure> {
-        let ended = guard.batch_execute(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).await;
-        guard.settled(ended, outcome)
+        let ended = guard.batch_execute(if outcome.is_ok() { COMMIT } else { "ROLLBACK" }).await;
+        let not_ours = match ended.as_ref().err().and_then(tokio_postgres::Error::code) {
+            Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => {
+                "a statement of the handler has failed, and the handler has returned Ok: nothing is committed; pass the error on, or \
+                 put the statement into a savepoint"
+            }
+            Some(&SqlState::DIVISION_BY_ZERO) => {
+                "the handler has ended the transaction that Onward began for it: use a savepoint, or a connection of the pool"
+            }
+            _ => return guard.settled(ended, outcome),
+        };
+        // The connection closes with the guard, and the server rolls back.
+        Err(Failure::retry(not_ours))
     }
 }
 
@@ -115,4 +132,17 @@ fn failed(table: &str, error: tokio_postgres::Error) -> Failure {
         Some(&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN) => missing_table(table),
         _ => error.into(),
     }
+}
+
+#[cfg(feature = "local")]
+pub(super) async fn is_recorded(pool: &PgPool, queue: &str, id: &str) -> Result<bool, String> {
+    let client = connection(pool).await.map_err(|error| causes(&error))?;
+    let table = client.query_typed_one("SELECT to_regclass('inbox') IS NOT NULL", &[]);
+    if !table.await.map_err(|error| causes(&error))?.get::<_, bool>(0) {
+        return Ok(false);
+    }
+    let row = "SELECT EXISTS (SELECT FROM inbox WHERE queue = $1 AND message_id = $2)";
+    let values: [(&(dyn ToSql + Sync), Type); 2] = [(&queue, Type::TEXT), (&id, Type::TEXT)];
+    let row = client.query_typed_one(row, &values);
+    Ok(row.await.map_err(|error| causes(&error))?.get(0))
 }

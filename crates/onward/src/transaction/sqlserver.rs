@@ -5,6 +5,8 @@ use onward_worker::Failure;
 use serde::Serialize;
 
 use crate::database::{MssqlManager, connection, run_batch};
+#[cfg(feature = "local")]
+use crate::database::{MssqlPool, errors::causes};
 use crate::handler::extract::{Delivery, FromMessage, Stop};
 use crate::queue::Queue;
 use crate::transaction::guard::TransactionGuard;
@@ -127,4 +129,16 @@ fn failed(table: &str, error: tiberius::error::Error) -> Failure {
         Some(code) if INVALID_TABLE_OR_COLUMN.contains(&code) => missing_table(table),
         _ => error.into(),
     }
+}
+
+#[cfg(feature = "local")]
+pub(super) async fn is_recorded(pool: &MssqlPool, queue: &str, id: &str) -> Result<bool, String> {
+    let mut client = connection(pool).await.map_err(|error| causes(&error))?;
+    // The server looks for the table only when the statement runs.
+    let is_there = "IF OBJECT_ID(N'inbox') IS NULL SELECT 0 \
+                    ELSE SELECT COUNT(*) FROM inbox WHERE queue = @P1 AND message_id = @P2";
+    let rows = client.query(is_there, &[&queue, &id]).await.map_err(|error| causes(&error))?;
+    let row = rows.into_row().await.map_err(|error| causes(&error))?;
+    let count = row.map(|row| row.try_get::<i32, _>(0)).transpose().map_err(|error| causes(&error))?;
+    Ok(count.flatten().unwrap_or_default() > 0)
 }

@@ -1,0 +1,122 @@
+use std::collections::HashMap;
+
+use aws_sdk_sqs::types::{Message, QueueAttributeName};
+use onward_local::{Echo, LocalQueue};
+use onward_worker::sqs::{attributes, dead_letter_url};
+use onward_worker::{QueueError, REJECTED};
+
+use crate::config::queues::ResolvedQueues;
+use crate::config::sqs::client;
+use crate::process::exit::CommandError;
+use crate::queue::addresses::Addresses;
+
+/// The queues of a test, and the stub of an HTTP service.
+pub(super) struct TestQueues {
+    pub addresses: Addresses,
+    urls: Vec<(&'static str, String)>,
+    echo: Echo,
+    _server: LocalQueue,
+}
+
+/// A message in the dead-letter queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// Its body.
+    pub body: String,
+    /// Why it died. A letter that SQS has moved itself has no reason.
+    pub reason: Option<String>,
+}
+
+impl TestQueues {
+    pub(super) async fn start(names: &[&'static str]) -> Result<Self, CommandError> {
+        let (server, echo) = (LocalQueue::start(0).await?, Echo::start().await?);
+        let mut urls = Vec::new();
+        for name in names {
+            urls.push((*name, server.create(name).await?));
+        }
+        let client = client(&urls[0].1, true).await?;
+        let addresses =
+            Addresses::new(client, urls.iter().map(|(name, url)| ((*name).to_owned(), url.clone())));
+        Ok(Self { addresses, urls, echo, _server: server })
+    }
+
+    pub(super) fn echo_url(&self) -> String {
+        self.echo.url().to_owned()
+    }
+
+    /// As the app gets them.
+    pub(super) fn resolved(&self) -> ResolvedQueues {
+        ResolvedQueues::of_test(self.urls.iter().map(|(_, url)| url.clone()).collect(), self.echo_url())
+    }
+
+    /// The URL of a queue.
+    ///
+    /// # Panics
+    ///
+    /// If the app does not work it.
+    pub(super) fn url(&self, name: &str) -> &str {
+        let known = self.urls.iter().find(|(known, _)| *known == name);
+        known.map_or_else(|| panic!("the app works no queue {name}: `App::queue`"), |(_, url)| url)
+    }
+
+    /// How many messages each queue has, hidden and delayed ones counted; those without any are left out.
+    pub(super) async fn waiting(&self) -> Result<HashMap<&'static str, u64>, QueueError> {
+        const COUNTS: [QueueAttributeName; 3] = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        ];
+        let mut waiting = HashMap::new();
+        for (name, url) in &self.urls {
+            let all = attributes(&self.addresses.client, url, &COUNTS).await?;
+            let messages = all.values().filter_map(|count| count.parse::<u64>().ok()).sum();
+            if messages > 0 {
+                waiting.insert(*name, messages);
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// The bodies in a queue, taken out of it.
+    pub(super) async fn take_bodies(&self, name: &str) -> Result<Vec<String>, QueueError> {
+        let messages = self.take(self.url(name)).await?;
+        Ok(messages.into_iter().filter_map(|message| message.body).collect())
+    }
+
+    /// The dead letters of a queue, taken out of their queue.
+    pub(super) async fn take_dead_letters(&self, name: &str) -> Result<Vec<DeadLetter>, QueueError> {
+        let Some(url) = dead_letter_url(&self.addresses.client, self.url(name)).await? else {
+            return Ok(Vec::new());
+        };
+        let letters = self.take(&url).await?;
+        Ok(letters
+            .into_iter()
+            .map(|letter| {
+                let about = letter.message_attributes().and_then(|all| all.get(REJECTED)?.string_value());
+                let about: Option<serde_json::Value> = about.and_then(|text| serde_json::from_str(text).ok());
+                let reason = about.and_then(|about| Some(about["reason"].as_str()?.to_owned()));
+                DeadLetter { body: letter.body.unwrap_or_default(), reason }
+            })
+            .collect())
+    }
+
+    async fn take(&self, url: &str) -> Result<Vec<Message>, QueueError> {
+        let client = &self.addresses.client;
+        let mut all = Vec::new();
+        loop {
+            let receive = client.receive_message().queue_url(url).max_number_of_messages(10);
+            let receive = receive.message_attribute_names("All").send().await;
+            let messages = receive.map_err(|error| QueueError::of_sdk(&error))?.messages.unwrap_or_default();
+            if messages.is_empty() {
+                return Ok(all);
+            }
+            for message in messages {
+                let receipt = message.receipt_handle().unwrap_or_default();
+                let delete = client.delete_message().queue_url(url).receipt_handle(receipt).send().await;
+                delete.map_err(|error| QueueError::of_sdk(&error))?;
+                all.push(message);
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Handlers by a call, and the whole app, each test on a database of its own.
+
+use std::time::Duration;
+
+use onward::testing::{RunningApp, TestApp, TestDb};
+use onward::{App, Failure, FailureKind, Json, Outgoing, PgTx, Queue};
+
+use crate::{INVOICES, ORDERS, Order, app};
+
+const ORDER: Order = Order { number: 7 };
+
+async fn count(db: &TestDb, table: &str) -> i64 {
+    let client = db.pool().get().await.expect("connects");
+    client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.expect("is counted").get(0)
+}
+
+#[onward::test]
+async fn an_order_is_taken_once(db: TestDb) {
+    let app = TestApp::new(app(), &db).await;
+    let message = TestApp::message(&ORDER);
+    let handled = app.handle_message(&ORDERS, message.clone()).await;
+    assert_eq!((handled.outcome, handled.was_done, handled.is_recorded), (Ok(()), false, true));
+
+    let again = app.handle_message(&ORDERS, message).await;
+    assert_eq!((again.outcome, again.was_done, again.sent), (Ok(()), true, vec![]));
+    assert_eq!(count(&db, "orders").await, 1);
+}
+
+#[onward::test]
+async fn an_order_is_sent_on_with_its_commit(db: TestDb) {
+    let client = db.pool().get().await.expect("connects");
+    client.batch_execute("ALTER TABLE orders ADD PRIMARY KEY (number)").await.expect("is added");
+    let app = TestApp::new(app(), &db).await;
+    assert_eq!(app.handle(&ORDERS, &ORDER).await.sent_to(&INVOICES), [ORDER]);
+
+    // Another message with the same order: nothing of it stays.
+    let refused = app.handle(&ORDERS, &ORDER).await;
+    assert!(refused.sent.is_empty() && !refused.is_recorded, "{refused:?}");
+    let failure = refused.outcome.expect_err("the order is there");
+    let reason = "ERROR: duplicate key value violates unique constraint \"orders_pkey\" (SQLSTATE 23505, table orders, \
+                  constraint orders_pkey)";
+    assert_eq!((failure.kind, failure.reason.as_str()), (FailureKind::Retry, reason));
+}
+
+/// PostgreSQL answers the COMMIT of a transaction that has failed with success, and rolls back.
+#[onward::test]
+async fn a_handler_that_ignores_the_error_of_a_statement_fails(db: TestDb) {
+    async fn ignores(tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure> {
+        tx.execute("INSERT INTO orders (number) VALUES ($1)", &[&order.number]).await?;
+        if order.number == 8 {
+            tx.batch_execute("SAVEPOINT part").await?;
+        }
+        let _ignored = tx.execute("INSERT INTO nowhere DEFAULT VALUES", &[]).await;
+        if order.number == 8 {
+            tx.batch_execute("ROLLBACK TO part").await?;
+        }
+        Ok(())
+    }
+    let app = App::new(onward::scripts!(), |_| async { Ok(()) }).queue(ORDERS.handler(ignores));
+    let app = TestApp::new(app, &db).await;
+    let handled = app.handle(&ORDERS, &ORDER).await;
+    let failure = handled.outcome.expect_err("nothing has happened");
+    assert!(failure.reason.contains("a statement of the handler has failed"), "{failure:?}");
+    assert_eq!((handled.is_recorded, count(&db, "orders").await), (false, 0));
+
+    let in_a_savepoint = app.handle(&ORDERS, &Order { number: 8 }).await;
+    assert_eq!((in_a_savepoint.outcome, count(&db, "orders").await), (Ok(()), 1));
+}
+
+/// A transaction that the handler ends itself is not the one that has the row of the inbox.
+#[onward::test]
+async fn a_handler_that_ends_its_transaction_fails(db: TestDb) {
+    async fn ends(tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure> {
+        tx.batch_execute(if order.number == 7 { "ROLLBACK" } else { "ROLLBACK; BEGIN" }).await?;
+        tx.execute("INSERT INTO orders (number) VALUES ($1)", &[&order.number]).await?;
+        Ok(())
+    }
+    let app = App::new(onward::scripts!(), |_| async { Ok(()) }).queue(ORDERS.handler(ends));
+    let app = TestApp::new(app, &db).await;
+    for order in [ORDER, Order { number: 8 }] {
+        let failure = app.handle(&ORDERS, &order).await.outcome.expect_err("it is another transaction");
+        assert!(failure.reason.contains("the handler has ended"), "{failure:?}");
+    }
+    // What the handler has done by itself outside of a transaction stays, and what it has begun does not.
+    assert_eq!(count(&db, "orders").await, 1);
+}
+
+#[onward::test]
+async fn a_value_that_the_database_never_takes_is_rejected(db: TestDb) {
+    async fn out_of_range(tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure> {
+        tx.execute("SELECT ($1::bigint * 4294967296)::int", &[&order.number]).await?;
+        Ok(())
+    }
+    let app = App::new(onward::scripts!(), |_| async { Ok(()) }).queue(ORDERS.handler(out_of_range));
+    let failure = TestApp::new(app, &db).await.handle(&ORDERS, &ORDER).await.outcome.expect_err("is refused");
+    assert_eq!(failure.kind, FailureKind::Reject);
+    assert_eq!(failure.reason, "ERROR: integer out of range (SQLSTATE 22003)");
+}
+
+#[onward::test]
+async fn a_panic_and_a_long_run_are_failures(db: TestDb) {
+    async fn fails(_tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure> {
+        if order.number == 7 {
+            panic!("no number 7");
+        }
+        std::future::pending().await
+    }
+    let limit = Duration::from_millis(100);
+    let app = App::new(onward::scripts!(), |_| async { Ok(()) });
+    let app = TestApp::new(app.queue(ORDERS.handler(fails).handler_timeout(limit)), &db).await;
+    for (order, reason) in [
+        (ORDER, "the handler panicked: no number 7"),
+        (Order { number: 8 }, "the handler took longer than 100ms"),
+    ] {
+        let handled = app.handle(&ORDERS, &order).await;
+        assert_eq!(handled.outcome.expect_err("fails").reason, reason);
+        assert!(!handled.is_recorded);
+    }
+}
+
+#[onward::test]
+async fn the_whole_app_makes_an_invoice(db: TestDb) {
+    let app = RunningApp::start(app(), &db).await;
+    for number in 0..20 {
+        app.send(&ORDERS, &Order { number }).await;
+    }
+    // The same message twice: the inbox handles one of them.
+    for _ in 0..2 {
+        app.send(&ORDERS, Outgoing::new(&Order { number: 20 }).id("order-20")).await;
+    }
+    const ANYTHING: Queue<&str> = Queue::new("orders");
+    app.send(&ANYTHING, &"no order").await;
+    app.idle().await;
+    assert_eq!((count(&db, "orders").await, count(&db, "invoices").await), (21, 21));
+    let dead = app.dead_letters(&ORDERS).await;
+    let reason = dead.first().and_then(|letter| letter.reason.as_deref()).unwrap_or_default();
+    assert!(dead.len() == 1 && reason.starts_with("the body does not decode"), "{dead:?}");
+    app.stop().await;
+}
+
+#[onward::test]
+async fn a_snapshot_brings_the_state_back(db: TestDb) -> Result<(), Failure> {
+    let app = TestApp::new(app(), &db).await;
+    app.handle(&ORDERS, &ORDER).await.outcome?;
+    db.snapshot("one order").await;
+    app.handle(&ORDERS, &Order { number: 8 }).await.outcome?;
+    assert_eq!(count(&db, "orders").await, 2);
+    for _ in 0..2 {
+        db.restore("one order").await;
+        assert_eq!(count(&db, "orders").await, 1);
+    }
+    Ok(())
+}
+
+/// A person can look into it.
+#[onward::test]
+async fn the_database_of_a_failed_test_stays_until_it_runs_again(db: TestDb) {
+    let fails = |number| {
+        let (says, said) = std::sync::mpsc::channel();
+        // A test has a runtime of its own.
+        let failing = std::thread::spawn(move || {
+            onward::testing::run(&onward::scripts!(), "a test that fails", async |own: TestDb| {
+                let client = own.pool().get().await.expect("connects");
+                let insert = "INSERT INTO orders (number) VALUES ($1)";
+                client.execute(insert, &[&number]).await.expect("is inserted");
+                says.send(own.url().to_owned()).expect("is awaited");
+                assert!(number < 0, "it fails");
+            });
+        });
+        assert!(failing.join().is_err(), "the panic is the test's");
+        said.recv().expect("was sent")
+    };
+    for number in [1_i64, 2] {
+        let url = fails(number);
+        let (client, connection) =
+            onward::tokio_postgres::connect(&url, onward::tokio_postgres::NoTls).await.expect("it is there");
+        let connection = tokio::spawn(connection);
+        let row = client.query_one("SELECT array_agg(number) FROM orders", &[]).await.expect("is read");
+        assert_eq!(row.get::<_, Vec<i64>>(0), [number], "of this run only");
+        drop(client);
+        connection.await.expect("does not panic").expect("ends");
+    }
+    drop(db);
+}
