@@ -93,6 +93,20 @@ fn no_postgresql_on_this_machine() {
 }
 
 #[test]
+fn a_wrong_option_of_a_worker() {
+    let (database, queue) = (Database::create(), Queue::create());
+    let serve = |variable: Option<(&str, &str)>, flags: &[&str]| {
+        let mut serve = arguments(production(&database.url, &queue.url), ["serve"]);
+        run(serve.args(flags).envs(variable))
+    };
+    let many = Some(("CONCURRENCY_DELIVERIES", "many"));
+    refused(serve(many, &[]), 3, "CONCURRENCY_DELIVERIES is `many`, and must be a number");
+    refused(serve(Some(("POLL_WAIT", "21s")), &[]), 3, "POLL_WAIT is `21s`, and must be 0 to 20 s");
+    refused(serve(many, &["--concurrency", "0"]), 3, "--concurrency is `0`, and must be 1 to 10,000");
+    refused(serve(None, &["--max-lease", "invoices=1h"]), 2, "--max-lease names the queue invoices");
+}
+
+#[test]
 fn a_wrong_environment_and_a_wrong_command_line() {
     refused(run(app().env("APP_ENV", "staging")), 3, "APP_ENV is `staging`");
     refused(run(app().env("RUST_LOG", "a=b=c").arg("check")), 3, "RUST_LOG cannot be read as log levels");

@@ -82,6 +82,13 @@ fn every_option_of_a_worker_is_documented() {
             "docs/configuration.md does not have the option {field}"
         );
     }
+    let help = said(&["serve", "--help"]);
+    let variables: Vec<_> = help.split("[env: ").filter_map(|rest| rest.split("[_QUEUE]").next()).collect();
+    let variables: Vec<_> = variables.into_iter().filter(|name| !name.contains([' ', ']', '\n'])).collect();
+    assert!(variables.len() > 12, "{variables:?}");
+    for variable in variables {
+        assert!(page.contains(&format!("`{variable}`")), "docs/configuration.md does not have {variable}");
+    }
 }
 
 #[test]

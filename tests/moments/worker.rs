@@ -92,6 +92,15 @@ fn the_doctor_finds_what_is_wrong_and_changes_nothing() {
     ] {
         assert!(verdicts.contains(&Some(check)), "{check}: {well}");
     }
+    let mut of_options = arguments(production(&world.database.url, &world.queue.url), ["doctor"]);
+    // ECS sets it in each container.
+    of_options.env("CONCURRENCY", "5").env("ECS_CONTAINER_METADATA_URI_V4", "http://169.254.170.2/v4/x");
+    let of_options = run(&mut of_options).stdout;
+    assert!(
+        of_options.contains("deliveries: concurrency 5 (from CONCURRENCY); else the defaults"),
+        "{of_options}"
+    );
+    assert!(of_options.contains("help: set `stopTimeout` of the container to 40"), "{of_options}");
     let peeked = world.json(&["queue", "peek", "--json"]);
     assert_eq!(peeked["messages"][0]["receive_count"], 1, "the doctor has received nothing");
 

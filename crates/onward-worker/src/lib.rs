@@ -69,5 +69,5 @@ pub use process::Process;
 pub use queue::memory::MemoryQueue;
 pub use queue::sqs::{self, REJECTED, Sqs};
 pub use queue::{Attempts, Death, Queue, Refused, is_fifo};
-pub use run::{run, run_in, run_monitored};
+pub use run::{FLUSH, run, run_in, run_monitored};
 pub use trace::TRACEPARENT;

@@ -20,7 +20,7 @@ use crate::shared::{Core, Shared};
 use crate::{acknowledge, intake, renewal};
 
 /// How long the last deletes and releases may take where the queue does not accept them.
-const FLUSH: Duration = Duration::from_secs(10);
+pub const FLUSH: Duration = Duration::from_secs(10);
 
 /// Works the queue until `shutdown` completes, then stops in order and returns what became of every message.
 ///

@@ -2,15 +2,17 @@ use std::collections::HashSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::FromArgMatches as _;
 use onward_worker::{Failure, FailureKind};
 
-use crate::cli::{Cli, Command, Globals};
+use crate::cli::{self, Cli, Command, Globals};
 use crate::config::context::Context;
 use crate::config::identity::Identity;
+use crate::config::queues::variable_suffix;
 use crate::config::settings::{AppEnv, Environment, Settings, load_environment};
 use crate::handler::errors::Classify;
 use crate::handler::work::{Consumer, Setup, SetupError, SetupFn, Work};
+use crate::options::{self, Given, Origins, WrongValue};
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::note;
 use crate::scripts::Scripts;
@@ -118,13 +120,18 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         ExitCode::from(exit as u8)
     }
 
-    fn run_command(self) -> Result<Exit, CommandError> {
+    #[cfg_attr(not(windows), expect(unused_mut, reason = "only a service of Windows is configured here"))]
+    fn run_command(mut self) -> Result<Exit, CommandError> {
         let mut environment = load_environment()?;
         let identity =
             Identity { name: self.scripts.name.to_owned(), version: self.scripts.version.to_owned() };
-        let matches = Cli::command().name(self.scripts.name).version(self.scripts.version).try_get_matches();
-        let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
-            Ok(cli) => cli,
+        let matches = cli::command().name(self.scripts.name).version(self.scripts.version).try_get_matches();
+        let parsed = matches.and_then(|matches| {
+            let given = matches.subcommand_matches("serve").map(Given::of).unwrap_or_default();
+            Ok((Cli::from_arg_matches(&matches)?, given))
+        });
+        let (cli, given) = match parsed {
+            Ok(parsed) => parsed,
             Err(error) => {
                 // Help and version are no errors; everything else is a wrong command line.
                 let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
@@ -148,6 +155,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         let levels = telemetry.levels.clone();
         #[cfg(windows)]
         if let Some(service) = service {
+            self.configure(&given)?;
             let work = self.into_work()?;
             let serving = move || {
                 let exit = runtime.block_on(serve::run(&context, work, levels));
@@ -156,7 +164,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             };
             return crate::process::scm::run(&service, Box::new(serving));
         }
-        let exit = runtime.block_on(self.dispatch(command, &context, levels));
+        let exit = runtime.block_on(self.dispatch(command, &context, levels, &given));
         // After a second request to stop, the process does not wait for the exporters.
         if !matches!(exit, Ok(Exit::Interrupted)) {
             telemetry.end();
@@ -177,13 +185,17 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     }
 
     async fn dispatch(
-        self,
+        mut self,
         command: Command,
         context: &Context,
         levels: LogLevels,
+        given: &Given,
     ) -> Result<Exit, CommandError> {
         match command {
-            Command::Serve => serve::run(context, self.into_work()?, levels).await,
+            Command::Serve => {
+                self.configure(given)?;
+                serve::run(context, self.into_work()?, levels).await
+            }
             Command::Migrate(options) => command::migrate::run(context, &options).await,
             Command::Adopt(options) => command::adopt::run(context, &options).await,
             #[cfg(feature = "local")]
@@ -199,8 +211,10 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             Command::History { json } => command::history::show(context, json).await,
             Command::Check => command::status::check(context).await,
             Command::Doctor { json } => {
+                let origins = self.configure(given)?;
+                let queues = self.queues.iter().zip(origins);
                 let queues: Vec<_> =
-                    self.queues.iter().map(|queue| (queue.name, queue.options.clone())).collect();
+                    queues.map(|(queue, origins)| (queue.name, queue.options.clone(), origins)).collect();
                 command::doctor::run(context, &queues, self.has_outbox, json).await
             }
             Command::Service(command) => service::run(&context.settings, &context.identity, &command),
@@ -208,6 +222,35 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             #[cfg(feature = "local")]
             Command::Script(script) => command::script::run(context, &script).await,
         }
+    }
+
+    /// Sets the options of the queues as flags and variables say, and returns for each queue where its values come from.
+    fn configure(&mut self, given: &Given) -> Result<Vec<Origins>, CommandError> {
+        let names: Vec<_> = self.queues.iter().map(|queue| queue.name).collect();
+        if let Some((flag, queue)) = given.unknown(&names) {
+            let message = format!("--{flag} names the queue {queue}, which the app does not work");
+            return Err(CommandError::new(Exit::Usage, message, format!("it works {}", names.join(", "))));
+        }
+        let suffixes: Vec<_> = names.iter().map(|name| variable_suffix(name)).collect();
+        for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
+            if options::names_no_queue(&name, &suffixes) {
+                let queues = names.join(", ");
+                tracing::warn!(
+                    variable = name,
+                    queues,
+                    "a variable names a queue that the app does not work"
+                );
+            }
+        }
+        let configure = |(queue, suffix): (&mut Consumer<S>, &String)| {
+            let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+            options::configure(&mut queue.options, queue.name, suffix, given, variable)
+        };
+        let configured: Result<_, _> = self.queues.iter_mut().zip(&suffixes).map(configure).collect();
+        configured.map_err(|WrongValue { origin, value, form }| {
+            let message = format!("{origin} is `{value}`, and must be {form}");
+            CommandError::new(Exit::Configuration, message, "correct it; `serve --help` lists the options")
+        })
     }
 
     #[cfg(feature = "local")]

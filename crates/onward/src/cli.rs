@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use onward_script::import::Tool;
+
+use crate::options::{self, duration};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -11,6 +13,11 @@ pub(crate) struct Cli {
     pub globals: Globals,
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// The command line with the options of the workers, which a table has.
+pub(crate) fn command() -> clap::Command {
+    Cli::command().mut_subcommand("serve", options::arguments)
 }
 
 /// The options of every command.
@@ -361,41 +368,12 @@ fn origin(text: &str) -> Result<Origin, String> {
     if text == "auto" { Ok(Origin::Auto) } else { text.parse().map(Origin::Tool) }
 }
 
-/// Parses `90s`, `5m`, `500ms`, `1h`, `1d`; a number without a unit is seconds.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().map_err(|_| "write it as 500ms, 90s, 5m, 1h or 1d".to_owned())?;
-    let factor_ms = match unit {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(format!("unknown unit `{unit}`: use ms, s, m, h or d")),
-    };
-    number.checked_mul(factor_ms).map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().version("0").debug_assert();
-    }
-
-    #[test]
-    fn durations_have_units() {
-        let cases = [("500ms", 500), ("90s", 90_000), ("90", 90_000), ("5m", 300_000), ("1h", 3_600_000)];
-        for (text, ms) in cases {
-            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for text in ["", "s", "-1s", "1w", "99999999999999999999s", "18446744073709551615d"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
+        command().version("0").debug_assert();
     }
 }

@@ -18,6 +18,7 @@
 //! | log, metrics, traces | `telemetry/` |
 //! | the definitions for systemd, launchd and Windows | `service/` |
 //! | what an app's own tests use | `testing/` |
+//! | the options of a worker as flags and variables | `options.rs` |
 //! | the command line | `cli.rs`, `command/` |
 
 mod app;
@@ -28,6 +29,7 @@ mod database;
 #[cfg(feature = "local")]
 mod drafts;
 mod handler;
+mod options;
 mod outbox;
 mod process;
 mod queue;

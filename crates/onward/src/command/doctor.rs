@@ -6,7 +6,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use onward_migrate::{Engine as _, ServerInfo, Session, Status};
 use onward_worker::sqs::{RedrivePolicy, attributes, queue_name, queue_url};
-use onward_worker::{Options, QueueErrorKind};
+use onward_worker::{FLUSH, Options, QueueErrorKind};
 use serde_json::{Value, json};
 
 use crate::config::context::Context;
@@ -16,6 +16,8 @@ use crate::config::queues::{configured_url, queue_variable};
 use crate::config::settings::{AppEnv, Settings};
 use crate::config::sqs::client;
 use crate::database::{Database, pool_size};
+use crate::options::{Origins, SETTINGS};
+use crate::outbox::relay::LAST_TURN;
 use crate::outbox::{Outbox, Rows};
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
@@ -64,13 +66,15 @@ fn failed(what: &'static str, error: CommandError) -> Check {
 
 pub(crate) async fn run(
     context: &Context,
-    worked: &[(&'static str, Options)],
+    worked: &[Worked],
     has_outbox: bool,
     as_json: bool,
 ) -> Result<Exit, CommandError> {
     let mut checks = vec![environment(&context.settings)];
-    let connections = pool_size(worked.iter().map(|(_, options)| options.concurrency).sum());
+    let connections = pool_size(worked.iter().map(|(_, options, _)| options.concurrency).sum());
     checks.extend(database(context, connections, has_outbox).await);
+    checks.extend(worked.iter().map(options));
+    checks.push(stop(worked, has_outbox));
     checks.extend(queues(&context.settings, worked).await);
     let is_well = checks.iter().all(|check| check.verdict != Verdict::Wrong);
     if as_json {
@@ -86,6 +90,49 @@ pub(crate) async fn run(
     }
     Ok(if is_well { Exit::Done } else { Exit::Failed })
 }
+
+/// A queue of the app, its options, and where those come from that the environment has set.
+type Worked = (&'static str, Options, Origins);
+
+/// The options of a queue that differ from the defaults.
+fn options((queue, options, origins): &Worked) -> Check {
+    let defaults = Options::default();
+    let set = SETTINGS.iter().filter_map(|setting| {
+        let value = setting.show(options);
+        let origin =
+            origins.iter().find(|(flag, _)| *flag == setting.flag).map(|(_, origin)| origin.as_str());
+        let is_default = origin.is_none() && value == setting.show(&defaults);
+        (!is_default).then(|| format!("{} {value} (from {})", setting.flag, origin.unwrap_or("the app")))
+    });
+    let set: Vec<_> = set.collect();
+    let says = match set.is_empty() {
+        true => format!("{queue}: the defaults"),
+        false => format!("{queue}: {}; else the defaults", set.join(", ")),
+    };
+    well("options", says)
+}
+
+/// How long a stop may take, and whether ECS waits so long.
+fn stop(worked: &[Worked], has_outbox: bool) -> Check {
+    let grace = worked.iter().map(|(_, options, _)| options.grace).max().unwrap_or_default();
+    let outbox = if has_outbox { LAST_TURN } else { Duration::ZERO };
+    let longest = grace + FLUSH + outbox;
+    let says = format!(
+        "takes up to {longest:?}: {grace:?} for handlers, {FLUSH:?} for the last deletes{}",
+        if has_outbox { format!(", {outbox:?} for the outbox") } else { String::new() }
+    );
+    if longest > ECS_PATIENCE && std::env::var_os("ECS_CONTAINER_METADATA_URI_V4").is_some() {
+        let seconds = longest.as_secs() + 5;
+        let help = format!(
+            "set `stopTimeout` of the container to {seconds}, up to 120, or lower --stop-grace: ECS kills the process after 30s by default"
+        );
+        return doubtful("stop", says, help);
+    }
+    well("stop", says)
+}
+
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#container_definition_timeout>
+const ECS_PATIENCE: Duration = Duration::from_secs(30);
 
 fn as_value(check: &Check) -> Value {
     json!({"check": check.what, "verdict": check.verdict.word(), "says": check.says, "help": check.help})
@@ -220,7 +267,7 @@ fn server_info(info: &ServerInfo, connections: usize, env: AppEnv) -> Vec<Check>
     checks
 }
 
-async fn queues(settings: &Settings, queues: &[(&'static str, Options)]) -> Vec<Check> {
+async fn queues(settings: &Settings, queues: &[Worked]) -> Vec<Check> {
     let Some(first) = &settings.queue_url else {
         return vec![match settings.env {
             AppEnv::Development => well("queue", "`serve` starts a private one"),
@@ -228,7 +275,7 @@ async fn queues(settings: &Settings, queues: &[(&'static str, Options)]) -> Vec<
         }];
     };
     let mut checks = Vec::new();
-    for (index, (name, options)) in queues.iter().enumerate() {
+    for (index, (name, options, _)) in queues.iter().enumerate() {
         match configured_url(first, index, name) {
             Some(url) => {
                 let mut of_queue = queue(&url, options).await;

@@ -70,6 +70,10 @@ pub(crate) fn queue_url_of(name: &str) -> Option<String> {
 
 /// `QUEUE_URL_ORDERS_FIFO` for `orders.fifo`.
 pub(crate) fn queue_variable(name: &str) -> String {
-    let letters = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
-    format!("QUEUE_URL_{}", letters.collect::<String>())
+    format!("QUEUE_URL_{}", variable_suffix(name))
+}
+
+/// A queue's name in the name of a variable: `ORDERS_FIFO` for `orders.fifo`.
+pub(crate) fn variable_suffix(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }

@@ -1,9 +1,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::CommandFactory as _;
-
-use crate::cli::{Cli, Globals};
+use crate::cli::{Globals, command};
 use crate::process::exit::{CommandError, Exit};
 
 /// Where the app runs.
@@ -97,7 +95,7 @@ pub(crate) fn project() -> PathBuf {
 /// The file that `--env-file` or `ENV_FILE` names. The app reads the command line twice, because this file may hold values
 /// of other arguments. The first pass looks only for the file and leaves errors to the second.
 fn env_file() -> Option<PathBuf> {
-    let first_pass = Cli::command().version("").ignore_errors(true).try_get_matches().ok()?;
+    let first_pass = command().version("").ignore_errors(true).try_get_matches().ok()?;
     let mut matches = &first_pass;
     loop {
         if let Ok(Some(file)) = matches.try_get_one::<PathBuf>("env_file") {

@@ -22,7 +22,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 const MAX_TURN: Duration = Duration::from_secs(60);
 
 /// How long the end of the process waits for the remaining rows.
-const LAST_TURN: Duration = Duration::from_secs(10);
+pub(crate) const LAST_TURN: Duration = Duration::from_secs(10);
 
 pub(crate) struct Relay {
     pub outbox: Outbox,
