@@ -68,7 +68,7 @@ impl Build {
         let known =
             previous.as_ref().map_or_else(Known::default, |bundle| Known::from_bundle(bundle, self.dialect));
         let checked = check_folder(&root, folder, options, &known);
-        report::findings(&checked);
+        report::findings(&checked, &cargo_variable("CARGO_PKG_NAME"));
         if let Some(history) = &checked.history {
             emit::write(&out, history);
         }

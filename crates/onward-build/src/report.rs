@@ -10,14 +10,14 @@ pub(crate) fn rerun_if_changed(folder: &str) {
 
 /// Reports each finding line by line. The build script then exits with 0: the reported error still fails the
 /// build, and without the dump of the output that a panic causes.
-pub(crate) fn findings(checked: &Checked) {
-    for finding in &checked.findings {
+pub(crate) fn findings(checked: &Checked, program: &str) {
+    for finding in checked.findings.iter().map(|finding| finding.of_program(program)) {
         let instruction = match finding.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
         let source = checked.sources.get(&finding.file).map(String::as_str);
-        for line in render::render(finding, source).lines() {
+        for line in render::render(&finding, source).lines() {
             say(instruction, line);
         }
     }

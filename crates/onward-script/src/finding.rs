@@ -20,6 +20,13 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// The finding with the commands of another program than `app`, which the rules name.
+    #[must_use]
+    pub fn of_program(&self, program: &str) -> Self {
+        let named = |text: &str| text.replace("`app ", &format!("`{program} "));
+        Self { message: named(&self.message), help: named(&self.help), ..self.clone() }
+    }
+
     /// A finding about a file as a whole.
     pub fn file(
         rule: Rule,
@@ -59,4 +66,18 @@ pub enum Severity {
     Warning,
     /// It stops the build.
     Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_names_the_commands_of_the_program() {
+        let help = "once final, run `app script seal` and commit `scripts.lock`";
+        let finding = Finding::file(Rule::Draft, "sql/0001-x.sql", "the application is `app`", help);
+        let named = finding.of_program("shop");
+        assert_eq!(named.help, "once final, run `shop script seal` and commit `scripts.lock`");
+        assert_eq!(named.message, finding.message);
+    }
 }

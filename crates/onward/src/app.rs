@@ -122,6 +122,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
 
     #[cfg_attr(not(windows), expect(unused_mut, reason = "only a service of Windows is configured here"))]
     fn run_command(mut self) -> Result<Exit, CommandError> {
+        process::program::set(self.scripts.name);
         let mut environment = load_environment()?;
         let identity =
             Identity { name: self.scripts.name.to_owned(), version: self.scripts.version.to_owned() };

@@ -20,6 +20,7 @@ use crate::options::{Origins, SETTINGS};
 use crate::outbox::relay::LAST_TURN;
 use crate::outbox::{Outbox, Rows};
 use crate::process::exit::{CommandError, Exit};
+use crate::process::program::named;
 use crate::process::terminal::data;
 
 /// One check.
@@ -76,6 +77,10 @@ pub(crate) async fn run(
     checks.extend(worked.iter().map(options));
     checks.push(stop(worked, has_outbox));
     checks.extend(queues(&context.settings, worked).await);
+    for check in &mut checks {
+        check.says = named(&check.says);
+        check.help = check.help.as_deref().map(named);
+    }
     let is_well = checks.iter().all(|check| check.verdict != Verdict::Wrong);
     if as_json {
         let all: Vec<_> = checks.iter().map(as_value).collect();

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
 use crate::process::exit::{CommandError, Exit};
+use crate::process::program::named;
 use crate::process::terminal::data;
 
 /// What the database says of itself.
@@ -52,7 +53,7 @@ pub(crate) async fn show(context: &Context, options: &Options) -> Result<Exit, C
     let is_well = status.state == SchemaState::Current && !differs;
     let exit = if options.by_state && !is_well { Exit::Schema } else { Exit::Done };
     let pending = || status.pending.iter().filter_map(|number| context.history.get(*number));
-    let help = context.state_error(&status).help;
+    let help = named(&context.state_error(&status).help);
     let applied_on = last.map(|row| row.applied_on);
     if options.as_json {
         let always = status.always.iter().map(|name| always_name(name));

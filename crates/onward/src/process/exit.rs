@@ -3,6 +3,8 @@ use std::fmt;
 use onward_migrate::ErrorKind;
 use onward_worker::{QueueError, QueueErrorKind};
 
+use crate::process::program::named;
+
 /// The exit codes, decided here and nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -53,7 +55,7 @@ impl CommandError {
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n  help: {}", self.message, self.help)
+        write!(f, "{}\n  help: {}", named(&self.message), named(&self.help))
     }
 }
 

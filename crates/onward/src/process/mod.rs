@@ -1,6 +1,7 @@
 //! The process: its exit code, its output, and its signals.
 
 pub(crate) mod exit;
+pub(crate) mod program;
 #[cfg(windows)]
 pub(crate) mod scm;
 pub(crate) mod signal;

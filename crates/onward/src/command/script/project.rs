@@ -5,6 +5,7 @@ use onward_build::check_folder;
 use onward_script::{CheckOptions, Checked, Finding, History, Known, LOCK_FILE, Lock, render};
 
 use crate::process::exit::{CommandError, Exit};
+use crate::process::program;
 
 /// The folder that the build embedded, in its present state.
 pub(super) struct Project<'a> {
@@ -19,7 +20,12 @@ impl Project<'_> {
     }
 
     pub(super) fn checked(&self, release: bool) -> Checked {
-        check_folder(self.root, self.folder, CheckOptions { release, ..self.options }, &Known::default())
+        let options = CheckOptions { release, ..self.options };
+        let mut checked = check_folder(self.root, self.folder, options, &Known::default());
+        for finding in &mut checked.findings {
+            *finding = finding.of_program(program::name());
+        }
+        checked
     }
 
     pub(super) fn write(&self, name: &str, text: &str) -> Result<(), CommandError> {
