@@ -32,36 +32,21 @@ pub(crate) async fn attempt<Q: Queue, H: MessageHandler>(
     turn: &mut Turn<'_>,
     handler: OwnedSemaphorePermit,
 ) -> Attempted {
-    if let Some(failure) = record(shared, claim, turn).await {
-        return Attempted::Ended(Err(failure));
+    if let Some(times) = claim.suspect.as_ref().map(|suspect| suspect.alone)
+        && times >= crashes::MOST
+    {
+        let reason = format!("the process ended {times} times while only this message ran");
+        return Attempted::Ended(Err(Failure::reject(reason)));
     }
+    let running = shared.process.running(shared.core.queue.name(), claim.message.identity(), turn.is_alone());
     let ended = tokio::select! {
         outcome = run(shared, claim, turn) => Attempted::Ended(outcome),
         () = shared.abandon.cancelled() => Attempted::Abandoned,
     };
-    claim.clear_record().await;
+    drop(running);
+    claim.clear_suspect();
     drop(handler);
     ended
-}
-
-/// Records that an attempt begins that runs alone, unless the message has ended so many processes that it is given up.
-async fn record<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim, turn: &Turn<'_>) -> Option<Failure> {
-    let record = || shared.process.record(shared.core.queue.name(), claim.message.identity());
-    let record = turn.is_alone().then(record).flatten()?;
-    claim.record = Some(record.clone());
-    let begun = match record.clone().crashes().await {
-        Ok(times) if times >= crashes::MOST => {
-            return Some(Failure::reject(format!(
-                "the process ended {times} times while only this message ran"
-            )));
-        }
-        Ok(_) => record.begin().await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = begun {
-        tracing::warn!(%error, "an attempt that runs alone cannot be recorded");
-    }
-    None
 }
 
 async fn run<Q: Queue, H: MessageHandler>(
@@ -77,7 +62,7 @@ async fn run<Q: Queue, H: MessageHandler>(
             Ok(outcome) => outcome,
             Err(_) => {
                 claim.caution = None;
-                claim.clear_record().await;
+                claim.clear_suspect();
                 turn.let_others_run();
                 handled.await
             }

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use crate::breaker::Probe;
 use crate::capacity::Reservation;
-use crate::crashes::Record;
+use crate::crashes::Suspect;
 use crate::leases::Lease;
 use crate::message::Message;
 use crate::runs::Run;
@@ -25,8 +25,8 @@ pub(crate) struct Claim {
     /// Held as long as the message may be one that kills the process: it was received several times, and nobody knows why it
     /// came back.
     pub caution: Option<Caution>,
-    /// The record of its attempts, from one that runs alone until its end is known.
-    pub record: Option<Record>,
+    /// What is known against it: it ran when a process died.
+    pub suspect: Option<Suspect>,
     /// How many attempts have failed under this claim.
     pub failed: u32,
     /// How many had failed before the message was sent anew.
@@ -49,7 +49,7 @@ impl Claim {
             reservation: Some(reservation),
             probe: None,
             caution: None,
-            record: None,
+            suspect: None,
             failed: 0,
             since: Instant::now(),
             age_before: age_before.unwrap_or_default(),
@@ -77,12 +77,12 @@ impl Claim {
         self.since.elapsed()
     }
 
-    /// Removes the record of its attempts: the process has survived it, or the message is a dead letter.
-    pub(crate) async fn clear_record(&mut self) {
-        if let Some(record) = self.record.take()
-            && let Err(error) = record.clear().await
+    /// Nothing is known against it any more: the process has survived it, or it is a dead letter.
+    pub(crate) fn clear_suspect(&mut self) {
+        if let Some(suspect) = self.suspect.take()
+            && let Err(error) = suspect.clear()
         {
-            tracing::warn!(%error, "the record of an attempt that has ended cannot be removed");
+            tracing::warn!(%error, "what is known against a message that the process has survived cannot be removed");
         }
     }
 

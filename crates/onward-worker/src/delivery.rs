@@ -88,7 +88,7 @@ async fn deliver<'a, Q: Queue, H: MessageHandler>(
         let tried = try_once(shared, &mut claim, turn, handler).instrument(span.clone()).await;
         let waited = match tried {
             Tried::Done => {
-                claim.clear_record().await;
+                claim.clear_suspect();
                 shared.done(claim);
                 return Delivered::Done;
             }

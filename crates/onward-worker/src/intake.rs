@@ -146,7 +146,7 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
     let (start, is_fifo) = (shared.capacity.slow_start(), shared.core.queue.is_fifo());
     let mut kept = Vec::with_capacity(claims.len());
     for mut claim in claims {
-        if claim.message.receive_count >= SUSPICIOUS_RECEIVES {
+        if is_suspicious(shared, &mut claim) {
             if start.is_careful() && !is_fifo {
                 let why = "another message is here that may end the process";
                 shared.release_suspicious(claim, why, RETURN_OF_SUSPICIOUS).await;
@@ -157,6 +157,20 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
         kept.push(claim);
     }
     kept
+}
+
+/// Whether a message may end the process. Where it is known what ran when one died, it is one of those, or one with its last receives,
+/// which must not end with a process that another message has ended.
+fn is_suspicious<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim) -> bool {
+    let (message, core) = (&claim.message, &shared.core);
+    if message.receive_count > 1 {
+        claim.suspect = shared.process.suspect(core.queue.name(), message.identity());
+    }
+    let last = match core.queue.receive_limit() {
+        Some(limit) if shared.process.has_records() => limit.saturating_sub(1).max(SUSPICIOUS_RECEIVES),
+        _ => SUSPICIOUS_RECEIVES,
+    };
+    claim.suspect.is_some() || message.receive_count >= last
 }
 
 /// The claim on a message, unless this process has the message already.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, RwLock};
 
-use crate::crashes::{Crashes, Record};
+use crate::crashes::{Crashes, Running, Suspect};
 use crate::finished::Finished;
 
 /// What the workers of one process share. A message that kills the process takes with it what all of them hold, so each worker must
@@ -42,9 +42,10 @@ struct Inner {
 }
 
 impl Process {
-    /// A process that writes into a folder which suspicious message runs alone, so that the next process knows which one has
-    /// ended it. A message that has ended five is given up with that reason. Without the folder only SQS's redrive
-    /// policy ends it, after `maxReceiveCount` receives and without a reason.
+    /// A process that writes into a folder what runs, so that the next process knows which messages may have ended it. Those run
+    /// alone, and a message that has ended five processes while it ran alone is given up with that reason. Without the folder every
+    /// message that was received three times is suspicious, and only SQS's redrive policy ends one, after `maxReceiveCount` receives
+    /// and without a reason.
     ///
     /// The folder must outlive the process. The workers of one host may share it.
     ///
@@ -54,6 +55,7 @@ impl Process {
     /// let folder = std::env::temp_dir().join(format!("crashes-{}", std::process::id()));
     /// let process = Process::recording_in(&folder)?;
     /// assert!(folder.is_dir());
+    /// # drop(process);
     /// # std::fs::remove_dir(folder)?;
     /// # std::io::Result::Ok(())
     /// ```
@@ -65,9 +67,19 @@ impl Process {
         Ok(Self(Arc::new(Inner { crashes: Some(Crashes::in_folder(folder)?), ..Inner::default() })))
     }
 
-    /// The record of the attempts at a message, if this process keeps one.
-    pub(crate) fn record(&self, queue: &str, identity: &str) -> Option<Record> {
-        self.0.crashes.as_ref().map(|crashes| crashes.of(queue, identity))
+    /// Whether it knows which messages ran when a process died.
+    pub(crate) fn has_records(&self) -> bool {
+        self.0.crashes.is_some()
+    }
+
+    /// What is known against a message.
+    pub(crate) fn suspect(&self, queue: &str, identity: &str) -> Option<Suspect> {
+        self.0.crashes.as_ref()?.suspect(queue, identity)
+    }
+
+    /// Writes down that a message runs, until the value is dropped.
+    pub(crate) fn running(&self, queue: &str, identity: &str, is_alone: bool) -> Option<Running> {
+        self.0.crashes.as_ref().map(|crashes| crashes.running(queue, identity, is_alone))
     }
 
     /// A worker begins.

@@ -108,9 +108,8 @@ impl Queue for Sqs {
         wait: Duration,
         visibility: Duration,
     ) -> Result<Vec<Message>, QueueError> {
-        // In a FIFO queue the time between two receives depends on it. Where it cannot be read, five receives are assumed.
-        if self.is_fifo()
-            && !self.is_policy_asked.swap(true, Ordering::Relaxed)
+        // What becomes of a message that comes again depends on it. Where it cannot be read, five receives are assumed.
+        if !self.is_policy_asked.swap(true, Ordering::Relaxed)
             && let Err(error) = self.policy().await
         {
             tracing::debug!(%error, "the redrive policy cannot be read");
