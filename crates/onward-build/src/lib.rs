@@ -68,7 +68,7 @@ impl Build {
         let known =
             previous.as_ref().map_or_else(Known::default, |bundle| Known::from_bundle(bundle, self.dialect));
         let checked = check_folder(&root, folder, options, &known);
-        report::findings(&checked, &cargo_variable("CARGO_PKG_NAME"));
+        report::findings(&checked, &program(&root));
         if let Some(history) = &checked.history {
             emit::write(&out, history);
         }
@@ -89,6 +89,17 @@ pub fn check_folder(root: &Path, folder: &str, options: CheckOptions, known: &Kn
             Checked { history: None, findings: vec![finding], sources: Default::default() }
         }
     }
+}
+
+/// What a person runs: an app has the commands itself, any other package uses `cargo onward`.
+fn program(root: &Path) -> String {
+    // Without the manifest cargo would not have come here.
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
+    let is_app = manifest.lines().map(str::trim).any(|line| {
+        line.strip_prefix("onward").is_some_and(|rest| rest.trim_start().starts_with(['=', '.']))
+            || line == "[dependencies.onward]"
+    });
+    if is_app { cargo_variable("CARGO_PKG_NAME") } else { "cargo onward".to_owned() }
 }
 
 fn cargo_variable(name: &str) -> String {

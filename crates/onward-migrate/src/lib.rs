@@ -37,6 +37,7 @@ mod postgres;
 #[cfg(feature = "rebuild")]
 mod rebuild;
 mod runner;
+mod scripts;
 mod session;
 #[cfg(feature = "sqlserver")]
 mod sqlserver;
@@ -54,11 +55,13 @@ pub use event::Event;
 pub use foreign_journal::ForeignJournal;
 pub use journal::{AlwaysRow, JOURNAL, JournalEntry, JournalRow, Observed, RowState};
 pub use observation::observe;
+pub use onward_script::History;
 pub use plan::{Plan, Transaction};
 pub use postgres::{Postgres, PostgresUrl, TlsMode, tls_connector};
 #[cfg(feature = "rebuild")]
 pub use rebuild::{copy, create, end_sessions, inspect, names, remove, replace};
 pub use runner::{MigrateOptions, Migrated, migrate, rerun_always, seed, status};
+pub use scripts::Scripts;
 pub use session::{DatabaseUrl, Session};
 #[cfg(feature = "sqlserver")]
 pub use sqlserver::{SqlServer, SqlServerUrl, TdsClient};

@@ -23,8 +23,8 @@ impl Finding {
     /// The finding with the commands of another program than `app`, which the rules name.
     #[must_use]
     pub fn of_program(&self, program: &str) -> Self {
-        let named = |text: &str| text.replace("`app ", &format!("`{program} "));
-        Self { message: named(&self.message), help: named(&self.help), ..self.clone() }
+        let (message, help) = (of_program(&self.message, program), of_program(&self.help, program));
+        Self { message, help, ..self.clone() }
     }
 
     /// A finding about a file as a whole.
@@ -66,6 +66,23 @@ pub enum Severity {
     Warning,
     /// It stops the build.
     Error,
+}
+
+/// A message with the commands of another program than `app`. The commands of `cargo onward` are those of `app script`.
+///
+/// ```
+/// use onward_script::of_program;
+///
+/// assert_eq!(of_program("run `app script seal`", "shop"), "run `shop script seal`");
+/// assert_eq!(of_program("run `app script seal`", "cargo onward"), "run `cargo onward seal`");
+/// ```
+#[must_use]
+pub fn of_program(message: &str, program: &str) -> String {
+    let message = match program {
+        "cargo onward" => message.replace("`app script ", "`app "),
+        _ => message.to_owned(),
+    };
+    message.replace("`app ", &format!("`{program} "))
 }
 
 #[cfg(test)]

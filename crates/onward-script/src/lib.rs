@@ -41,7 +41,7 @@ pub use check::{CheckOptions, Checked, Known, check};
 pub use dialect::Dialect;
 pub use digest::Digest;
 pub use directive::Directives;
-pub use finding::{Finding, Severity};
+pub use finding::{Finding, Severity, of_program};
 pub use folder::{Content, Entry, Folder};
 pub use history::{History, Kind, Script};
 pub use lexer::{Token, TokenKind, Unclosed, lex};

@@ -221,7 +221,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             Command::Service(command) => service::run(&context.settings, &context.identity, &command),
             Command::Queue(queue) => command::queue::run(context, &queue).await,
             #[cfg(feature = "local")]
-            Command::Script(script) => command::script::run(context, &script).await,
+            Command::Script(script) => command::script::of_app(context, &script).await,
         }
     }
 

@@ -19,6 +19,7 @@
 //! | the definitions for systemd, launchd and Windows | `service/` |
 //! | what an app's own tests use | `testing/` |
 //! | the options of a worker as flags and variables | `options.rs` |
+//! | `cargo onward`, the same for a folder without an app | `tool.rs` |
 //! | the command line | `cli.rs`, `command/` |
 
 mod app;
@@ -41,6 +42,8 @@ mod service;
 mod telemetry;
 #[cfg(feature = "local")]
 pub mod testing;
+#[cfg(feature = "local")]
+mod tool;
 mod transaction;
 mod upgrade;
 
@@ -67,6 +70,8 @@ pub use queue::producer::{Producer, SendError, Unsent};
 pub use scripts::Scripts;
 /// The driver of [`PgTx`] and of the connections of [`PgPool`].
 pub use tokio_postgres;
+#[cfg(feature = "local")]
+pub use tool::cargo_onward;
 pub use transaction::postgres::PgTx;
 #[cfg(feature = "sqlserver")]
 pub use transaction::sqlserver::MssqlTx;

@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use onward_script::of_program;
+
 static NAME: OnceLock<String> = OnceLock::new();
 
 /// Sets the name once, before anything is said.
@@ -16,5 +18,5 @@ pub(crate) fn name() -> &'static str {
 
 /// A message whose commands are those of this program: the libraries below write them as those of `app`.
 pub(crate) fn named(message: &str) -> String {
-    message.replace("`app ", &format!("`{} ", name()))
+    of_program(message, name())
 }

@@ -9,6 +9,9 @@ mod schema;
 mod seal;
 mod squash;
 
+use std::path::Path;
+
+use onward_migrate::Applier;
 use onward_script::{CheckOptions, rules_markdown};
 
 use self::project::Project;
@@ -18,22 +21,38 @@ use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::{data, note};
 use crate::scripts::{self, REBUILD};
 
-pub(crate) async fn run(context: &Context, command: &Script) -> Result<Exit, CommandError> {
-    let project = Project {
-        root: &context.settings.project,
-        folder: &context.history.folder,
-        options: CheckOptions { dialect: context.history.dialect, release: false, ..CheckOptions::default() },
-    };
+/// A folder of scripts in a project.
+pub(crate) struct Place<'a> {
+    pub root: &'a Path,
+    pub folder: &'a str,
+    pub options: CheckOptions,
+}
+
+/// The command for the folder that the app embeds.
+pub(crate) async fn of_app(context: &Context, command: &Script) -> Result<Exit, CommandError> {
+    let root = context.settings.project.as_path();
     if matches!(command, Script::Seal { .. } | Script::Check { .. })
-        && let Some(message) = scripts::stale(&context.history, project.root)
+        && let Some(message) = scripts::stale(&context.history, root)
     {
         note(&format!("note: {message}; {REBUILD}"));
     }
+    let options =
+        CheckOptions { dialect: context.history.dialect, release: false, ..CheckOptions::default() };
+    let place = Place { root, folder: &context.history.folder, options };
+    run(&place, &context.identity.applier(), command).await
+}
+
+pub(crate) async fn run(
+    &Place { root, folder, options }: &Place<'_>,
+    applier: &Applier,
+    command: &Script,
+) -> Result<Exit, CommandError> {
+    let project = Project { root, folder, options };
     match command {
         Script::New { title } => project.write_next(title),
-        Script::Seal { without_schema } => project.seal(*without_schema, context).await,
+        Script::Seal { without_schema } => project.seal(*without_schema, applier).await,
         Script::Import { from, folder } => project.import(*from, folder),
-        Script::Squash { through } => project.squash(*through, context).await,
+        Script::Squash { through } => project.squash(*through, applier).await,
         Script::Check { format, base } => project.check(*format, base.as_deref()),
         Script::Rules => data(rules_markdown().trim_end()).map(|()| Exit::Done),
     }

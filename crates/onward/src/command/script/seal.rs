@@ -2,19 +2,19 @@
 
 use std::fs;
 
+use onward_migrate::Applier;
 use onward_script::{
     History, LOCK_FILE, Lock, RULES_VERSION, Rule, SCHEMA_FILE, SCHEMA_LOCK_FILE, SchemaLock, Severity,
 };
 
 use super::project::{Project, text};
 use super::schema::{self, Described};
-use crate::config::context::Context;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::{data, note};
 
 impl Project<'_> {
     /// Seals the drafts if they pass the rules of a release build. After that a script must not change any more.
-    pub(super) async fn seal(&self, without_schema: bool, context: &Context) -> Result<Exit, CommandError> {
+    pub(super) async fn seal(&self, without_schema: bool, applier: &Applier) -> Result<Exit, CommandError> {
         let mut checked = self.checked(true);
         checked.findings.retain(|finding| finding.rule != Rule::Draft);
         let (errors, warnings): (Vec<_>, Vec<_>) =
@@ -40,7 +40,7 @@ impl Project<'_> {
         // What the scripts really do is seen before they are sealed.
         let described = match without_schema {
             true => None,
-            false => self.describe(&history, &lock, context).await?,
+            false => self.describe(&history, &lock, applier).await?,
         };
         let passed_before = lock.rules == Some(RULES_VERSION);
         if drafts.is_empty() && passed_before && described.is_none() {
@@ -66,7 +66,7 @@ impl Project<'_> {
         &self,
         history: &History,
         lock: &Lock,
-        context: &Context,
+        applier: &Applier,
     ) -> Result<Option<Described>, CommandError> {
         let before = fs::read_to_string(self.path(SCHEMA_LOCK_FILE)).unwrap_or_default();
         // A file that cannot be read is written anew; the build says what is wrong with it.
@@ -77,7 +77,7 @@ impl Project<'_> {
         if is_whole && self.path(SCHEMA_FILE).is_file() {
             return Ok(None);
         }
-        let described = schema::describe(self.root, history, lock, before, context.identity.applier()).await;
+        let described = schema::describe(self.root, history, lock, before, applier.clone()).await;
         described.map_err(|error| {
             let message = format!("nothing was sealed: on a scratch database {}", error.message);
             let help = format!(

@@ -8,7 +8,6 @@ use onward_script::{Dialect, Digest, History, LOCK_FILE, Lock, SCHEMA_LOCK_FILE,
 
 use super::dump::{Content, pg_dump};
 use super::project::Project;
-use crate::config::context::Context;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
 use crate::scratch::ScratchDatabase;
@@ -16,9 +15,9 @@ use crate::scratch::ScratchDatabase;
 impl Project<'_> {
     /// Folds the oldest scripts into a new baseline. A database that has them needs nothing, because its journal lists
     /// them. An empty database starts from the new baseline.
-    pub(super) async fn squash(&self, through: i32, context: &Context) -> Result<Exit, CommandError> {
+    pub(super) async fn squash(&self, through: i32, applier: &Applier) -> Result<Exit, CommandError> {
         let history = self.history()?;
-        let text = baseline(self.root, &history, through, context.identity.applier()).await?;
+        let text = baseline(self.root, &history, through, applier.clone()).await?;
         let name = baseline_name(through);
         let mut lock = Lock::default();
         lock.push(&name, Digest::of(text.as_bytes()));

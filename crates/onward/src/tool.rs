@@ -1,0 +1,148 @@
+//! `cargo onward`: the commands of the scripts for a folder, without an app that embeds it. It also runs where the build is broken.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use onward_build::check_folder;
+use onward_script::{CheckOptions, Dialect, Known};
+
+use crate::cli::{Adopt, Globals, Migrate, Script};
+use crate::command;
+use crate::config::context::Context;
+use crate::config::identity::Identity;
+use crate::config::settings::{AppEnv, Settings, project};
+use crate::process::exit::{CommandError, Exit};
+use crate::process::terminal::note;
+use crate::process::{install_tls, program};
+
+/// Write, check and seal a folder of SQL scripts
+#[derive(Debug, Parser)]
+#[command(name = "cargo onward", bin_name = "cargo onward", version, disable_help_subcommand = true)]
+struct Tool {
+    /// The folder of the scripts, from the package's root
+    #[arg(long, global = true, value_name = "FOLDER", default_value = "sql")]
+    scripts: String,
+    /// The database that they are written for
+    #[arg(long, global = true, value_enum, default_value = "postgres")]
+    dialect: Written,
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: ToolCommand,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Written {
+    Postgres,
+    Sqlserver,
+}
+
+#[derive(Debug, Subcommand)]
+enum ToolCommand {
+    #[command(flatten)]
+    Script(Script),
+    /// Show what the scripts would do to a database, and do nothing
+    Plan(Migrate),
+    /// Take over a database that has tables and no journal: record the baseline without running it
+    Adopt(Adopt),
+    /// Show the schema of a database: its state, and what is pending
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Exit with 4 unless the schema is current
+        #[arg(long)]
+        exit_code: bool,
+    },
+}
+
+/// Runs `cargo onward` and returns its exit code: the program `cargo-onward` needs nothing else.
+///
+/// It works on a folder of scripts without the app that embeds it: for a service that embeds only the migrations, for CI, and
+/// where a script breaks the build.
+#[must_use]
+pub fn cargo_onward() -> ExitCode {
+    // Cargo calls `cargo-onward onward …`.
+    let arguments = std::env::args_os().enumerate();
+    let arguments = arguments.filter(|(place, word)| *place != 1 || word != "onward").map(|(_, word)| word);
+    let exit = match Tool::try_parse_from(arguments) {
+        Ok(tool) => run(tool).unwrap_or_else(|error| {
+            note(&format!("error: {error}"));
+            error.exit
+        }),
+        Err(error) => {
+            // Help and version are no errors; everything else is a wrong command line.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            exit
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn run(tool: Tool) -> Result<Exit, CommandError> {
+    program::set("cargo onward");
+    install_tls();
+    let dialect = match tool.dialect {
+        Written::Postgres => Dialect::Postgres,
+        Written::Sqlserver => Dialect::SqlServer,
+    };
+    let root = project();
+    let identity =
+        Identity { name: "cargo onward".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let runtime = tokio::runtime::Runtime::new().map_err(CommandError::fault)?;
+    runtime.block_on(async {
+        match tool.command {
+            ToolCommand::Script(script) => {
+                let options = CheckOptions { dialect, release: false, ..CheckOptions::default() };
+                let place = command::script::Place { root: &root, folder: &tool.scripts, options };
+                command::script::run(&place, &identity.applier(), &script).await
+            }
+            ToolCommand::Plan(migrate) => {
+                let context = context(tool.globals, root, &tool.scripts, dialect, identity)?;
+                command::migrate::run(&context, &Migrate { plan: true, ..migrate }).await
+            }
+            ToolCommand::Adopt(adopt) => {
+                let context = context(tool.globals, root, &tool.scripts, dialect, identity)?;
+                command::adopt::run(&context, &adopt).await
+            }
+            ToolCommand::Status { json, exit_code } => {
+                let context = context(tool.globals, root, &tool.scripts, dialect, identity)?;
+                let options = command::status::Options { as_json: json, by_state: exit_code, drift: None };
+                command::status::show(&context, &options).await
+            }
+        }
+    })
+}
+
+/// The context of a command on a database: the scripts of the folder, and no private servers.
+fn context(
+    globals: Globals,
+    root: PathBuf,
+    folder: &str,
+    dialect: Dialect,
+    identity: Identity,
+) -> Result<Context, CommandError> {
+    let history = history(&root, folder, dialect)?;
+    let settings = Settings {
+        env: AppEnv::Production,
+        database_url: globals.database_url.filter(|url| !url.trim().is_empty()),
+        queue_url: None,
+        http_addr: None,
+        journal_schema: std::env::var("JOURNAL_SCHEMA").ok().filter(|name| !name.is_empty()),
+        state_directory: None,
+        env_file: None,
+        origins: Vec::new(),
+        project: root,
+    };
+    Ok(Context { settings, history, identity })
+}
+
+fn history(root: &Path, folder: &str, dialect: Dialect) -> Result<onward_script::History, CommandError> {
+    let options = CheckOptions { dialect, release: false, ..CheckOptions::default() };
+    check_folder(root, folder, options, &Known::default()).history.ok_or_else(|| {
+        let message = format!("the scripts in {folder} do not pass the rules");
+        CommandError::new(Exit::Failed, message, "run `app script check`")
+    })
+}

@@ -1,0 +1,5 @@
+//! Checks and embeds the scripts.
+
+fn main() {
+    onward_build::embed("sql");
+}
