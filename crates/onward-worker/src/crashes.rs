@@ -160,7 +160,8 @@ fn take_over(folder: &Path, running: &Path) -> io::Result<()> {
         return Ok(());
     }
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
-    for slot in fs::read_to_string(running)?.lines() {
+    // By the handle that has the lock: on Windows no other one may read.
+    for slot in io::read_to_string(&file)?.lines() {
         let (kind, key) = slot.split_at_checked(1).unwrap_or_default();
         if !["a", "b"].contains(&kind) || key.len() != 16 {
             continue;
@@ -168,6 +169,7 @@ fn take_over(folder: &Path, running: &Path) -> io::Result<()> {
         let mut suspect = OpenOptions::new().append(true).create(true).open(suspect_file(folder, key))?;
         suspect.write_all(format!("{kind} {now}\n").as_bytes())?;
     }
+    // Before the lock ends, so that nobody counts it twice.
     remove(running)
 }
 

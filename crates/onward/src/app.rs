@@ -11,7 +11,7 @@ use crate::config::identity::Identity;
 use crate::config::queues::variable_suffix;
 use crate::config::settings::{AppEnv, Environment, Settings, load_environment};
 use crate::handler::errors::Classify;
-use crate::handler::work::{Consumer, Setup, SetupError, SetupFn, Work};
+use crate::handler::work::{Consumer, RoutesFn, Setup, SetupError, SetupFn, Work};
 use crate::options::{self, Given, Origins, WrongValue};
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::note;
@@ -46,6 +46,7 @@ pub struct App<S> {
     queues: Vec<Consumer<S>>,
     has_outbox: bool,
     classify: Option<Arc<Classify>>,
+    routes: Option<RoutesFn<S>>,
     example: Option<&'static str>,
 }
 
@@ -57,7 +58,15 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         Fut: Future<Output = Result<S, SetupError>> + Send + 'static,
     {
         let setup: SetupFn<S> = Box::new(move |given| Box::pin(setup(given)));
-        Self { scripts, setup, queues: Vec::new(), has_outbox: false, classify: None, example: None }
+        Self {
+            scripts,
+            setup,
+            queues: Vec::new(),
+            has_outbox: false,
+            classify: None,
+            routes: None,
+            example: None,
+        }
     }
 
     /// Adds a queue with the handler of its messages: [`Queue::handler`](crate::Queue::handler).
@@ -97,6 +106,28 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         classify: impl Fn(&Failure) -> Option<FailureKind> + Send + Sync + 'static,
     ) -> Self {
         self.classify = Some(Arc::new(classify));
+        self
+    }
+
+    /// Serves routes of the app's own on `HTTP_ADDR`, beside `/livez`, `/readyz` and `/metrics`, which stay Onward's. They get the state
+    /// that the set-up has made. Requests that are under way when the app stops have five seconds to end.
+    ///
+    /// ```no_run
+    /// # use onward::{App, Failure, Json, Queue, Scripts};
+    /// use onward::axum::{Router, routing::get};
+    ///
+    /// # const TEXTS: Queue<String> = Queue::new("texts");
+    /// # async fn print(Json(text): Json<String>) -> Result<(), Failure> { Ok(()) }
+    /// # fn run(scripts: Scripts) -> std::process::ExitCode {
+    /// App::new(scripts, |_| async { Ok("hello") })
+    ///     .queue(TEXTS.handler(print))
+    ///     .routes(|greeting| Router::new().route("/", get(move || async move { greeting })))
+    ///     .run()
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn routes(mut self, routes: impl FnOnce(S) -> axum::Router + Send + 'static) -> Self {
+        self.routes = Some(Box::new(routes));
         self
     }
 
@@ -271,8 +302,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         if let Some(twice) = self.queues.iter().find(|queue| !names.insert(queue.name)) {
             return wrong(format!("the app has two handlers for the queue {}", twice.name));
         }
-        let Self { queues, setup, has_outbox, classify, example, .. } = self;
-        Ok(Work { queues, setup, has_outbox, classify, example })
+        let Self { queues, setup, has_outbox, classify, routes, example, .. } = self;
+        Ok(Work { queues, setup, has_outbox, classify, routes, example })
     }
 }
 

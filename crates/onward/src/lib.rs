@@ -48,6 +48,8 @@ mod transaction;
 mod upgrade;
 
 pub use app::App;
+/// The router of [`App::routes`].
+pub use axum;
 pub use database::errors::causes;
 pub use database::{Database, OtherDatabase, PgPool};
 #[cfg(feature = "sqlserver")]

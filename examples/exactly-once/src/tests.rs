@@ -119,6 +119,28 @@ async fn a_panic_and_a_long_run_are_failures(db: TestDb) {
 }
 
 #[onward::test]
+async fn routes_of_its_own_are_beside_health_and_metrics(db: TestDb) {
+    use onward::axum::{Router, routing::get};
+
+    let routes = |()| {
+        let own = Router::new().route("/orders", get(async || "no orders"));
+        // This one stays Onward's.
+        own.route("/livez", get(async || "mine"))
+    };
+    let app = RunningApp::start(app().routes(routes), &db).await;
+    let client = reqwest::Client::new();
+    let get = async |path: &str| {
+        let answer = client.get(format!("http://{}{path}", app.http_addr())).send().await.expect("answers");
+        (answer.status().as_u16(), answer.text().await.expect("is text"))
+    };
+    assert_eq!(get("/orders").await, (200, "no orders".to_owned()));
+    assert_eq!(get("/livez").await, (200, "ok\n".to_owned()));
+    assert!(get("/metrics").await.1.contains("onward_"));
+    assert_eq!(get("/nowhere").await.0, 404);
+    app.stop().await;
+}
+
+#[onward::test]
 async fn the_whole_app_makes_an_invoice(db: TestDb) {
     let app = RunningApp::start(app(), &db).await;
     for number in 0..20 {

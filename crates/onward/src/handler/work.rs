@@ -45,6 +45,7 @@ impl Setup {
     }
 }
 
+pub(crate) type RoutesFn<S> = Box<dyn FnOnce(S) -> axum::Router + Send>;
 pub(crate) type SetupError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) type SetupFn<S> = Box<dyn FnOnce(Setup) -> Boxed<Result<S, SetupError>> + Send>;
@@ -57,6 +58,8 @@ pub(crate) struct Work<S> {
     pub setup: SetupFn<S>,
     pub has_outbox: bool,
     pub classify: Option<Arc<Classify>>,
+    /// The app's own routes, beside health and metrics.
+    pub routes: Option<RoutesFn<S>>,
     pub example: Option<&'static str>,
 }
 

@@ -25,13 +25,27 @@ const MARGIN: Duration = Duration::from_secs(20);
 /// cannot reach its queue, and a short outage must not mark all nodes.
 const MOST_FAILING: Duration = Duration::from_secs(180);
 
+/// How long requests that are under way have to end at the stop.
+const MOST_FOR_REQUESTS: Duration = Duration::from_secs(5);
+
 /// How long a look at the metrics waits for the outbox.
 const MOST_FOR_OUTBOX: Duration = Duration::from_secs(2);
 
 /// The endpoint, served until this is dropped.
 pub(crate) struct Health {
     pub address: SocketAddr,
-    _serving: AbortOnDropHandle<()>,
+    serving: AbortOnDropHandle<()>,
+    ends: CancellationToken,
+}
+
+impl Health {
+    /// Accepts no more requests, and waits for those that are under way.
+    pub(crate) async fn end(self) {
+        self.ends.cancel();
+        if tokio::time::timeout(MOST_FOR_REQUESTS, self.serving).await.is_err() {
+            tracing::warn!("a request did not end in time");
+        }
+    }
 }
 
 /// Serves health and metrics. An address that `HTTP_ADDR` names must be free. Without `HTTP_ADDR`, the app works
@@ -40,6 +54,7 @@ pub(crate) async fn serve(
     asked: Option<&str>,
     watched: Vec<Watched>,
     outbox: Option<Outbox>,
+    routes: Option<Router>,
     stop: CancellationToken,
 ) -> Result<Option<Health>, CommandError> {
     let address: SocketAddr = asked.unwrap_or(DEFAULT).parse().map_err(|_| {
@@ -48,7 +63,7 @@ pub(crate) async fn serve(
     })?;
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
-        Err(error) if asked.is_none() => {
+        Err(error) if asked.is_none() && routes.is_none() => {
             tracing::warn!(%error, %address, "the health endpoint is not served: set HTTP_ADDR to a free address");
             return Ok(None);
         }
@@ -63,12 +78,20 @@ pub(crate) async fn serve(
     };
     let address = listener.local_addr().map_err(CommandError::fault)?;
     tracing::info!(%address, "health and metrics");
+    let ends = CancellationToken::new();
+    let ended = ends.clone();
     let served = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router(watched, outbox, stop)).await {
+        let router = router(watched, outbox, stop);
+        let router = match routes {
+            Some(routes) => router.fallback_service(routes),
+            None => router,
+        };
+        let serving = axum::serve(listener, router).with_graceful_shutdown(ended.cancelled_owned());
+        if let Err(error) = serving.await {
             tracing::error!(%error, "the health endpoint ended");
         }
     });
-    Ok(Some(Health { address, _serving: AbortOnDropHandle::new(served) }))
+    Ok(Some(Health { address, serving: AbortOnDropHandle::new(served), ends }))
 }
 
 fn router(watched: Vec<Watched>, outbox: Option<Outbox>, stop: CancellationToken) -> Router {

@@ -124,8 +124,9 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
     // Ends the polls: after a request to stop, when the schema becomes too new, or when another queue fails.
     let drain = stop.child_token();
     let outbox = work.has_outbox.then(|| Outbox::of(&database));
-    let health =
-        health::serve(context.settings.http_addr.as_deref(), watched.clone(), outbox, drain.clone()).await?;
+    let routes = work.routes.map(|routes| routes(state.clone()));
+    let asked = context.settings.http_addr.as_deref();
+    let health = health::serve(asked, watched.clone(), outbox, routes, drain.clone()).await?;
     observe(&watched);
     let _manager = AbortOnDropHandle::new(tokio::spawn(notify::run(watched, drain.clone(), grace)));
     let relaying = CancellationToken::new();
@@ -143,6 +144,9 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
     let outcome = workers.until_all_end(gate::until_outdated(context, url), &drain).await;
     relaying.cancel();
     end_relay(relay).await;
+    if let Some(health) = health {
+        health.end().await;
+    }
     outcome
 }
 
