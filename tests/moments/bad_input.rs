@@ -121,6 +121,15 @@ fn a_wrong_environment_and_a_wrong_command_line() {
 }
 
 #[test]
+fn every_shell_completes_the_command_line() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let said = run(app().args(["completions", shell]));
+        assert_eq!(said.code, Some(0), "{shell}: {}", said.stderr);
+        assert!(said.stdout.contains("single-transaction"), "{shell}: {}", said.stdout);
+    }
+}
+
+#[test]
 fn help_shows_no_secret() {
     let help = run(app().env("DATABASE_URL", format!("postgres://app:{SECRET}@localhost/x")).arg("--help"));
     assert_eq!(help.code, Some(0));

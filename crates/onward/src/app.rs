@@ -14,7 +14,7 @@ use crate::handler::errors::Classify;
 use crate::handler::work::{Consumer, RoutesFn, Setup, SetupError, SetupFn, Work};
 use crate::options::{self, Given, Origins, WrongValue};
 use crate::process::exit::{CommandError, Exit};
-use crate::process::terminal::note;
+use crate::process::terminal::{data, note};
 use crate::scripts::Scripts;
 use crate::telemetry::log::{self, LogLevels};
 use crate::{command, process, serve, service};
@@ -241,6 +241,12 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
                 command::status::show(context, &options).await
             }
             Command::History { json } => command::history::show(context, json).await,
+            Command::Completions { shell } => {
+                let Scripts { name, version, .. } = self.scripts;
+                let (mut command, mut script) = (cli::command().name(name).version(version), Vec::new());
+                clap_complete::generate(shell, &mut command, name, &mut script);
+                data(String::from_utf8_lossy(&script).trim_end()).map(|()| Exit::Done)
+            }
             Command::Check => command::status::check(context).await,
             Command::Doctor { json } => {
                 let origins = self.configure(given)?;

@@ -61,6 +61,12 @@ pub(crate) enum Command {
         #[arg(long, requires = "drift")]
         grants: bool,
     },
+    /// Write a script that completes the command line, for a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
     /// Show what was applied to the database: when, by whom and how long it took
     History {
         /// Print JSON
