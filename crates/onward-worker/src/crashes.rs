@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 /// How many processes a message may end for certain before the worker gives it up. A kill from outside may meet a good
 /// message that runs alone, but hardly so often.
-pub(crate) const MOST: usize = 5;
+pub(crate) const MOST: usize = 3;
 
 /// SQS keeps no message for longer, so nobody asks for an older record.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>

@@ -137,7 +137,7 @@ async fn receive<Q: Queue, H: MessageHandler>(
     Ok(one_suspicious(shared, claims).await)
 }
 
-/// Marks the suspicious messages, and gives back all but one before that one begins: if it kills the process, the others do
+/// Sends anew what has its last receive, marks the suspicious messages, and gives back all but one before that one begins: if it kills the process, the others do
 /// not pay for it with a receive. In a FIFO queue to go back would cost them a receive for certain, so they stay.
 async fn one_suspicious<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
@@ -146,7 +146,12 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
     let (start, is_fifo) = (shared.capacity.slow_start(), shared.core.queue.is_fifo());
     let mut kept = Vec::with_capacity(claims.len());
     for mut claim in claims {
-        if is_suspicious(shared, &mut claim) {
+        let is_suspicious = is_suspicious(shared, &mut claim);
+        if has_last_receive(shared, &claim) && shared.renew(&claim, RETURN_OF_SUSPICIOUS).await {
+            shared.done_at_once(claim).await;
+            continue;
+        }
+        if is_suspicious {
             if start.is_careful() && !is_fifo {
                 let why = "another message is here that may end the process";
                 shared.release_suspicious(claim, why, RETURN_OF_SUSPICIOUS).await;
@@ -171,6 +176,14 @@ fn is_suspicious<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim) -> bool 
         _ => SUSPICIOUS_RECEIVES,
     };
     claim.suspect.is_some() || message.receive_count >= last
+}
+
+/// Whether the next receive would make the message a dead letter. What waits here while another message ends the process pays for it
+/// with a receive, so it is sent anew before it waits. One that ends the process itself is known by what ran; where that is not
+/// kept, only its last receive ends it.
+fn has_last_receive<Q: Queue, H>(shared: &Shared<Q, H>, claim: &Claim) -> bool {
+    let limit = shared.core.queue.receive_limit();
+    shared.process.has_records() && limit.is_some_and(|limit| claim.message.receive_count >= limit)
 }
 
 /// The claim on a message, unless this process has the message already.

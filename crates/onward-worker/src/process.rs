@@ -43,7 +43,7 @@ struct Inner {
 
 impl Process {
     /// A process that writes into a folder what runs, so that the next process knows which messages may have ended it. Those run
-    /// alone, and a message that has ended five processes while it ran alone is given up with that reason. Without the folder every
+    /// alone, and a message that has ended three processes while it ran alone is given up with that reason. Without the folder every
     /// message that was received three times is suspicious, and only SQS's redrive policy ends one, after `maxReceiveCount` receives
     /// and without a reason.
     ///
