@@ -152,7 +152,9 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
             continue;
         }
         if is_suspicious {
-            if start.is_careful() && !is_fifo {
+            // To go back costs a receive for certain, to wait here only if one before it ends the process.
+            let may_wait = claim.suspect.as_ref().is_some_and(|suspect| suspect.alone == 0);
+            if start.is_careful() && !is_fifo && !may_wait {
                 let why = "another message is here that may end the process";
                 shared.release_suspicious(claim, why, RETURN_OF_SUSPICIOUS).await;
                 continue;
