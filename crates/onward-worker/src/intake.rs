@@ -152,9 +152,7 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
             continue;
         }
         if is_suspicious {
-            // To go back costs a receive for certain, to wait here only if one before it ends the process.
-            let may_wait = claim.suspect.as_ref().is_some_and(|suspect| suspect.alone == 0);
-            if start.is_careful() && !is_fifo && !may_wait {
+            if start.is_careful() && !is_fifo {
                 let why = "another message is here that may end the process";
                 shared.release_suspicious(claim, why, RETURN_OF_SUSPICIOUS).await;
                 continue;
