@@ -17,7 +17,7 @@ const WORKERS: usize = 3;
 const FAULTS: u64 = 3;
 
 /// Much longer than the test takes: a test that reaches it has failed.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_secs(600);
 
 struct World {
     app: &'static str,
