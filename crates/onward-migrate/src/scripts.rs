@@ -80,7 +80,14 @@ impl Scripts {
     ///
     /// If the database cannot be reached, its state allows no upgrade, or a script fails. What was applied before stays.
     pub async fn migrate(&self, url: &str) -> Result<Migrated, Error> {
-        self.migrate_as(url, Applier { host: host(), app_version: self.version.to_owned() }).await
+        self.migrate_as(
+            url,
+            Applier {
+                host: host_name().unwrap_or_else(|| "unknown".to_owned()),
+                app_version: self.version.to_owned(),
+            },
+        )
+        .await
     }
 
     /// As [`Scripts::migrate`], with what the journal records of the applier.
@@ -131,12 +138,12 @@ fn for_a_service(mut error: Error) -> Error {
     error
 }
 
-#[cfg(unix)]
-fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-#[cfg(not(unix))]
-fn host() -> String {
-    "unknown".to_owned()
+/// The name of this host, as the system says it; none on Windows, where only the environment has it.
+#[must_use]
+pub fn host_name() -> Option<String> {
+    #[cfg(unix)]
+    let name = Some(rustix::system::uname().nodename().to_string_lossy().into_owned());
+    #[cfg(not(unix))]
+    let name = None;
+    name.filter(|name: &String| !name.is_empty())
 }

@@ -144,10 +144,14 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
     claims: Vec<Claim>,
 ) -> Vec<Claim> {
     let (start, is_fifo) = (shared.capacity.slow_start(), shared.core.queue.is_fifo());
+    // Where what runs is kept, a message that ends the process is known by that. Where not, only its last receive ends it.
+    let known_limit = shared.core.queue.receive_limit().filter(|_| shared.process.has_records());
     let mut kept = Vec::with_capacity(claims.len());
     for mut claim in claims {
-        let is_suspicious = is_suspicious(shared, &mut claim);
-        if has_last_receive(shared, &claim) && shared.renew(&claim, RETURN_OF_SUSPICIOUS).await {
+        let is_suspicious = is_suspicious(shared, &mut claim, known_limit);
+        // What waits here while another message ends the process pays for it with a receive.
+        let has_last_receive = known_limit.is_some_and(|limit| claim.message.receive_count >= limit);
+        if has_last_receive && shared.renew(&claim, RETURN_OF_SUSPICIOUS).await {
             shared.done_at_once(claim).await;
             continue;
         }
@@ -166,24 +170,14 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
 
 /// Whether a message may end the process. Where it is known what ran when one died, it is one of those, or one with its last receives,
 /// which must not end with a process that another message has ended.
-fn is_suspicious<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim) -> bool {
-    let (message, core) = (&claim.message, &shared.core);
+fn is_suspicious<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim, known_limit: Option<u32>) -> bool {
+    let message = &claim.message;
     if message.receive_count > 1 {
-        claim.suspect = shared.process.suspect(core.queue.name(), message.identity());
+        claim.suspect = shared.process.suspect(shared.core.queue.name(), message.identity());
     }
-    let last = match core.queue.receive_limit() {
-        Some(limit) if shared.process.has_records() => limit.saturating_sub(1).max(SUSPICIOUS_RECEIVES),
-        _ => SUSPICIOUS_RECEIVES,
-    };
+    let last =
+        known_limit.map_or(SUSPICIOUS_RECEIVES, |limit| limit.saturating_sub(1).max(SUSPICIOUS_RECEIVES));
     claim.suspect.is_some() || message.receive_count >= last
-}
-
-/// Whether the next receive would make the message a dead letter. What waits here while another message ends the process pays for it
-/// with a receive, so it is sent anew before it waits. One that ends the process itself is known by what ran; where that is not
-/// kept, only its last receive ends it.
-fn has_last_receive<Q: Queue, H>(shared: &Shared<Q, H>, claim: &Claim) -> bool {
-    let limit = shared.core.queue.receive_limit();
-    shared.process.has_records() && limit.is_some_and(|limit| claim.message.receive_count >= limit)
 }
 
 /// The claim on a message, unless this process has the message already.

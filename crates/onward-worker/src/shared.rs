@@ -96,10 +96,6 @@ impl<Q: Queue, H> Shared<Q, H> {
         if self.stop.is_cancelled() {
             self.polls_ended.cancelled().await;
         }
-        self.hand_back(claim, delay).await;
-    }
-
-    async fn hand_back(&self, claim: Claim, delay: Duration) {
         if self.renew(&claim, delay).await {
             return self.done(claim);
         }

@@ -9,12 +9,12 @@ use crate::cli::{self, Cli, Command, Globals};
 use crate::config::context::Context;
 use crate::config::identity::Identity;
 use crate::config::queues::variable_suffix;
-use crate::config::settings::{AppEnv, Environment, Settings, load_environment};
+use crate::config::settings::{AppEnv, Environment, Settings, load_environment, variable};
 use crate::handler::errors::Classify;
 use crate::handler::work::{Consumer, RoutesFn, Setup, SetupError, SetupFn, Work};
 use crate::options::{self, Given, Origins, WrongValue};
 use crate::process::exit::{CommandError, Exit};
-use crate::process::terminal::{data, note};
+use crate::process::terminal::{data, ended, said};
 use crate::scripts::Scripts;
 use crate::telemetry::log::{self, LogLevels};
 use crate::{command, process, serve, service};
@@ -141,18 +141,10 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// Runs the command line and returns its exit code. `main` needs nothing else.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        let exit = match self.run_command() {
-            Ok(exit) => exit,
-            Err(error) => {
-                note(&format!("error: {error}"));
-                error.exit
-            }
-        };
-        ExitCode::from(exit as u8)
+        ended(self.run_command())
     }
 
-    #[cfg_attr(not(windows), expect(unused_mut, reason = "only a service of Windows is configured here"))]
-    fn run_command(mut self) -> Result<Exit, CommandError> {
+    fn run_command(self) -> Result<Exit, CommandError> {
         process::program::set(self.scripts.name);
         let mut environment = load_environment()?;
         let identity =
@@ -164,12 +156,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         });
         let (cli, given) = match parsed {
             Ok(parsed) => parsed,
-            Err(error) => {
-                // Help and version are no errors; everything else is a wrong command line.
-                let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-                let _ = error.print();
-                return Ok(exit);
-            }
+            Err(error) => return Ok(said(&error)),
         };
         let command = cli.command.map_or_else(|| default_command(environment.env), Ok)?;
         let service = started_service(&identity, &command)?;
@@ -187,8 +174,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         let levels = telemetry.levels.clone();
         #[cfg(windows)]
         if let Some(service) = service {
-            self.configure(&given)?;
-            let work = self.into_work()?;
+            let work = self.configured(&given)?.0.into_work()?;
             let serving = move || {
                 let exit = runtime.block_on(serve::run(&context, work, levels));
                 telemetry.end();
@@ -217,7 +203,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     }
 
     async fn dispatch(
-        mut self,
+        self,
         command: Command,
         context: &Context,
         levels: LogLevels,
@@ -225,8 +211,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     ) -> Result<Exit, CommandError> {
         match command {
             Command::Serve => {
-                self.configure(given)?;
-                serve::run(context, self.into_work()?, levels).await
+                let work = self.configured(given)?.0.into_work()?;
+                serve::run(context, work, levels).await
             }
             Command::Migrate(options) => command::migrate::run(context, &options).await,
             Command::Adopt(options) => command::adopt::run(context, &options).await,
@@ -249,11 +235,11 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             }
             Command::Check => command::status::check(context).await,
             Command::Doctor { json } => {
-                let origins = self.configure(given)?;
-                let queues = self.queues.iter().zip(origins);
+                let (app, origins) = self.configured(given)?;
+                let queues = app.queues.into_iter().zip(origins);
                 let queues: Vec<_> =
-                    queues.map(|(queue, origins)| (queue.name, queue.options.clone(), origins)).collect();
-                command::doctor::run(context, &queues, self.has_outbox, json).await
+                    queues.map(|(queue, origins)| (queue.name, queue.options, origins)).collect();
+                command::doctor::run(context, &queues, app.has_outbox, json).await
             }
             Command::Service(command) => service::run(&context.settings, &context.identity, &command),
             Command::Queue(queue) => command::queue::run(context, &queue).await,
@@ -262,8 +248,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         }
     }
 
-    /// Sets the options of the queues as flags and variables say, and returns for each queue where its values come from.
-    fn configure(&mut self, given: &Given) -> Result<Vec<Origins>, CommandError> {
+    /// The app with the options of its queues as flags and variables say, and for each queue where its values come from.
+    fn configured(mut self, given: &Given) -> Result<(Self, Vec<Origins>), CommandError> {
         let names: Vec<_> = self.queues.iter().map(|queue| queue.name).collect();
         if let Some((flag, queue)) = given.unknown(&names) {
             let message = format!("--{flag} names the queue {queue}, which the app does not work");
@@ -281,14 +267,14 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             }
         }
         let configure = |(queue, suffix): (&mut Consumer<S>, &String)| {
-            let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
             options::configure(&mut queue.options, queue.name, suffix, given, variable)
         };
-        let configured: Result<_, _> = self.queues.iter_mut().zip(&suffixes).map(configure).collect();
-        configured.map_err(|WrongValue { origin, value, form }| {
+        let configured: Result<Vec<_>, _> = self.queues.iter_mut().zip(&suffixes).map(configure).collect();
+        let origins = configured.map_err(|WrongValue { origin, value, form }| {
             let message = format!("{origin} is `{value}`, and must be {form}");
             CommandError::new(Exit::Configuration, message, "correct it; `serve --help` lists the options")
-        })
+        })?;
+        Ok((self, origins))
     }
 
     #[cfg(feature = "local")]

@@ -132,14 +132,7 @@ mod tests {
         fn context(&self, history: History) -> Context {
             let settings = Settings {
                 env: AppEnv::Development,
-                database_url: None,
-                queue_url: None,
-                http_addr: None,
-                journal_schema: None,
-                state_directory: None,
-                env_file: None,
-                origins: Vec::new(),
-                project: self.0.path().to_owned(),
+                ..Settings::of_database(None, self.0.path().to_owned())
             };
             Context {
                 settings,

@@ -1,19 +1,18 @@
 //! `cargo onward`: the commands of the scripts for a folder, without an app that embeds it. It also runs where the build is broken.
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use onward_build::check_folder;
-use onward_script::{CheckOptions, Dialect, Known};
+use onward_script::{CheckOptions, Dialect};
 
 use crate::cli::{Adopt, Globals, Migrate, Script};
 use crate::command;
+use crate::command::script::Project;
 use crate::config::context::Context;
 use crate::config::identity::Identity;
-use crate::config::settings::{AppEnv, Settings, project};
+use crate::config::settings::{Settings, project, variable};
 use crate::process::exit::{CommandError, Exit};
-use crate::process::terminal::note;
+use crate::process::terminal::{ended, said};
 use crate::process::{install_tls, program};
 
 /// Write, check and seal a folder of SQL scripts
@@ -66,19 +65,10 @@ pub fn cargo_onward() -> ExitCode {
     // Cargo calls `cargo-onward onward …`.
     let arguments = std::env::args_os().enumerate();
     let arguments = arguments.filter(|(place, word)| *place != 1 || word != "onward").map(|(_, word)| word);
-    let exit = match Tool::try_parse_from(arguments) {
-        Ok(tool) => run(tool).unwrap_or_else(|error| {
-            note(&format!("error: {error}"));
-            error.exit
-        }),
-        Err(error) => {
-            // Help and version are no errors; everything else is a wrong command line.
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-            let _ = error.print();
-            exit
-        }
-    };
-    ExitCode::from(exit as u8)
+    ended(match Tool::try_parse_from(arguments) {
+        Ok(tool) => run(tool),
+        Err(error) => Ok(said(&error)),
+    })
 }
 
 fn run(tool: Tool) -> Result<Exit, CommandError> {
@@ -89,60 +79,36 @@ fn run(tool: Tool) -> Result<Exit, CommandError> {
         Written::Sqlserver => Dialect::SqlServer,
     };
     let root = project();
+    let options = CheckOptions { dialect, release: false, ..CheckOptions::default() };
+    let project = Project { root: &root, folder: &tool.scripts, options };
     let identity =
         Identity { name: "cargo onward".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let runtime = tokio::runtime::Runtime::new().map_err(CommandError::fault)?;
     runtime.block_on(async {
         match tool.command {
-            ToolCommand::Script(script) => {
-                let options = CheckOptions { dialect, release: false, ..CheckOptions::default() };
-                let place = command::script::Place { root: &root, folder: &tool.scripts, options };
-                command::script::run(&place, &identity.applier(), &script).await
-            }
+            ToolCommand::Script(script) => command::script::run(&project, &identity.applier(), &script).await,
             ToolCommand::Plan(migrate) => {
-                let context = context(tool.globals, root, &tool.scripts, dialect, identity)?;
+                let context = context(&project, tool.globals, identity)?;
                 command::migrate::run(&context, &Migrate { plan: true, ..migrate }).await
             }
             ToolCommand::Adopt(adopt) => {
-                let context = context(tool.globals, root, &tool.scripts, dialect, identity)?;
-                command::adopt::run(&context, &adopt).await
+                command::adopt::run(&context(&project, tool.globals, identity)?, &adopt).await
             }
             ToolCommand::Status { json, exit_code } => {
-                let context = context(tool.globals, root, &tool.scripts, dialect, identity)?;
                 let options = command::status::Options { as_json: json, by_state: exit_code, drift: None };
-                command::status::show(&context, &options).await
+                command::status::show(&context(&project, tool.globals, identity)?, &options).await
             }
         }
     })
 }
 
 /// The context of a command on a database: the scripts of the folder, and no private servers.
-fn context(
-    globals: Globals,
-    root: PathBuf,
-    folder: &str,
-    dialect: Dialect,
-    identity: Identity,
-) -> Result<Context, CommandError> {
-    let history = history(&root, folder, dialect)?;
+fn context(project: &Project<'_>, globals: Globals, identity: Identity) -> Result<Context, CommandError> {
+    let history = project.history()?;
+    let database_url = globals.database_url.filter(|url| !url.trim().is_empty());
     let settings = Settings {
-        env: AppEnv::Production,
-        database_url: globals.database_url.filter(|url| !url.trim().is_empty()),
-        queue_url: None,
-        http_addr: None,
-        journal_schema: std::env::var("JOURNAL_SCHEMA").ok().filter(|name| !name.is_empty()),
-        state_directory: None,
-        env_file: None,
-        origins: Vec::new(),
-        project: root,
+        journal_schema: variable("JOURNAL_SCHEMA"),
+        ..Settings::of_database(database_url, project.root.to_owned())
     };
     Ok(Context { settings, history, identity })
-}
-
-fn history(root: &Path, folder: &str, dialect: Dialect) -> Result<onward_script::History, CommandError> {
-    let options = CheckOptions { dialect, release: false, ..CheckOptions::default() };
-    check_folder(root, folder, options, &Known::default()).history.ok_or_else(|| {
-        let message = format!("the scripts in {folder} do not pass the rules");
-        CommandError::new(Exit::Failed, message, "run `app script check`")
-    })
 }

@@ -17,16 +17,6 @@ impl Identity {
 /// The name of this host: `HOSTNAME` if a container or a person has set it, else the system's name.
 pub(crate) fn host_name() -> String {
     let set = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
-    set.or_else(system_name).unwrap_or_else(|| "unknown".to_owned())
-}
-
-#[cfg(unix)]
-fn system_name() -> Option<String> {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Some(name).filter(|name| !name.is_empty())
-}
-
-#[cfg(not(unix))]
-fn system_name() -> Option<String> {
-    std::env::var("COMPUTERNAME").ok()
+    let computer = || std::env::var("COMPUTERNAME").ok().filter(|_| cfg!(windows));
+    set.or_else(onward_migrate::host_name).or_else(computer).unwrap_or_else(|| "unknown".to_owned())
 }

@@ -121,6 +121,22 @@ fn unreadable(file: &str, error: &dotenvy::Error) -> CommandError {
 }
 
 impl Settings {
+    /// The settings of a program that works on one database, and takes nothing else from the environment.
+    #[cfg(feature = "local")]
+    pub(crate) const fn of_database(database_url: Option<String>, project: PathBuf) -> Self {
+        Self {
+            env: AppEnv::Production,
+            database_url,
+            queue_url: None,
+            http_addr: None,
+            journal_schema: None,
+            state_directory: None,
+            env_file: None,
+            origins: Vec::new(),
+            project,
+        }
+    }
+
     pub(crate) fn new(environment: &Environment, globals: Globals) -> Self {
         let is_development = environment.env == AppEnv::Development;
         let of_project = is_development.then(|| project().join(".onward"));
@@ -158,6 +174,7 @@ fn first_folder(folders: &str) -> PathBuf {
     PathBuf::from(&folders[..end.unwrap_or(folders.len())])
 }
 
-fn variable(name: &str) -> Option<String> {
+/// A variable; an empty one counts as not set.
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

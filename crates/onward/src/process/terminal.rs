@@ -1,6 +1,7 @@
 //! The output of the command line: data on stdout, everything else on stderr.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
 
 use crate::process::exit::{CommandError, Exit};
 
@@ -30,4 +31,20 @@ pub(crate) fn ask(question: &str) -> Result<Option<bool>, CommandError> {
     let asked = stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush());
     asked.and_then(|()| io::stdin().read_line(&mut line)).map_err(CommandError::fault)?;
     Ok(Some(["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str())))
+}
+
+/// Prints help, the version, or what is wrong with the command line. Only the last is an error.
+pub(crate) fn said(error: &clap::Error) -> Exit {
+    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+    let _ = error.print();
+    exit
+}
+
+/// The exit code of a command line. An error is printed first.
+pub(crate) fn ended(outcome: Result<Exit, CommandError>) -> ExitCode {
+    let exit = outcome.unwrap_or_else(|error| {
+        note(&format!("error: {error}"));
+        error.exit
+    });
+    ExitCode::from(exit as u8)
 }

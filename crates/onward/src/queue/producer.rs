@@ -147,14 +147,17 @@ impl Producer {
                     }
                     () => None,
                 };
-                let mut batch: Vec<_> = batch.iter().map(|message| (message, why_not(message))).collect();
-                let untried = batch.extract_if(.., |(_, why)| why.is_some());
-                failed.extend(untried.map(|(message, why)| unsent(message, why.unwrap_or_default(), false)));
-                let batch: Vec<_> = batch.into_iter().map(|(message, _)| message).collect();
-                let refused = self.send_batch(&url, &batch).await;
+                let mut tried = Vec::new();
+                for message in batch {
+                    match why_not(message) {
+                        Some(why) => failed.push(unsent(message, why, false)),
+                        None => tried.push(message),
+                    }
+                }
+                let refused = self.send_batch(&url, &tried).await;
                 is_broken |= refused.is_err();
                 for (message, reason, is_permanent) in refused.unwrap_or_else(|error| {
-                    batch.iter().map(|message| (*message, told(&error), false)).collect()
+                    tried.iter().map(|message| (*message, told(&error), false)).collect()
                 }) {
                     refused_groups.insert(message.group.clone());
                     failed.push(unsent(message, &reason, is_permanent));

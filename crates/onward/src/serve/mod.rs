@@ -110,13 +110,15 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
     let connections = work.queues.iter().map(|queue| queue.options.concurrency).sum();
     let grace = work.queues.iter().map(|queue| queue.options.grace).max().unwrap_or_default();
     let database = Database::open(url, &context.identity.name, connections)?;
-    let client = client(&queues.urls[0], queues.is_local).await?;
-    let addresses = Addresses::new(client, names.iter().map(ToString::to_string).zip(queues.urls.clone()));
     let readied = async {
+        let first = client(&queues.urls[0], queues.is_local).await?;
+        let known = names.iter().map(ToString::to_string).zip(queues.urls.clone());
+        let addresses = Addresses::new(first.clone(), known);
         let state = set_up(work.setup, &database, queues, &addresses).await?;
-        Ok::<_, CommandError>((state, workers::prepare(work.queues, queues, &context.identity).await?))
+        let prepared = workers::prepare(work.queues, queues, first, &context.identity).await?;
+        Ok::<_, CommandError>((addresses, state, prepared))
     };
-    let Some((state, prepared)) = stop.run_until_cancelled(readied).await.transpose()? else {
+    let Some((addresses, state, prepared)) = stop.run_until_cancelled(readied).await.transpose()? else {
         return Ok(stopped_early());
     };
     let watched: Vec<_> = prepared.iter().map(|Prepared { watched, .. }| watched.clone()).collect();

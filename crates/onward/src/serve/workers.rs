@@ -2,6 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_sqs::Client;
 use onward_worker::{Ledger, Message, Process, QueueError, Sqs, run_in};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -27,21 +28,27 @@ pub(crate) struct Prepared<S> {
     pub watched: Watched,
 }
 
-/// Makes a client for each queue, and refuses a queue that the role may not work.
+/// Makes a client for each queue but the first, which has one, and refuses a queue that the role may not work.
 pub(crate) async fn prepare<S>(
     worked: Vec<Consumer<S>>,
     queues: &ResolvedQueues,
+    first: Client,
     identity: &Identity,
 ) -> Result<Vec<Prepared<S>>, CommandError> {
+    let clients = std::iter::once(Some(first)).chain(std::iter::repeat_with(|| None));
     // All at once: each asks a server several questions.
-    let preparing =
-        worked.into_iter().zip(&queues.urls).map(|(queue, url)| prepare_one(queue, url, queues, identity));
+    let preparing = worked
+        .into_iter()
+        .zip(&queues.urls)
+        .zip(clients)
+        .map(|((queue, url), client)| prepare_one(queue, url, client, queues, identity));
     futures_util::future::try_join_all(preparing).await
 }
 
 async fn prepare_one<S>(
     mut queue: Consumer<S>,
     url: &str,
+    made: Option<Client>,
     queues: &ResolvedQueues,
     identity: &Identity,
 ) -> Result<Prepared<S>, CommandError> {
@@ -50,7 +57,10 @@ async fn prepare_one<S>(
         // queue costs nothing.
         queue.options.wait = queue.options.wait.min(LOCAL_WAIT);
     }
-    let client = client(url, queues.is_local).await?;
+    let client = match made {
+        Some(client) => client,
+        None => client(url, queues.is_local).await?,
+    };
     if !queues.is_local {
         permissions::require(&client, url).await?;
     }

@@ -153,7 +153,8 @@ impl fmt::Debug for TestDb {
     }
 }
 
-fn applier() -> Applier {
+/// Who applies the scripts in a test.
+pub(super) fn applier() -> Applier {
     Applier { host: "cargo test".to_owned(), app_version: String::new() }
 }
 

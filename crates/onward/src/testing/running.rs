@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::config::context::Context;
 use crate::config::identity::Identity;
-use crate::config::settings::{AppEnv, Settings, project};
+use crate::config::settings::{Settings, project};
 use crate::outbox::Outbox;
 use crate::process::exit::{CommandError, Exit};
 use crate::queue::Queue;
@@ -195,15 +195,8 @@ impl fmt::Debug for RunningApp {
 fn context<S: Clone + Send + Sync + 'static>(app: &App<S>, db: &TestDb) -> Result<Context, CommandError> {
     let scripts = app.scripts();
     let settings = Settings {
-        env: AppEnv::Production,
-        database_url: Some(db.url().to_owned()),
-        queue_url: None,
         http_addr: Some("127.0.0.1:0".to_owned()),
-        journal_schema: None,
-        state_directory: None,
-        env_file: None,
-        origins: Vec::new(),
-        project: project(),
+        ..Settings::of_database(Some(db.url().to_owned()), project())
     };
     let history = scripts.history().map_err(CommandError::fault)?;
     let identity = Identity { name: scripts.name.to_owned(), version: scripts.version.to_owned() };

@@ -1,14 +1,16 @@
 //! Checks that the scripts make a database, and that the binary embeds the scripts of the folder.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use onward_build::check_folder;
-use onward_migrate::{Applier, SchemaState, Session, SessionOptions};
+use onward_migrate::{SchemaState, Session, SessionOptions};
 use onward_script::{CheckOptions, History, Known, Severity};
 
+use crate::config::settings::project;
 use crate::process::exit::{CommandError, Exit};
 use crate::scratch::ScratchDatabase;
 use crate::scripts::{self, Scripts};
+use crate::testing::database::applier;
 
 /// Applies the baseline and every script to a scratch database, then applies them again, which must do nothing, and runs the seeds
 /// twice. Also compares the embedded scripts with those in the folder.
@@ -21,7 +23,7 @@ use crate::scripts::{self, Scripts};
 /// With the reason, if a check fails.
 pub fn verify(scripts: &Scripts) {
     let history = scripts.history().unwrap_or_else(|error| panic!("{error}"));
-    let root = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let root = project();
     let in_folder = embedded_is_in_the_folder(&history, &root);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     if let Err(error) = runtime.block_on(applies_once(&history, &in_folder, &root)) {
@@ -67,7 +69,6 @@ async fn apply_twice(
     history: &History,
     in_folder: &History,
 ) -> Result<(), CommandError> {
-    let applier = || Applier { host: "cargo test".to_owned(), app_version: String::new() };
     let wrong = |message: String| {
         Err(CommandError::new(Exit::Failed, message, "write scripts that leave the session as it was"))
     };

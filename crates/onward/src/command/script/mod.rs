@@ -9,24 +9,15 @@ mod schema;
 mod seal;
 mod squash;
 
-use std::path::Path;
-
 use onward_migrate::Applier;
 use onward_script::{CheckOptions, rules_markdown};
 
-use self::project::Project;
+pub(crate) use self::project::Project;
 use crate::cli::Script;
 use crate::config::context::Context;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::{data, note};
 use crate::scripts::{self, REBUILD};
-
-/// A folder of scripts in a project.
-pub(crate) struct Place<'a> {
-    pub root: &'a Path,
-    pub folder: &'a str,
-    pub options: CheckOptions,
-}
 
 /// The command for the folder that the app embeds.
 pub(crate) async fn of_app(context: &Context, command: &Script) -> Result<Exit, CommandError> {
@@ -38,16 +29,15 @@ pub(crate) async fn of_app(context: &Context, command: &Script) -> Result<Exit, 
     }
     let options =
         CheckOptions { dialect: context.history.dialect, release: false, ..CheckOptions::default() };
-    let place = Place { root, folder: &context.history.folder, options };
-    run(&place, &context.identity.applier(), command).await
+    let project = Project { root, folder: &context.history.folder, options };
+    run(&project, &context.identity.applier(), command).await
 }
 
 pub(crate) async fn run(
-    &Place { root, folder, options }: &Place<'_>,
+    project: &Project<'_>,
     applier: &Applier,
     command: &Script,
 ) -> Result<Exit, CommandError> {
-    let project = Project { root, folder, options };
     match command {
         Script::New { title } => project.write_next(title),
         Script::Seal { without_schema } => project.seal(*without_schema, applier).await,

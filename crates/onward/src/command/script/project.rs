@@ -7,8 +7,8 @@ use onward_script::{CheckOptions, Checked, Finding, History, Known, LOCK_FILE, L
 use crate::process::exit::{CommandError, Exit};
 use crate::process::program;
 
-/// The folder that the build embedded, in its present state.
-pub(super) struct Project<'a> {
+/// A folder of scripts in its present state.
+pub(crate) struct Project<'a> {
     pub root: &'a Path,
     pub folder: &'a str,
     pub options: CheckOptions,
@@ -37,7 +37,7 @@ impl Project<'_> {
     }
 
     /// The scripts in the folder now, which may be newer than the embedded ones.
-    pub(super) fn history(&self) -> Result<History, CommandError> {
+    pub(crate) fn history(&self) -> Result<History, CommandError> {
         self.checked(false).history.ok_or_else(|| {
             CommandError::new(Exit::Failed, "the scripts do not pass the rules", "run `app script check`")
         })
