@@ -55,6 +55,7 @@ async fn run<Q: Queue, H: MessageHandler>(
     turn: &mut Turn<'_>,
 ) -> Result<(), Failure> {
     let message = Message { attempt: claim.failed_attempts().saturating_add(1), ..claim.message.clone() };
+    claim.lease.progress().runs(message.attempt);
     let begun = Instant::now();
     let mut handled = pin!(handle_once(&shared.handler, message, shared.core.options.handler_timeout));
     let outcome = if turn.is_alone() {

@@ -28,6 +28,17 @@ enum State {
     Probing { pause: Duration, is_out: bool },
 }
 
+/// Whether a worker receives, as its breaker has decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receiving {
+    /// As much as there is room for.
+    All,
+    /// One message, to see whether handlers succeed again.
+    One,
+    /// Nothing for this time, because every message failed and no more could wait here.
+    Nothing(Duration),
+}
+
 /// How a handler has ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ended {
@@ -98,6 +109,15 @@ impl Breaker {
     /// Whether the last handler that has ended has failed.
     pub(crate) fn is_sick(&self) -> bool {
         !matches!(*self.state(), State::Closed { failures: 0 })
+    }
+
+    /// What may be received at present.
+    pub(crate) fn receiving(&self) -> Receiving {
+        match *self.state() {
+            State::Closed { .. } => Receiving::All,
+            State::Probing { .. } => Receiving::One,
+            State::Open { until, .. } => Receiving::Nothing(until.saturating_duration_since(Instant::now())),
+        }
     }
 
     fn probe_came_back(&self) {

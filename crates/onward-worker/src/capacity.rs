@@ -103,6 +103,11 @@ impl Capacity {
             && self.began.elapsed().saturating_sub(moved) > MAX_HANDLER_WAIT / 2
     }
 
+    /// How many handlers there are, and how many of them are busy.
+    pub(crate) fn handlers(&self) -> (usize, usize) {
+        (self.concurrency, self.concurrency.saturating_sub(self.handlers.available_permits()))
+    }
+
     fn moved(&self) {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved_ms.store(now, Ordering::Relaxed);

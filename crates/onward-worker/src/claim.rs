@@ -89,6 +89,7 @@ impl Claim {
     /// Whether the queue still keeps the message for this worker. A later delivery to this process counts.
     pub(crate) fn is_held(&mut self) -> bool {
         if let Some(newer) = self.run.newer_lease() {
+            newer.progress().continues(self.lease.progress());
             self.lease = newer;
         }
         self.lease.is_held()

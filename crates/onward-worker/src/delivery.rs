@@ -12,6 +12,7 @@ use crate::claim::Claim;
 use crate::handler::{Failure, FailureKind, MessageHandler};
 use crate::ledger::count;
 use crate::parking::Spot;
+use crate::progress::Place;
 use crate::queue::{Death, Queue};
 use crate::retry::{Next, next, patience};
 use crate::shared::Shared;
@@ -173,7 +174,13 @@ async fn try_once<Q: Queue, H: MessageHandler>(
             return Tried::Abandoned;
         }
     };
-    let duration_ms = milliseconds(begun.elapsed());
+    let duration = begun.elapsed();
+    let is_postponed =
+        outcome.as_ref().is_err_and(|failure| matches!(failure.kind, FailureKind::Postpone(_)));
+    if !is_postponed {
+        shared.core.monitor.durations().add(duration);
+    }
+    let duration_ms = milliseconds(duration);
     match outcome {
         Ok(()) => {
             shared.capacity.slow_start().succeeded();
@@ -297,8 +304,10 @@ async fn wait<Q: Queue, H>(
         waiting.reservation = None;
     }
     let until = Instant::now() + delay;
+    claim.lease.progress().moves_to(Place::Parked { until });
     tokio::select! {
         () = tokio::time::sleep_until(until) => {
+            claim.lease.progress().moves_to(Place::Waiting);
             claim.reservation = Some(shared.capacity.reserve_again());
             Ok(())
         }

@@ -123,6 +123,7 @@ async fn receive<Q: Queue, H: MessageHandler>(
     core.monitor.polled(outcome.is_ok());
     let messages = outcome.inspect_err(|_| count(&core.monitor.counters().failed_calls, 1))?;
     count(&core.monitor.counters().received, messages.len());
+    core.monitor.received(&messages);
     count(&core.monitor.counters().empty_receives, usize::from(messages.is_empty()));
     let again = messages.iter().filter(|message| message.receive_count > 1).count();
     count(&core.monitor.counters().redelivered, again);
@@ -182,7 +183,7 @@ fn is_suspicious<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim, known_li
 
 /// The claim on a message, unless this process has the message already.
 fn claim<Q, H>(shared: &Shared<Q, H>, message: Message, room: Reservation) -> Option<Claim> {
-    let lease = Lease::begin(&shared.core.leases, &message.receipt, shared.core.options.visibility);
+    let lease = Lease::begin(&shared.core.leases, &message, shared.core.options.visibility);
     match shared.runs.begin(&message.id, lease) {
         Ok(begun) => Some(Claim::new(message, begun, room)),
         Err(AlreadyHere) => {

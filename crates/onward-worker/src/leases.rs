@@ -6,8 +6,9 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
-use crate::message::Receipt;
+use crate::message::{Message, Receipt};
 use crate::options::Options;
+use crate::progress::Progress;
 use crate::queue::BATCH;
 
 /// The longest term, where the visibility timeout is not longer: a message whose process has died comes back within it.
@@ -18,13 +19,20 @@ const MAX_TERM: Duration = Duration::from_secs(60);
 pub(crate) struct Lease {
     leases: Arc<Leases>,
     receipt: Receipt,
+    progress: Arc<Progress>,
 }
 
 impl Lease {
     /// Begins the lease of a message that was just received.
-    pub(crate) fn begin(leases: &Arc<Leases>, receipt: &Receipt, visibility: Duration) -> Self {
-        leases.insert(receipt, visibility);
-        Self { leases: leases.clone(), receipt: receipt.clone() }
+    pub(crate) fn begin(leases: &Arc<Leases>, message: &Message, visibility: Duration) -> Self {
+        let progress = Arc::new(Progress::of(message));
+        leases.insert(&message.receipt, visibility, progress.clone());
+        Self { leases: leases.clone(), receipt: message.receipt.clone(), progress }
+    }
+
+    /// Where its message is.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     pub(crate) fn receipt(&self) -> &Receipt {
@@ -63,7 +71,7 @@ struct Held {
     wake: Option<Instant>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Term {
     since: Instant,
     /// When the queue gives the message to another worker.
@@ -72,6 +80,7 @@ struct Term {
     due: Option<Instant>,
     /// How long it was; the next one is twice as long, up to [`MAX_TERM`].
     length: Duration,
+    progress: Arc<Progress>,
 }
 
 impl Leases {
@@ -79,10 +88,10 @@ impl Leases {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn insert(&self, receipt: &Receipt, visibility: Duration) {
+    fn insert(&self, receipt: &Receipt, visibility: Duration, progress: Arc<Progress>) {
         let since = Instant::now();
         let due = since + visibility / 2;
-        let term = Term { since, ends: since + visibility, due: Some(due), length: visibility };
+        let term = Term { since, ends: since + visibility, due: Some(due), length: visibility, progress };
         let mut held = self.held();
         held.terms.insert(receipt.clone(), term);
         // Mostly it is due after those that are held already, so the renewal is not woken for each message.
@@ -100,6 +109,17 @@ impl Leases {
     /// Completes when a lease is due before the renewal wanted to look again.
     pub(crate) fn sooner(&self) -> Notified<'_> {
         self.sooner.notified()
+    }
+
+    /// How many are held.
+    pub(crate) fn count(&self) -> usize {
+        self.held().terms.len()
+    }
+
+    /// Each message with the beginning and the end of its lease.
+    pub(crate) fn held_messages(&self) -> Vec<(Arc<Progress>, Instant, Instant)> {
+        let held = self.held();
+        held.terms.values().map(|term| (term.progress.clone(), term.since, term.ends)).collect()
     }
 
     fn holds(&self, receipt: &Receipt) -> bool {
@@ -151,7 +171,7 @@ impl Leases {
 
     pub(crate) fn extended(&self, receipt: &Receipt, from: Instant, term: Duration) {
         if let Some(lease) = self.held().terms.get_mut(receipt) {
-            *lease = Term { ends: from + term, due: Some(from + term / 2), length: term, ..*lease };
+            (lease.ends, lease.due, lease.length) = (from + term, Some(from + term / 2), term);
         }
     }
 

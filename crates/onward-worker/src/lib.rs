@@ -21,10 +21,12 @@
 //! | what all of these share | `shared.rs` |
 //! | delays that double | `backoff.rs` |
 //! | what errors of the queue mean | `error.rs`, `queue/sqs/error.rs` |
-//! | what is counted | `ledger.rs` |
+//! | what is counted and measured | `ledger.rs`, `durations.rs`, `oldest.rs` |
+//! | what a person who watches sees | `monitor.rs`, `activity.rs`, `progress.rs` |
 //! | the trace that a message belongs to | `trace.rs` |
 
 mod acknowledge;
+mod activity;
 mod attempt;
 mod backoff;
 mod breaker;
@@ -34,6 +36,7 @@ mod causes;
 mod claim;
 mod crashes;
 mod delivery;
+mod durations;
 mod error;
 mod finished;
 mod handler;
@@ -42,10 +45,12 @@ mod leases;
 mod ledger;
 mod message;
 mod monitor;
+mod oldest;
 mod options;
 mod outcome;
 mod parking;
 mod process;
+mod progress;
 mod queue;
 mod renewal;
 mod retry;
@@ -56,9 +61,12 @@ mod slow_start;
 mod trace;
 mod turn;
 
+pub use activity::{Activity, InFlight, WaitsFor};
 pub use attempt::handle_once;
+pub use breaker::Receiving;
 pub use budget::Budget;
 pub use causes::causes;
+pub use durations::{BUCKETS, Durations};
 pub use error::{QueueError, QueueErrorKind};
 pub use handler::{Failure, FailureKind, MessageHandler};
 pub use ledger::Ledger;

@@ -1,10 +1,14 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
+use crate::activity::{Activity, InFlight, Parts};
+use crate::durations::{Durations, Measured};
 use crate::ledger::{Counters, Ledger};
+use crate::message::Message;
+use crate::oldest::Oldest;
 
 /// What a worker shows while it works, for a health check and for metrics.
 ///
@@ -21,6 +25,10 @@ pub struct Monitor(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     counters: Counters,
+    durations: Measured,
+    oldest: Oldest,
+    /// The parts of the worker, once it works.
+    parts: Mutex<Option<Parts>>,
     /// How many polls are open.
     open: AtomicUsize,
     /// How many have ended, well or not.
@@ -47,6 +55,34 @@ impl Monitor {
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         self.0.counters.read()
+    }
+
+    /// How long the handlers took.
+    #[must_use]
+    pub fn handler_durations(&self) -> Durations {
+        self.0.durations.read()
+    }
+
+    /// What the worker does at this moment; none before it begins.
+    #[must_use]
+    pub fn activity(&self) -> Option<Activity> {
+        self.parts().map(|parts| parts.activity())
+    }
+
+    /// The messages that the worker has, the one that was received first at first.
+    #[must_use]
+    pub fn in_flight(&self) -> Vec<InFlight> {
+        self.parts().map(|parts| parts.in_flight()).unwrap_or_default()
+    }
+
+    /// The age of the oldest message that the worker has, or had waited in the queue until it was received within the last minute or
+    /// two. Zero if there is none. SQS itself tells the age of its oldest message to CloudWatch only.
+    /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>
+    #[must_use]
+    pub fn oldest_age(&self) -> Duration {
+        let now = SystemTime::now();
+        let held = self.in_flight().into_iter().filter_map(|message| now.duration_since(message.sent?).ok());
+        held.max().unwrap_or_default().max(self.0.oldest.read(EPOCH.elapsed()))
     }
 
     /// Whether no poll has been open for longer than `limit`. A worker whose handlers are all busy has no poll open and is
@@ -95,6 +131,28 @@ impl Monitor {
             }
             began.await;
         }
+    }
+
+    /// The worker begins.
+    pub(crate) fn watch(&self, parts: Parts) {
+        *self.0.parts.lock().unwrap_or_else(PoisonError::into_inner) = Some(parts);
+    }
+
+    fn parts(&self) -> Option<Parts> {
+        self.0.parts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how long messages waited in the queue.
+    pub(crate) fn received(&self, messages: &[Message]) {
+        let now = SystemTime::now();
+        let ages = messages.iter().filter_map(|message| now.duration_since(message.sent?).ok());
+        if let Some(oldest) = ages.max() {
+            self.0.oldest.note(EPOCH.elapsed(), oldest);
+        }
+    }
+
+    pub(crate) fn durations(&self) -> &Measured {
+        &self.0.durations
     }
 
     pub(crate) fn counters(&self) -> &Counters {

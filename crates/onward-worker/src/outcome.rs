@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::leases::Lease;
+use crate::progress::Place;
 use crate::queue::BATCH;
 
 /// What the worker has to tell the queue about a message. The lease goes with it and ends when the queue has answered.
@@ -45,10 +46,12 @@ pub(crate) fn lanes() -> (Outcomes, Lanes) {
 
 impl Outcomes {
     pub(crate) fn push(&self, outcome: Outcome) {
-        match outcome {
-            Outcome::Delete { .. } => self.0.deletes.push(outcome),
-            Outcome::Return { .. } => self.0.returns.push(outcome),
-        }
+        let (place, lane) = match outcome {
+            Outcome::Delete { .. } => (Place::Deleting, &self.0.deletes),
+            Outcome::Return { .. } => (Place::Returning, &self.0.returns),
+        };
+        outcome.lease().progress().moves_to(place);
+        lane.push(outcome);
     }
 }
 
@@ -119,12 +122,13 @@ impl Lane {
 mod tests {
     use super::*;
     use crate::leases::Leases;
-    use crate::message::Receipt;
+    use crate::message::{Message, Receipt};
 
     const LINGER: Duration = Duration::from_millis(20);
 
     fn outcome(number: usize) -> Outcome {
-        let lease = Lease::begin(&Arc::<Leases>::default(), &Receipt(number.to_string()), LINGER);
+        let message = Message { receipt: Receipt(number.to_string()), ..Message::default() };
+        let lease = Lease::begin(&Arc::<Leases>::default(), &message, LINGER);
         Outcome::Delete { id: number.to_string(), lease }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use crate::activity::Parts;
 use crate::breaker::Breaker;
 use crate::capacity::Capacity;
 use crate::error::QueueError;
@@ -158,6 +159,12 @@ fn prepare<Q: Queue, H: MessageHandler>(
         polls_ended: CancellationToken::new(),
         abandon: CancellationToken::new(),
     };
+    shared.core.monitor.watch(Parts {
+        capacity: shared.capacity.clone(),
+        parking: shared.parking.clone(),
+        breaker: shared.breaker.clone(),
+        leases: shared.core.leases.clone(),
+    });
     (Arc::new(shared), lanes)
 }
 

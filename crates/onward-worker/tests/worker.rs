@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use faulty::Faulty;
-use onward_worker::{Failure, Ledger, MemoryQueue, Message, Options, QueueError, QueueErrorKind, run};
+use onward_worker::{
+    Failure, Ledger, MemoryQueue, Message, Monitor, Options, QueueError, QueueErrorKind, Receiving, WaitsFor,
+    run, run_monitored,
+};
 use tokio::sync::{Notify, Semaphore};
 
 fn options() -> Options {
@@ -406,4 +409,52 @@ async fn a_queue_that_takes_no_deletes_is_not_read_on_and_ends_in_time() {
     assert!((1_000..1_200).contains(&handled.load(Ordering::Relaxed)), "{ledger:?}");
     assert_eq!(ledger.undeleted, ledger.done, "{ledger:?}");
     assert!(begun.elapsed() < Duration::from_secs(345), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_sees_what_each_message_waits_for() {
+    let queue = MemoryQueue::new();
+    for body in ["runs", "waits", "fails"] {
+        queue.send(body);
+    }
+    let (monitor, release) = (Monitor::default(), Arc::new(Notify::new()));
+    let released = release.clone();
+    let handler = move |message: Message| {
+        let released = released.clone();
+        async move {
+            match message.body.as_str() {
+                "fails" if message.attempt == 1 => Err(Failure::retry("not yet")),
+                "runs" | "waits" => {
+                    released.notified().await;
+                    Ok(())
+                }
+                _ => Ok(()),
+            }
+        }
+    };
+    let empty = until_empty(queue.clone());
+    let watching = monitor.clone();
+    let watch = async move {
+        let of = |wanted: fn(&WaitsFor) -> bool| {
+            watching.in_flight().iter().filter(|message| wanted(&message.waits_for)).count()
+        };
+        let running = |it: &WaitsFor| matches!(it, WaitsFor::ItsHandler);
+        while of(running) < 2 || of(|it| matches!(it, WaitsFor::Retry(_))) < 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let activity = watching.activity().expect("it works");
+        assert_eq!((activity.handlers, activity.busy, activity.in_flight, activity.parked), (4, 2, 3, 1));
+        assert_eq!(activity.receiving, Receiving::All);
+        let all = watching.in_flight();
+        let parked = all.iter().find(|message| matches!(message.waits_for, WaitsFor::Retry(_)));
+        assert_eq!(parked.expect("one is parked").attempt, 1, "its first attempt has failed");
+        assert!(all.iter().all(|message| !message.lease_left.is_zero()), "{all:?}");
+        release.notify_one();
+        release.notify_one();
+        empty.await;
+    };
+    run_monitored(queue, handler, options(), monitor.clone(), watch).await.expect("works");
+    assert_eq!(monitor.in_flight(), [], "nothing is left");
+    assert_eq!(monitor.handler_durations().count(), 4, "one for each attempt");
+    assert_eq!(monitor.activity().expect("it has worked").busy, 0);
 }
