@@ -283,9 +283,8 @@ pub(crate) enum QueueAction {
     },
     /// Delete dead letters of the queue permanently
     Delete {
-        /// Only those whose body or reason contains this text
-        #[arg(long, value_name = "TEXT")]
-        filter: Option<String>,
+        #[command(flatten)]
+        which: Which,
         /// The queue's name, as a confirmation
         #[arg(long, value_name = "NAME")]
         confirm: Option<String>,
@@ -298,13 +297,27 @@ pub(crate) enum QueueAction {
     },
     /// Move what is dead now back to the queue; what dies again meanwhile stays dead
     Redrive {
-        /// Only dead letters whose body or reason contains this text
-        #[arg(long, value_name = "TEXT")]
-        filter: Option<String>,
+        #[command(flatten)]
+        which: Which,
         /// The maximum number of messages
         #[arg(long, value_name = "N", default_value_t = 10_000)]
         max: usize,
     },
+}
+
+/// Which dead letters; all without a flag.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct Which {
+    /// Only those whose body or reason contains this text
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Only those of a group that `dead --group` shows
+    #[arg(long, value_name = "REASON")]
+    pub group: Option<String>,
+    /// Only the one with this id; repeat it for more
+    #[arg(long, value_name = "ID")]
+    pub id: Vec<String>,
 }
 
 /// What to do with scripts.

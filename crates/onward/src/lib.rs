@@ -23,6 +23,7 @@
 //! | the command line | `cli.rs`, `command/` |
 
 mod app;
+mod checks;
 mod cli;
 mod command;
 mod config;
@@ -30,6 +31,7 @@ mod database;
 #[cfg(feature = "local")]
 mod drafts;
 mod handler;
+mod letters;
 mod options;
 mod outbox;
 mod process;

@@ -1,25 +1,27 @@
-use std::collections::HashSet;
-use std::time::Duration;
+//! `queue peek` and `queue dead`: messages, or the groups of dead letters.
 
+use onward_worker::is_fifo;
 use serde_json::{Value, json};
 
-use super::letter;
-use super::open::QueueClient;
+use crate::letters::client::QueueClient;
+use crate::letters::groups::{Group, groups};
+use crate::letters::letter;
+use crate::letters::look::{A_LOOK, look};
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::{data, note};
 
-/// How long a message is hidden while the others are received; at the end all are given back.
-const HIDDEN: Duration = Duration::from_secs(120);
+/// How many letters are looked at for their groups.
+const MOST: usize = 10_000;
 
 /// Shows messages and gives them back at once.
-pub(super) async fn run(
+pub(super) async fn messages(
     queue: &QueueClient,
     url: &str,
     max: usize,
     as_json: bool,
 ) -> Result<Exit, CommandError> {
-    note_of_looks();
-    let shown = looked(queue, url, max).await?;
+    note(A_LOOK);
+    let shown: Vec<_> = look(queue, url, max).await?.iter().map(letter::as_value).collect();
     if as_json {
         data(&json!({ "messages": shown }).to_string())?;
         return Ok(Exit::Done);
@@ -36,43 +38,34 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-/// What a person should know of a look.
-pub(super) fn note_of_looks() {
-    note("a look is a receive: each message shown counts one more receive");
-}
-
-/// Up to so many messages as JSON, which are given back at once.
-pub(super) async fn looked(queue: &QueueClient, url: &str, max: usize) -> Result<Vec<Value>, CommandError> {
-    let (mut shown, mut receipts) = (Vec::new(), Vec::new());
-    let looked = look(queue, url, max, &mut shown, &mut receipts).await;
-    queue.give_back(url, &receipts).await?;
-    looked.map(|()| shown)
-}
-
-/// Receives until there is nothing new. Copies of one message are shown once.
-async fn look(
-    queue: &QueueClient,
-    url: &str,
-    max: usize,
-    shown: &mut Vec<Value>,
-    receipts: &mut Vec<String>,
-) -> Result<(), CommandError> {
-    let mut seen = HashSet::new();
-    while shown.len() < max {
-        let messages = queue.receive(url, max - shown.len(), HIDDEN).await?;
-        if messages.is_empty() {
-            return Ok(());
-        }
-        receipts.extend(messages.iter().filter_map(|message| message.receipt_handle.clone()));
-        let before = seen.len();
-        for message in &messages {
-            if seen.insert(letter::identity(message).to_owned()) {
-                shown.push(letter::as_value(message));
-            }
-        }
-        if seen.len() == before {
-            return Ok(());
-        }
+/// Shows the dead letters by reason.
+pub(super) async fn reasons(queue: &QueueClient, as_json: bool) -> Result<Exit, CommandError> {
+    note(A_LOOK);
+    let dead = queue.dead_letters().await?;
+    let letters = look(queue, &dead, MOST).await?;
+    if is_fifo(&dead) {
+        note("a FIFO queue shows at most ten letters of a group, so that more may be there");
     }
-    Ok(())
+    let groups = groups(&letters);
+    if as_json {
+        let objects: Vec<_> = groups.iter().map(object).collect();
+        data(&json!({ "groups": objects }).to_string())?;
+        return Ok(Exit::Done);
+    }
+    for Group { reason, letters, first_ms, last_ms, .. } in &groups {
+        let shown = |ms: &Option<u64>| ms.map_or_else(|| "?".to_owned(), letter::shown_time);
+        data(&format!("{letters:6}  {} to {}  {reason}", shown(first_ms), shown(last_ms)))?;
+    }
+    data(&format!("{} dead letter(s) in {} group(s)", letters.len(), groups.len()))?;
+    Ok(Exit::Done)
+}
+
+fn object(Group { reason, letters, first_ms, last_ms, example }: &Group) -> Value {
+    json!({
+        "reason": reason,
+        "letters": letters,
+        "first_ms": first_ms,
+        "last_ms": last_ms,
+        "example": example,
+    })
 }

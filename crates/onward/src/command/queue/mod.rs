@@ -1,19 +1,17 @@
 //! The commands for a queue: send, look, count, purge, and bring dead letters back.
 
 mod delete;
-mod groups;
-mod letter;
 mod look;
-mod open;
 mod redrive;
 mod send;
 
-use onward_worker::sqs::{attributes, dead_letter_url, queue_name, redrive_policy};
-use serde_json::{Value, json};
+use onward_worker::sqs::{dead_letter_url, queue_name, redrive_policy};
+use serde_json::json;
 
-use self::open::{QueueClient, sqs_error};
 use crate::cli;
 use crate::config::context::Context;
+use crate::letters::client::{QueueClient, sqs_error};
+use crate::letters::counts::Counts;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
 
@@ -22,37 +20,26 @@ pub(crate) async fn run(context: &Context, command: &cli::Queue) -> Result<Exit,
     match &command.action {
         cli::QueueAction::Send(send) => send::run(&queue, send).await,
         cli::QueueAction::Stats { json } => stats(&queue, *json).await,
-        cli::QueueAction::Peek { max, json } => look::run(&queue, &queue.url, *max, *json).await,
-        cli::QueueAction::Dead { group: true, json, .. } => groups::run(&queue, *json).await,
-        cli::QueueAction::Delete { filter, confirm } => {
-            delete::run(&queue, filter.as_deref(), confirm.as_deref()).await
+        cli::QueueAction::Peek { max, json } => look::messages(&queue, &queue.url, *max, *json).await,
+        cli::QueueAction::Dead { group: true, json, .. } => look::reasons(&queue, *json).await,
+        cli::QueueAction::Delete { which, confirm } => {
+            delete::run(&queue, &which.into(), confirm.as_deref()).await
         }
         cli::QueueAction::Dead { max, json, .. } => {
-            look::run(&queue, &queue.dead_letters().await?, *max, *json).await
+            look::messages(&queue, &queue.dead_letters().await?, *max, *json).await
         }
         cli::QueueAction::Purge { confirm } => purge(&queue, confirm.as_deref()).await,
-        cli::QueueAction::Redrive { filter, max } => redrive::run(&queue, filter.as_deref(), *max).await,
+        cli::QueueAction::Redrive { which, max } => redrive::run(&queue, &which.into(), *max).await,
     }
 }
 
-async fn counts(queue: &QueueClient, url: &str) -> Result<Value, CommandError> {
-    use aws_sdk_sqs::types::QueueAttributeName as Attribute;
-    let names = [
-        Attribute::ApproximateNumberOfMessages,
-        Attribute::ApproximateNumberOfMessagesNotVisible,
-        Attribute::ApproximateNumberOfMessagesDelayed,
-    ];
-    let counts = attributes(&queue.client, url, &names).await?;
-    let number =
-        |index: usize| counts.get(&names[index]).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    let [waiting, in_flight, delayed] = [number(0), number(1), number(2)];
-    Ok(json!({"queue": queue_name(url), "waiting": waiting, "in_flight": in_flight, "delayed": delayed}))
-}
-
 async fn stats(queue: &QueueClient, as_json: bool) -> Result<Exit, CommandError> {
-    let mut all = vec![counts(queue, &queue.url).await?];
+    let mut all = vec![(queue.url.clone(), Counts::of(&queue.client, &queue.url).await?)];
     match dead_letter_url(&queue.client, &queue.url).await {
-        Ok(Some(dead)) => all.push(counts(queue, &dead).await?),
+        Ok(Some(dead)) => {
+            let counts = Counts::of(&queue.client, &dead).await?;
+            all.push((dead, counts));
+        }
         Ok(None) => {}
         // The queue itself is there: its policy names another one that is not.
         Err(error) => {
@@ -64,12 +51,17 @@ async fn stats(queue: &QueueClient, as_json: bool) -> Result<Exit, CommandError>
         }
     }
     if as_json {
-        data(&json!({ "queues": all }).to_string())?;
+        let objects: Vec<_> = all
+            .iter()
+            .map(|(url, Counts { waiting, in_flight, delayed })| {
+                json!({"queue": queue_name(url), "waiting": waiting, "in_flight": in_flight, "delayed": delayed})
+            })
+            .collect();
+        data(&json!({ "queues": objects }).to_string())?;
         return Ok(Exit::Done);
     }
-    for counts in all {
-        let name = counts["queue"].as_str().unwrap_or_default();
-        let (waiting, in_flight, delayed) = (&counts["waiting"], &counts["in_flight"], &counts["delayed"]);
+    for (url, Counts { waiting, in_flight, delayed }) in all {
+        let name = queue_name(&url);
         data(&format!("{name}  {waiting} waiting, {in_flight} in flight, {delayed} delayed"))?;
     }
     Ok(Exit::Done)

@@ -4,8 +4,8 @@ use std::path::Path;
 use onward_worker::sqs::batches;
 use onward_worker::{Attribute, is_fifo};
 
-use super::open::{QueueClient, sqs_error};
 use crate::cli;
+use crate::letters::client::{QueueClient, sqs_error};
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
 use crate::queue::entry::Entry;

@@ -13,7 +13,7 @@ use crate::config::sqs::client;
 use crate::process::exit::{CommandError, Exit};
 
 /// A queue and a client for it.
-pub(super) struct QueueClient {
+pub(crate) struct QueueClient {
     pub url: String,
     pub client: Client,
 }
@@ -21,7 +21,7 @@ pub(super) struct QueueClient {
 impl QueueClient {
     /// Opens the configured queue, or that of the development launch in another terminal. A name chooses another one: by its
     /// own variable, or beside the first queue.
-    pub(super) async fn open(settings: &Settings, name: Option<&str>) -> Result<Self, CommandError> {
+    pub(crate) async fn open(settings: &Settings, name: Option<&str>) -> Result<Self, CommandError> {
         let (url, is_local) = configured(settings, name)?;
         let mut queue = Self { client: client(&url, is_local).await?, url };
         if let Some(name) = name.filter(|name| *name != queue.name()) {
@@ -30,12 +30,12 @@ impl QueueClient {
         Ok(queue)
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         queue_name(&self.url)
     }
 
     /// The URL of its dead-letter queue.
-    pub(super) async fn dead_letters(&self) -> Result<String, CommandError> {
+    pub(crate) async fn dead_letters(&self) -> Result<String, CommandError> {
         dead_letter_url(&self.client, &self.url).await?.ok_or_else(|| {
             let help = "give it a RedrivePolicy with a deadLetterTargetArn";
             let message = format!("{} has no dead-letter queue", self.name());
@@ -44,7 +44,7 @@ impl QueueClient {
     }
 
     /// Receives up to ten messages, with all that there is to know of them.
-    pub(super) async fn receive(
+    pub(crate) async fn receive(
         &self,
         url: &str,
         max: usize,
@@ -60,7 +60,7 @@ impl QueueClient {
 
     /// Makes messages visible again at once, so that looking hides nothing from the next command. One that stays hidden
     /// comes back by itself.
-    pub(super) async fn give_back(&self, url: &str, receipts: &[String]) -> Result<(), CommandError> {
+    pub(crate) async fn give_back(&self, url: &str, receipts: &[String]) -> Result<(), CommandError> {
         for batch in receipts.chunks(10) {
             let entries = batch.iter().map(|receipt| (receipt.as_str(), Duration::ZERO));
             let change = self.client.change_message_visibility_batch().queue_url(url);
@@ -85,7 +85,7 @@ fn configured(settings: &Settings, name: Option<&str>) -> Result<(String, bool),
     Err(not_set(settings, "QUEUE_URL", form))
 }
 
-pub(super) fn sqs_error<E: ProvideErrorMetadata + std::error::Error + 'static>(
+pub(crate) fn sqs_error<E: ProvideErrorMetadata + std::error::Error + 'static>(
     error: &SdkError<E>,
 ) -> CommandError {
     QueueError::of_sdk(error).into()

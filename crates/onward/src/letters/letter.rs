@@ -4,7 +4,7 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System};
 use onward_worker::{MESSAGE_ID, REJECTED};
 use serde_json::{Value, json};
 
-pub(super) fn system(message: &Message, name: &System) -> Option<String> {
+pub(crate) fn system(message: &Message, name: &System) -> Option<String> {
     message.attributes().and_then(|all| all.get(name)).cloned()
 }
 
@@ -13,36 +13,40 @@ fn own<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
 }
 
 /// The identity of the message for life.
-pub(super) fn identity(message: &Message) -> &str {
+pub(crate) fn identity(message: &Message) -> &str {
     own(message, MESSAGE_ID).or(message.message_id()).unwrap_or_default()
 }
 
 /// What the worker wrote about its death.
-pub(super) fn rejected(message: &Message) -> Option<Value> {
+pub(crate) fn rejected(message: &Message) -> Option<Value> {
     own(message, REJECTED).and_then(|text| serde_json::from_str(text).ok())
 }
 
+/// Why it died, as the worker wrote it.
+pub(crate) fn reason(message: &Message) -> Option<String> {
+    rejected(message)?["reason"].as_str().map(str::to_owned)
+}
+
 /// The queue that it died in, where that is known.
-pub(super) fn source(message: &Message) -> Option<String> {
+pub(crate) fn source(message: &Message) -> Option<String> {
     let by_worker = rejected(message).and_then(|rejected| rejected["queue"].as_str().map(str::to_owned));
     let by_sqs = system(message, &System::DeadLetterQueueSourceArn);
     by_worker.or_else(|| by_sqs?.rsplit(':').next().map(str::to_owned))
 }
 
 /// A time of SQS, in milliseconds since 1970.
-pub(super) fn ms(message: &Message, name: &System) -> Option<u64> {
+pub(crate) fn ms(message: &Message, name: &System) -> Option<u64> {
     system(message, name)?.parse().ok()
 }
 
 /// Whether a text is in its body or its reason.
-pub(super) fn contains(message: &Message, text: &str) -> bool {
-    let rejected = rejected(message).unwrap_or_default();
-    let reason = rejected["reason"].as_str().unwrap_or_default();
-    message.body().unwrap_or_default().contains(text) || reason.contains(text)
+pub(crate) fn contains(message: &Message, text: &str) -> bool {
+    message.body().unwrap_or_default().contains(text)
+        || reason(message).is_some_and(|reason| reason.contains(text))
 }
 
 /// The bytes that SQS counts.
-pub(super) fn bytes(message: &Message) -> usize {
+pub(crate) fn bytes(message: &Message) -> usize {
     let attributes = message.message_attributes().into_iter().flatten().map(|(name, value)| {
         let text = value.string_value().map_or(0, str::len);
         name.len() + value.data_type().len() + text + value.binary_value().map_or(0, |it| it.as_ref().len())
@@ -50,7 +54,7 @@ pub(super) fn bytes(message: &Message) -> usize {
     message.body().map_or(0, str::len) + attributes.sum::<usize>()
 }
 
-pub(super) fn as_value(message: &Message) -> Value {
+pub(crate) fn as_value(message: &Message) -> Value {
     json!({
         "id": identity(message),
         "body": message.body(),
@@ -59,4 +63,9 @@ pub(super) fn as_value(message: &Message) -> Value {
         "group": system(message, &System::MessageGroupId).filter(|group| !group.is_empty()),
         "rejected": rejected(message),
     })
+}
+
+/// A time of SQS for a person.
+pub(crate) fn shown_time(ms: u64) -> String {
+    httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms))
 }

@@ -1,0 +1,112 @@
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::QueueAttributeName as Attribute;
+use onward_worker::sqs::{RedrivePolicy, attributes, queue_name, queue_url};
+use onward_worker::{Options, QueueErrorKind};
+
+use super::{Check, Worked, doubtful, failed, well, wrong};
+use crate::config::permissions;
+use crate::config::queues::{configured_url, queue_variable};
+use crate::config::settings::{AppEnv, Settings};
+use crate::config::sqs::client;
+
+pub(super) async fn checks(settings: &Settings, queues: &[Worked]) -> Vec<Check> {
+    let Some(first) = &settings.queue_url else {
+        return vec![match settings.env {
+            AppEnv::Development => well("queue", "`serve` starts a private one"),
+            AppEnv::Production => wrong("queue", "QUEUE_URL is not set", "set it to the queue's URL"),
+        }];
+    };
+    let mut checks = Vec::new();
+    for (index, (name, options, _)) in queues.iter().enumerate() {
+        match configured_url(first, index, name) {
+            Some(url) => {
+                let mut of_queue = queue(&url, options).await;
+                if queues.len() > 1 {
+                    of_queue.iter_mut().for_each(|check| check.says = format!("{name}: {}", check.says));
+                }
+                checks.extend(of_queue);
+            }
+            None => {
+                let variable = queue_variable(name);
+                let says = format!("{variable} is not set, but a handler works the queue `{name}`");
+                checks.push(wrong("queue", says, format!("set {variable} to the queue's URL")));
+            }
+        }
+    }
+    checks
+}
+
+async fn queue(url: &str, options: &Options) -> Vec<Check> {
+    let client = match client(url, false).await {
+        Ok(client) => client,
+        Err(error) => return vec![failed("queue", error)],
+    };
+    let all = match attributes(&client, url, &[Attribute::All]).await {
+        Ok(all) => all,
+        Err(error) => return vec![failed("queue", error.into())],
+    };
+    let number = |name: Attribute| all.get(&name).and_then(|text| text.parse::<u64>().ok());
+    let mut checks = vec![well("queue", format!("{} answers", queue_name(url)))];
+    checks.extend(actions(&client, url).await);
+
+    let policy = all.get(&Attribute::RedrivePolicy).and_then(|text| RedrivePolicy::parse(text));
+    checks.extend(redrive(&client, policy.as_ref(), number(Attribute::MessageRetentionPeriod)).await);
+    let (limit, lease) = (options.handler_timeout, options.max_lease);
+    checks.push(if limit > lease {
+        let help = "lower the handler's timeout, or raise `max_lease`";
+        let says = format!("{limit:?} is longer than a message can be leased ({lease:?})");
+        wrong("handler timeout", says, help)
+    } else {
+        let says = format!("{limit:?}; leases of {:?} are extended meanwhile", options.visibility);
+        well("handler timeout", says)
+    });
+    checks
+}
+
+async fn redrive(client: &Client, policy: Option<&RedrivePolicy>, retention: Option<u64>) -> Vec<Check> {
+    let Some(policy) = policy else {
+        let help = "give the queue a RedrivePolicy: without one a message that always fails comes back until it expires, and \
+                    the worker cannot reject any";
+        return vec![doubtful("dead letters", "the queue has no dead-letter queue", help)];
+    };
+    let count = policy.max_receive_count;
+    let mut checks = vec![if count < 3 {
+        let help = "raise maxReceiveCount to 5 or more: each deployment and each crash may cost a message \
+                    one receive";
+        doubtful("dead letters", format!("a message is dead after {count} receive(s)"), help)
+    } else {
+        well("dead letters", format!("a message is dead after {count} receives"))
+    }];
+    let dead = match queue_url(client, policy.name(), Some(policy.account())).await {
+        Ok(dead) => dead,
+        Err(error) => {
+            checks.push(failed("dead-letter queue", error.into()));
+            return checks;
+        }
+    };
+    let kept = attributes(client, &dead, &[Attribute::MessageRetentionPeriod]).await;
+    let kept = kept.ok().and_then(|all| all.get(&Attribute::MessageRetentionPeriod)?.parse::<u64>().ok());
+    if let (Some(kept), Some(retention)) = (kept, retention) {
+        // A dead letter keeps the time at which it was first sent.
+        checks.push(if kept <= retention {
+            let help = "raise the dead-letter queue's retention to 14 days: it counts from the first send";
+            doubtful("retention", "dead letters are kept no longer than messages", help)
+        } else {
+            well("retention", format!("dead letters are kept for {} days", kept / 86_400))
+        });
+    }
+    checks
+}
+
+async fn actions(client: &Client, url: &str) -> Vec<Check> {
+    let checks = permissions::probe(client, url).await.into_iter().map(|probed| match probed.refused {
+        _ if probed.is_denied() => {
+            wrong(probed.action, format!("is not allowed on {}", probed.on), probed.help())
+        }
+        Some(QueueErrorKind::Network | QueueErrorKind::Throttled) => {
+            doubtful(probed.action, "could not be tested", "run `doctor` again")
+        }
+        _ => well(probed.action, format!("is allowed on {}", probed.on)),
+    });
+    checks.collect()
+}

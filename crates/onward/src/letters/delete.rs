@@ -1,0 +1,85 @@
+use std::time::Duration;
+
+use aws_sdk_sqs::types::Message;
+use onward_worker::sqs::delete_entries;
+use tokio_util::sync::CancellationToken;
+
+use super::client::{QueueClient, sqs_error};
+use super::letter;
+use super::selection::Selection;
+use crate::process::exit::{CommandError, Exit};
+
+/// How long this process keeps a dead letter at the most; at the end it gives back what it has not deleted.
+const HIDDEN: Duration = Duration::from_secs(600);
+
+/// What a deletion has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Deleted {
+    pub deleted: usize,
+    /// How many do not match, or belong to another queue.
+    pub stay: usize,
+}
+
+/// Deletes the dead letters that match, permanently, and gives back the others. `report` is told after each batch.
+pub(crate) async fn delete(
+    queue: &QueueClient,
+    selection: &Selection,
+    stop: &CancellationToken,
+    report: &mut (dyn FnMut(Deleted) + Send),
+) -> (Deleted, Result<(), CommandError>) {
+    let dead = match queue.dead_letters().await {
+        Ok(dead) => dead,
+        Err(error) => return (Deleted::default(), Err(error)),
+    };
+    let (mut so_far, mut held) = (Deleted::default(), Vec::new());
+    let mut outcome = Ok(());
+    while !stop.is_cancelled() {
+        match batch(queue, &dead, selection, &mut so_far, &mut held).await {
+            Ok(true) => report(so_far),
+            Ok(false) => break,
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        }
+    }
+    let given_back = queue.give_back(&dead, &held).await;
+    (so_far, outcome.and(given_back))
+}
+
+/// One receive. What stays is hidden meanwhile, so that it comes once. Says whether anything came.
+async fn batch(
+    queue: &QueueClient,
+    dead: &str,
+    selection: &Selection,
+    so_far: &mut Deleted,
+    held: &mut Vec<String>,
+) -> Result<bool, CommandError> {
+    let letters = queue.receive(dead, 10, HIDDEN).await?;
+    if letters.is_empty() {
+        return Ok(false);
+    }
+    let is_meant = |letter: &&Message| {
+        let is_ours = letter::source(letter).is_none_or(|source| source == queue.name());
+        is_ours && selection.matches(letter)
+    };
+    let (matching, others): (Vec<_>, Vec<_>) = letters.iter().partition(is_meant);
+    held.extend(others.iter().filter_map(|letter| letter.receipt_handle.clone()));
+    so_far.stay = held.len();
+    let receipts: Vec<_> = matching.iter().filter_map(|letter| letter.receipt_handle()).collect();
+    if receipts.is_empty() {
+        return Ok(true);
+    }
+    let delete = queue.client.delete_message_batch().queue_url(dead);
+    let answer = delete.set_entries(Some(delete_entries(receipts.iter().copied()))).send().await;
+    let failed = answer.map_err(|error| sqs_error(&error))?.failed().to_vec();
+    so_far.deleted += receipts.len() - failed.len();
+    match failed.first() {
+        None => Ok(true),
+        Some(failed) => {
+            let reason = failed.message().unwrap_or_default();
+            let message = format!("a dead letter could not be deleted ({}): {reason}", failed.code());
+            Err(CommandError::new(Exit::Queue, message, "run it again"))
+        }
+    }
+}

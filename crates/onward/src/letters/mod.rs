@@ -1,0 +1,11 @@
+//! The messages of a queue and its dead letters, for a person: count, look, group, redrive and delete. The command line and the
+//! console show the same.
+
+pub(crate) mod client;
+pub(crate) mod counts;
+pub(crate) mod delete;
+pub(crate) mod groups;
+pub(crate) mod letter;
+pub(crate) mod look;
+pub(crate) mod redrive;
+pub(crate) mod selection;

@@ -1,0 +1,277 @@
+//! A redrive: what was dead when it began goes back to its queue, and what dies again meanwhile stays dead.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System, SendMessageBatchRequestEntry};
+use onward_worker::sqs::{MAX_ATTRIBUTES, batches, delete_entries, text_attribute, trace_header};
+use onward_worker::{ATTEMPTS, MESSAGE_ID, REJECTED, is_fifo};
+
+use tokio_util::sync::CancellationToken;
+
+use super::client::{QueueClient, sqs_error};
+use super::letter;
+use super::selection::Selection;
+use crate::process::exit::{CommandError, Exit};
+
+/// How long this process keeps a dead letter at the most; at the end it gives back what it has not sent.
+const HIDDEN: Duration = Duration::from_secs(600);
+
+/// What a redrive has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Redriven {
+    pub sent: usize,
+    /// How many of them are dead again.
+    pub again: usize,
+    /// How many stay, because they do not match or belong to another queue.
+    pub left: usize,
+}
+
+/// Sends the dead letters that match to their queue, and gives back the others. `report` is told after each batch. What was done is
+/// known also after an error.
+pub(crate) async fn redrive(
+    queue: &QueueClient,
+    selection: &Selection,
+    max: usize,
+    stop: &CancellationToken,
+    report: &mut (dyn FnMut(Redriven) + Send),
+) -> (Redriven, Result<(), CommandError>) {
+    let dead = match queue.dead_letters().await {
+        Ok(dead) => dead,
+        Err(error) => return (Redriven::default(), Err(error)),
+    };
+    let mut redrive = Redrive {
+        queue,
+        dead,
+        selection,
+        sent: HashMap::new(),
+        moved: HashSet::new(),
+        again: 0,
+        left: 0,
+        held: Vec::new(),
+    };
+    let outcome = redrive.all(max, stop, report).await;
+    // What was taken and not sent is visible for the next command at once, also after an error.
+    let given_back = queue.give_back(&redrive.dead, &redrive.held).await;
+    (redrive.so_far(), outcome.and(given_back))
+}
+
+struct Redrive<'a> {
+    queue: &'a QueueClient,
+    dead: String,
+    selection: &'a Selection,
+    /// The identities that were sent, each with the time of the queue at which its letter was received, if known.
+    sent: HashMap<String, Option<u64>>,
+    /// The identities of letters that stay and were moved to the end of their group.
+    moved: HashSet<String>,
+    again: usize,
+    left: usize,
+    /// The receipts of letters that stay.
+    held: Vec<String>,
+}
+
+/// What becomes of a letter.
+enum Verdict {
+    Send,
+    /// It was sent by this command, and is dead again.
+    DiedAgain,
+    /// A copy of one that was sent: it was dead at the same time.
+    Copy,
+    /// It does not match, or belongs to another queue.
+    Leave,
+    /// It has been looked at before.
+    Seen,
+}
+
+impl Redrive<'_> {
+    async fn all(
+        &mut self,
+        max: usize,
+        stop: &CancellationToken,
+        report: &mut (dyn FnMut(Redriven) + Send),
+    ) -> Result<(), CommandError> {
+        while self.sent.len() < max && !stop.is_cancelled() {
+            let letters = self.queue.receive(&self.dead, (max - self.sent.len()).min(10), HIDDEN).await?;
+            if letters.is_empty() {
+                return Ok(());
+            }
+            self.take(letters).await?;
+            report(self.so_far());
+        }
+        Ok(())
+    }
+
+    fn so_far(&self) -> Redriven {
+        Redriven { sent: self.sent.len(), again: self.again, left: self.left }
+    }
+
+    /// Sorts some letters, sends those that are to be sent, and deletes them.
+    async fn take(&mut self, letters: Vec<Message>) -> Result<(), CommandError> {
+        let (mut to_send, mut copies, mut passed_by) = (Vec::new(), Vec::new(), Vec::new());
+        for letter in letters {
+            // Until it is sent and deleted it counts as one that stays.
+            self.held.extend(letter.receipt_handle.clone());
+            match self.verdict(&letter) {
+                Verdict::Send => {
+                    self.sent.insert(letter::identity(&letter).to_owned(), received_ms(&letter));
+                    to_send.push(letter);
+                }
+                Verdict::Copy => copies.push(letter),
+                Verdict::DiedAgain => self.again += 1,
+                Verdict::Leave => passed_by.push(letter),
+                Verdict::Seen => {}
+            }
+        }
+        let sent = self.send(&to_send).await;
+        if sent.is_err() {
+            for letter in &to_send {
+                if self.held.iter().any(|held| Some(held) == letter.receipt_handle.as_ref()) {
+                    self.sent.remove(letter::identity(letter));
+                }
+            }
+        }
+        sent?;
+        self.delete(&copies.iter().collect::<Vec<_>>()).await?;
+        self.left += passed_by.len();
+        if is_fifo(&self.dead) {
+            self.move_behind(&passed_by).await?;
+        }
+        Ok(())
+    }
+
+    fn verdict(&self, letter: &Message) -> Verdict {
+        if self.moved.contains(letter::identity(letter)) {
+            return Verdict::Seen;
+        }
+        if let Some(received) = self.sent.get(letter::identity(letter)) {
+            return match (received, letter::ms(letter, &System::SentTimestamp)) {
+                // Both times are the queue's own, so no clock of this machine can make a letter a copy.
+                (Some(received), Some(sent)) if sent < *received => Verdict::Copy,
+                _ => Verdict::DiedAgain,
+            };
+        }
+        let is_ours = letter::source(letter).is_none_or(|source| source == self.queue.name());
+        if is_ours && self.selection.matches(letter) { Verdict::Send } else { Verdict::Leave }
+    }
+
+    /// Sends letters to their queue, each before it is deleted, so that none is lost.
+    async fn send(&mut self, letters: &[Message]) -> Result<(), CommandError> {
+        for batch in batches(letters, letter::bytes) {
+            let entries =
+                batch.iter().enumerate().map(|(index, letter)| entry(index, letter, &self.queue.url));
+            let send = self.queue.client.send_message_batch().queue_url(&self.queue.url);
+            let sent = send.set_entries(Some(entries.collect())).send().await;
+            let sent = sent.map_err(|error| sqs_error(&error))?;
+            let taken =
+                sent.successful().iter().filter_map(|entry| batch.get(entry.id().parse::<usize>().ok()?));
+            self.delete(&taken.collect::<Vec<_>>()).await?;
+            if let Some(failed) = sent.failed().first() {
+                let reason = failed.message().unwrap_or_default();
+                let message = format!("the queue refused a message ({}): {reason}", failed.code());
+                let help = "correct what the reason names, then run it again: nothing is lost";
+                return Err(CommandError::new(Exit::Queue, message, help));
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete(&mut self, letters: &[&Message]) -> Result<(), CommandError> {
+        for batch in letters.chunks(10) {
+            let receipts: Vec<_> = batch.iter().filter_map(|letter| letter.receipt_handle()).collect();
+            let delete = self.queue.client.delete_message_batch().queue_url(&self.dead);
+            let delete = delete.set_entries(Some(delete_entries(receipts.iter().copied())));
+            let deleted = delete.send().await.map_err(|error| sqs_error(&error))?;
+            self.held.retain(|held| !receipts.contains(&held.as_str()));
+            if let Some(failed) = deleted.failed().first() {
+                let message =
+                    format!("a message was sent again and is still a dead letter: {}", failed.code());
+                return Err(CommandError::new(Exit::Queue, message, "delete it there, or it is sent twice"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A FIFO queue shows nothing of a group behind letters that are in flight. So those that stay go to the end of their
+    /// group, where they keep their order among each other, and what was behind them can be received.
+    async fn move_behind(&mut self, letters: &[Message]) -> Result<(), CommandError> {
+        for letter in letters {
+            let group = letter::system(letter, &System::MessageGroupId);
+            let id = letter.message_id().unwrap_or_default();
+            let entry = copy(0, letter).set_message_group_id(group);
+            let entry =
+                entry.message_deduplication_id(format!("behind-{id}")).build().expect("id and body are set");
+            let send = self.queue.client.send_message_batch().queue_url(&self.dead).entries(entry);
+            let sent = send.send().await.map_err(|error| sqs_error(&error))?;
+            if let Some(failed) = sent.failed().first() {
+                let message = format!("a letter that does not match could not be kept: {}", failed.code());
+                return Err(CommandError::new(Exit::Queue, message, "it is where it was; run it again"));
+            }
+            self.delete(&[letter]).await?;
+            // It comes once more, now behind the others, and is then one that was looked at.
+            self.moved.insert(letter::identity(letter).to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// The queue's own time of this receive, where it is the letter's first.
+fn received_ms(letter: &Message) -> Option<u64> {
+    let is_first = letter::ms(letter, &System::ApproximateReceiveCount) == Some(1);
+    letter::ms(letter, &System::ApproximateFirstReceiveTimestamp).filter(|_| is_first)
+}
+
+/// The message once more, with its identity and without what was written about its first life: the reason of its death, and
+/// the attempts that a worker recorded before SQS itself moved it. It has its whole budget again.
+fn entry(index: usize, letter: &Message, target: &str) -> SendMessageBatchRequestEntry {
+    let id = letter.message_id().unwrap_or_default();
+    let entry = copy(index, letter)
+        .set_message_group_id(letter::system(letter, &System::MessageGroupId))
+        .set_message_deduplication_id(is_fifo(target).then(|| format!("redrive-{id}")));
+    let mut entry = entry.build().expect("id and body are set");
+    let attributes = entry.message_attributes.get_or_insert_default();
+    attributes.retain(|name, _| ![REJECTED, ATTEMPTS].contains(&name.as_str()));
+    if attributes.is_empty() {
+        entry.message_attributes = None;
+    }
+    entry
+}
+
+/// All that the sender wrote, and the identity where there is room.
+fn copy(index: usize, letter: &Message) -> aws_sdk_sqs::types::builders::SendMessageBatchRequestEntryBuilder {
+    let mut attributes = letter.message_attributes.clone().unwrap_or_default();
+    let others = attributes.keys().filter(|name| *name != REJECTED).count();
+    if others < MAX_ATTRIBUTES {
+        let identity = text_attribute(letter::identity(letter));
+        attributes.entry(MESSAGE_ID.to_owned()).or_insert(identity);
+    }
+    let mut entry = SendMessageBatchRequestEntry::builder()
+        .id(index.to_string())
+        .message_body(letter.body().unwrap_or_default())
+        .set_message_attributes(Some(attributes));
+    if let Some(header) = letter::system(letter, &System::AwsTraceHeader) {
+        let (name, value) = trace_header(&header);
+        entry = entry.message_system_attributes(name, value);
+    }
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_begins_anew_with_its_identity_and_what_its_sender_wrote() {
+        let letter = [("tenant", "acme"), (REJECTED, "{}"), (ATTEMPTS, "9/1700000000000")]
+            .into_iter()
+            .fold(Message::builder().message_id("id-1").body("order"), |letter, (name, value)| {
+                letter.message_attributes(name, text_attribute(value))
+            })
+            .build();
+        let attributes =
+            entry(0, &letter, "https://sqs.local/1/orders").message_attributes.unwrap_or_default();
+        let mut left: Vec<_> =
+            attributes.iter().map(|(name, value)| (name.as_str(), value.string_value())).collect();
+        left.sort_unstable();
+        assert_eq!(left, [(MESSAGE_ID, Some("id-1")), ("tenant", Some("acme"))]);
+    }
+}
