@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod build;
+mod console;
 mod deploy;
 mod docs;
 mod imports;

@@ -16,7 +16,7 @@ use crate::options::{self, Given, Origins, WrongValue};
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::{data, ended, said};
 use crate::scripts::Scripts;
-use crate::telemetry::log::{self, LogLevels};
+use crate::telemetry::log::{self, LogView};
 use crate::{command, process, serve, service};
 
 /// An app: embedded scripts, a state, queues and their handlers.
@@ -171,18 +171,19 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             let message = format!("the runtime cannot start: {error}");
             CommandError::new(Exit::Failed, message, "check the limits of the system")
         })?;
-        let levels = telemetry.levels.clone();
+        let log = telemetry.view();
         #[cfg(windows)]
         if let Some(service) = service {
-            let work = self.configured(&given)?.0.into_work()?;
+            let (app, origins) = self.configured(&given)?;
+            let work = Work { origins, ..app.into_work()? };
             let serving = move || {
-                let exit = runtime.block_on(serve::run(&context, work, levels));
+                let exit = runtime.block_on(serve::run(&context, work, log));
                 telemetry.end();
                 exit
             };
             return crate::process::scm::run(&service, Box::new(serving));
         }
-        let exit = runtime.block_on(self.dispatch(command, &context, levels, &given));
+        let exit = runtime.block_on(self.dispatch(command, &context, log, &given));
         // After a second request to stop, the process does not wait for the exporters.
         if !matches!(exit, Ok(Exit::Interrupted)) {
             telemetry.end();
@@ -206,13 +207,13 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self,
         command: Command,
         context: &Context,
-        levels: LogLevels,
+        log: LogView,
         given: &Given,
     ) -> Result<Exit, CommandError> {
         match command {
             Command::Serve => {
-                let work = self.configured(given)?.0.into_work()?;
-                serve::run(context, work, levels).await
+                let (app, origins) = self.configured(given)?;
+                serve::run(context, Work { origins, ..app.into_work()? }, log).await
             }
             Command::Migrate(options) => command::migrate::run(context, &options).await,
             Command::Adopt(options) => command::adopt::run(context, &options).await,
@@ -295,7 +296,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             return wrong(format!("the app has two handlers for the queue {}", twice.name));
         }
         let Self { queues, setup, has_outbox, classify, routes, example, .. } = self;
-        Ok(Work { queues, setup, has_outbox, classify, routes, example })
+        let origins = vec![Vec::new(); queues.len()];
+        Ok(Work { queues, setup, has_outbox, classify, routes, example, origins })
     }
 }
 

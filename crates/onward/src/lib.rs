@@ -27,6 +27,8 @@ mod checks;
 mod cli;
 mod command;
 mod config;
+#[cfg(feature = "console")]
+mod console;
 mod database;
 #[cfg(feature = "local")]
 mod drafts;

@@ -10,7 +10,7 @@ use crate::config::settings::{AppEnv, Settings};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The context of every command: the settings, the embedded scripts, and the app's identity.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub settings: Settings,
     pub history: History,

@@ -10,6 +10,7 @@ use crate::database::Database;
 use crate::handler::errors::{Classify, judged};
 use crate::handler::service::{HandlerError, MessageService};
 use crate::handler::{Handler, Takes};
+use crate::options::Origins;
 use crate::queue::Queue;
 use crate::queue::producer::Producer;
 
@@ -61,6 +62,8 @@ pub(crate) struct Work<S> {
     /// The app's own routes, beside health and metrics.
     pub routes: Option<RoutesFn<S>>,
     pub example: Option<&'static str>,
+    /// For each queue where its options come from, if not from the app.
+    pub origins: Vec<Origins>,
 }
 
 /// A queue, the handler of its messages, and how the app works it: [`Queue::handler`].

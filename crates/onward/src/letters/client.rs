@@ -13,6 +13,7 @@ use crate::config::sqs::client;
 use crate::process::exit::{CommandError, Exit};
 
 /// A queue and a client for it.
+#[derive(Debug, Clone)]
 pub(crate) struct QueueClient {
     pub url: String,
     pub client: Client,

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use onward_worker::QueueError;
@@ -12,16 +14,25 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    /// The attributes that hold the counts.
+    pub(crate) const ATTRIBUTES: [Attribute; 3] = [
+        Attribute::ApproximateNumberOfMessages,
+        Attribute::ApproximateNumberOfMessagesNotVisible,
+        Attribute::ApproximateNumberOfMessagesDelayed,
+    ];
+
     pub(crate) async fn of(client: &Client, url: &str) -> Result<Self, QueueError> {
-        let names = [
-            Attribute::ApproximateNumberOfMessages,
-            Attribute::ApproximateNumberOfMessagesNotVisible,
-            Attribute::ApproximateNumberOfMessagesDelayed,
-        ];
-        let counts = attributes(client, url, &names).await?;
-        let number = |name| counts.get(name).and_then(|text| text.parse().ok()).unwrap_or(0);
-        let [waiting, in_flight, delayed] = names.each_ref().map(number);
-        Ok(Self { waiting, in_flight, delayed })
+        attributes(client, url, &Self::ATTRIBUTES).await.map(|all| Self::read(&all))
     }
 
+    pub(crate) fn read(attributes: &HashMap<Attribute, String>) -> Self {
+        let number = |name| attributes.get(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let [waiting, in_flight, delayed] = Self::ATTRIBUTES.each_ref().map(number);
+        Self { waiting, in_flight, delayed }
+    }
+
+    /// All messages.
+    pub(crate) const fn all(&self) -> u64 {
+        self.waiting + self.in_flight + self.delayed
+    }
 }

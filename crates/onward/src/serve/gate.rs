@@ -1,5 +1,6 @@
 //! The gate: decides whether this binary may run on the schema, at the start and again while it runs.
 
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use onward_migrate::{DatabaseUrl, Error, SchemaState, Session, SessionOptions, Status};
@@ -69,8 +70,8 @@ async fn look(context: &Context, url: &DatabaseUrl) -> Result<Status, Error> {
 }
 
 /// Completes when the floor has risen above this binary: a newer binary has removed something that this one uses. If the
-/// database does not answer, the worker goes on.
-pub(crate) async fn until_outdated(context: &Context, url: &DatabaseUrl) -> CommandError {
+/// database does not answer, the worker goes on. `seen` gets the number of the schema.
+pub(crate) async fn until_outdated(context: &Context, url: &DatabaseUrl, seen: &AtomicI32) -> CommandError {
     let mut ticks = tokio::time::interval(RECHECK_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks.tick().await;
@@ -78,7 +79,11 @@ pub(crate) async fn until_outdated(context: &Context, url: &DatabaseUrl) -> Comm
         ticks.tick().await;
         match look(context, url).await {
             Ok(status) if status.floor > status.latest => return context.state_error(&status).into(),
-            Ok(_) => {}
+            Ok(status) => {
+                if let Some(applied) = status.applied {
+                    seen.store(applied, Ordering::Relaxed);
+                }
+            }
             Err(error) => tracing::warn!(error = %error.message, "the schema could not be checked again"),
         }
     }

@@ -3,11 +3,16 @@
 mod banner;
 mod gate;
 mod health;
+mod http;
+mod metrics;
 mod notify;
+mod pages;
 mod workers;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
 
 use onward_migrate::DatabaseUrl;
 use tokio::sync::oneshot;
@@ -29,29 +34,33 @@ use crate::process::exit::{CommandError, Exit};
 use crate::process::signal::{Reload, Stop};
 use crate::queue::addresses::Addresses;
 use crate::queue::producer::Producer;
-use crate::telemetry::log::LogLevels;
+use crate::telemetry::log::{LogLevels, LogView};
 use crate::telemetry::metrics::Watched;
 #[cfg(feature = "local")]
 use crate::{drafts, scripts};
 
+use self::http::Endpoint;
+use self::metrics::Metrics;
+pub(crate) use self::pages::PagesOptions;
+use self::pages::{Pages, Shown};
 use self::workers::{Prepared, Workers};
 
 /// Serves until a request to stop; a second request ends the process at once.
 pub(crate) async fn run<S: Clone + Send + Sync + 'static>(
     context: &Context,
     work: Work<S>,
-    levels: LogLevels,
+    log: LogView,
 ) -> Result<Exit, CommandError> {
     // When a person closes the terminal, the app and its private servers must end too.
     let in_terminal = context.settings.env == AppEnv::Development || std::io::stderr().is_terminal();
     let signals = Stop::listen(in_terminal)?;
     let _reloading = match in_terminal {
         true => None,
-        false => Some(AbortOnDropHandle::new(tokio::spawn(reload(Reload::listen()?, levels)))),
+        false => Some(AbortOnDropHandle::new(tokio::spawn(reload(Reload::listen()?, log.levels.clone())))),
     };
     let stop = CancellationToken::new();
     tokio::select! {
-        exit = serve(context, work, stop.clone()) => exit,
+        exit = serve(context, work, log, stop.clone()) => exit,
         () = signals.requested_twice(&stop) => Ok(Exit::Interrupted),
     }
 }
@@ -78,6 +87,7 @@ fn refuse_stale(context: &Context) -> Result<(), CommandError> {
 async fn serve<S: Clone + Send + Sync + 'static>(
     context: &Context,
     work: Work<S>,
+    log: LogView,
     stop: CancellationToken,
 ) -> Result<Exit, CommandError> {
     let names: Vec<_> = work.queues.iter().map(|queue| queue.name).collect();
@@ -91,21 +101,38 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     if context.settings.env == AppEnv::Development {
         banner::show(context, &resolved, passed, &queues.urls, work.example)?;
     }
-    work_at(context, work, &resolved.url, &queues, stop, None).await
+    let place = Place {
+        url: &resolved.url,
+        schema: passed.now,
+        queues: &queues,
+        log: Some(log),
+        pages: pages::options(context)?,
+    };
+    work_at(context, work, place, stop, None).await
 }
 
 /// Told when everything is set up: the address of health and metrics, if they are served.
 pub(crate) type Started = oneshot::Sender<Option<SocketAddr>>;
 
+/// Where the app works.
+pub(crate) struct Place<'a> {
+    pub url: &'a DatabaseUrl,
+    /// The number of the schema, which has passed the gate.
+    pub schema: i32,
+    pub queues: &'a ResolvedQueues,
+    pub log: Option<LogView>,
+    pub pages: Option<PagesOptions>,
+}
+
 /// Works the queues on a database whose schema has passed the gate.
 pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
     context: &Context,
     work: Work<S>,
-    url: &DatabaseUrl,
-    queues: &ResolvedQueues,
+    place: Place<'_>,
     stop: CancellationToken,
     started: Option<Started>,
 ) -> Result<Exit, CommandError> {
+    let Place { url, schema, queues, log, pages } = place;
     let names: Vec<_> = work.queues.iter().map(|queue| queue.name).collect();
     let connections = work.queues.iter().map(|queue| queue.options.concurrency).sum();
     let grace = work.queues.iter().map(|queue| queue.options.grace).max().unwrap_or_default();
@@ -122,13 +149,39 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
         return Ok(stopped_early());
     };
     let watched: Vec<_> = prepared.iter().map(|Prepared { watched, .. }| watched.clone()).collect();
+    let metrics = Metrics {
+        identity: context.identity.clone(),
+        schema: Arc::new(AtomicI32::new(schema)),
+        watched: watched.clone(),
+        queues: prepared.iter().map(|Prepared { counted, .. }| counted.clone()).collect(),
+        outbox: work.has_outbox.then(|| Arc::new(Outbox::of(&database))),
+    };
+    let schema = metrics.schema.clone();
 
     // Ends the polls: after a request to stop, when the schema becomes too new, or when another queue fails.
     let drain = stop.child_token();
-    let outbox = work.has_outbox.then(|| Outbox::of(&database));
-    let routes = work.routes.map(|routes| routes(state.clone()));
-    let asked = context.settings.http_addr.as_deref();
-    let health = health::serve(asked, watched.clone(), outbox, routes, drain.clone()).await?;
+    let endpoint = Endpoint::open(context.settings.http_addr.as_deref(), work.routes.is_some()).await?;
+    let address = endpoint.as_ref().map(|endpoint| endpoint.address);
+    let pages = match (pages, address) {
+        (Some(options), Some(address)) => {
+            let (log, outbox) = (log, metrics.outbox.clone());
+            let queues = prepared.iter().zip(work.origins).map(|(prepared, origins)| prepared.shown(origins));
+            let (queues, example, stop) = (queues.collect(), work.example, drain.clone());
+            let shown = Shown { context, url, queues, outbox, log, example, address, stop };
+            Some(Pages::open(options, shown)?)
+        }
+        _ => None,
+    };
+    let http = endpoint.map(|endpoint| {
+        let mut routes = health::routes(metrics, drain.clone());
+        if let Some(pages) = &pages {
+            routes = routes.merge(pages.routes());
+        }
+        match work.routes {
+            Some(own) => endpoint.serve(routes.fallback_service(own(state.clone()))),
+            None => endpoint.serve(routes),
+        }
+    });
     observe(&watched);
     let _manager = AbortOnDropHandle::new(tokio::spawn(notify::run(watched, drain.clone(), grace)));
     let relaying = CancellationToken::new();
@@ -140,14 +193,17 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
     let folder = context.settings.state_directory.as_deref();
     if let Some(started) = started {
         // Whoever waited for it may have gone.
-        let _ = started.send(health.as_ref().map(|health| health.address));
+        let _ = started.send(address);
     }
     let workers = Workers::start(prepared, &state, &database, work.classify.as_ref(), folder, &drain);
-    let outcome = workers.until_all_end(gate::until_outdated(context, url), &drain).await;
+    let outcome = workers.until_all_end(gate::until_outdated(context, url, &schema), &drain).await;
     relaying.cancel();
     end_relay(relay).await;
-    if let Some(health) = health {
-        health.end().await;
+    if let Some(pages) = pages {
+        pages.end().await;
+    }
+    if let Some(http) = http {
+        http.end().await;
     }
     outcome
 }

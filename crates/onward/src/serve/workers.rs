@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use onward_worker::{Ledger, Message, Process, QueueError, Sqs, run_in};
+use onward_worker::{Ledger, Message, Options, Process, QueueError, Sqs, run_in};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,9 @@ use crate::config::sqs::client;
 use crate::database::Database;
 use crate::handler::errors::Classify;
 use crate::handler::work::Consumer;
+use crate::letters::backlog::Counted;
+use crate::letters::client::QueueClient;
+use crate::options::Origins;
 use crate::process::exit::{CommandError, Exit};
 use crate::telemetry::metrics::Watched;
 
@@ -26,6 +29,14 @@ pub(crate) struct Prepared<S> {
     url: String,
     sqs: Sqs,
     pub watched: Watched,
+    pub counted: Arc<Counted>,
+}
+
+impl<S> Prepared<S> {
+    /// What the console shows of the queue.
+    pub(super) fn shown(&self, origins: Origins) -> (Watched, Arc<Counted>, Options, Origins) {
+        (self.watched.clone(), self.counted.clone(), self.queue.options.clone(), origins)
+    }
 }
 
 /// Makes a client for each queue but the first, which has one, and refuses a queue that the role may not work.
@@ -64,9 +75,11 @@ async fn prepare_one<S>(
     if !queues.is_local {
         permissions::require(&client, url).await?;
     }
+    let asked = QueueClient { url: url.to_owned(), client: client.clone() };
+    let counted = Arc::new(Counted::new(queue.name, asked));
     let sqs = Sqs::new(client, url).signed(&host_name(), &identity.version);
     let watched = Watched { queue: queue.name, monitor: Default::default(), wait: queue.options.wait };
-    Ok(Prepared { queue, url: url.to_owned(), sqs, watched })
+    Ok(Prepared { queue, url: url.to_owned(), sqs, watched, counted })
 }
 
 /// The workers of an app, one for each queue.
@@ -84,7 +97,7 @@ impl Workers {
         drain: &CancellationToken,
     ) -> Self {
         let (mut workers, process) = (JoinSet::new(), process(state_directory));
-        for Prepared { queue, url, sqs, watched } in prepared {
+        for Prepared { queue, url, sqs, watched, .. } in prepared {
             let (name, options) = (queue.name, queue.options.clone());
             let service = queue.into_service(state.clone(), database.clone(), classify.cloned());
             let handle = move |message: Message| service.clone().handle(message);

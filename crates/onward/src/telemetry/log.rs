@@ -5,6 +5,8 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
+#[cfg(feature = "console")]
+pub(crate) use super::lines::LogLines;
 use crate::config::identity::Identity;
 use crate::config::settings::AppEnv;
 use crate::process::exit::{CommandError, Exit};
@@ -33,14 +35,35 @@ impl LogLevels {
     }
 }
 
+/// The log as a page shows it.
+#[derive(Debug, Clone)]
+pub(crate) struct LogView {
+    pub levels: LogLevels,
+    /// The last lines; only a development launch keeps them.
+    #[cfg(feature = "console")]
+    pub lines: Option<LogLines>,
+}
+
+#[cfg(feature = "console")]
+impl LogView {
+    /// The levels in the form of `RUST_LOG`.
+    pub(crate) fn levels(&self) -> String {
+        self.levels.filter.with_current(ToString::to_string).unwrap_or_else(|error| error.to_string())
+    }
+}
+
 /// The log and the exporters of the app.
 pub(crate) struct Telemetry {
-    pub levels: LogLevels,
+    view: LogView,
     #[cfg(feature = "otel")]
     exporters: otel::Exporters,
 }
 
 impl Telemetry {
+    pub(crate) fn view(&self) -> LogView {
+        self.view.clone()
+    }
+
     /// Sends the traces and metrics that still wait.
     pub(crate) fn end(&self) {
         #[cfg(feature = "otel")]
@@ -60,8 +83,6 @@ pub(crate) fn start(
     let (filter, handle) = reload::Layer::new(filter(&default)?);
     #[cfg(feature = "otel")]
     let exporters = if serves { otel::Exporters::open(identity)? } else { Default::default() };
-    #[cfg(not(feature = "otel"))]
-    let _ = serves;
     let terminal = io::stderr().is_terminal();
     let log = fmt::layer().with_writer(writer(service)?);
     let log = if env == AppEnv::Production && !terminal {
@@ -69,13 +90,25 @@ pub(crate) fn start(
     } else {
         log.with_ansi(terminal).with_target(false).boxed()
     };
+    #[cfg(feature = "console")]
+    let lines = (serves && env == AppEnv::Development).then(LogLines::default);
+    #[cfg(feature = "console")]
+    let log = log.and_then(
+        lines.clone().map(|lines| fmt::layer().with_writer(lines).with_ansi(false).with_target(false)),
+    );
+    #[cfg(not(any(feature = "console", feature = "otel")))]
+    let _ = serves;
     let subscriber = tracing_subscriber::registry().with(log.with_filter(filter));
     #[cfg(feature = "otel")]
     let subscriber = subscriber.with(exporters.layer());
     let started = subscriber.try_init();
     started.map_err(|error| CommandError::new(Exit::Failed, error, "start only one app in a process"))?;
     Ok(Telemetry {
-        levels: LogLevels { filter: handle, default },
+        view: LogView {
+            levels: LogLevels { filter: handle, default },
+            #[cfg(feature = "console")]
+            lines,
+        },
         #[cfg(feature = "otel")]
         exporters,
     })

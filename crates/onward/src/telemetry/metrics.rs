@@ -1,7 +1,6 @@
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use onward_worker::{Ledger, Monitor};
+use onward_worker::{Activity, Ledger, Monitor, Receiving};
 
 /// A queue that the app works, for the health check and the metrics.
 #[derive(Debug, Clone)]
@@ -85,45 +84,50 @@ fn counts<const N: usize>(counts: [(&'static str, u64); N]) -> Vec<(&'static str
     counts.map(|(value, count)| (value, count as f64)).to_vec()
 }
 
-/// The counters in the text format of Prometheus.
-/// <https://prometheus.io/docs/instrumenting/exposition_formats/>
-pub(crate) fn prometheus_text(watched: &[Watched]) -> String {
-    let mut text = String::new();
-    for Family { name, help, label, values } in &FAMILIES {
-        let name = format!("{}_total", name.replace('.', "_"));
-        write!(text, "# HELP {name} {help}\n# TYPE {name} counter\n").expect("a String takes every write");
-        for Watched { queue, monitor, .. } in watched {
-            for (value, number) in values(&monitor.ledger()) {
-                let more = label.map(|label| format!(",{label}=\"{value}\"")).unwrap_or_default();
-                writeln!(text, "{name}{{queue=\"{queue}\"{more}}} {number}")
-                    .expect("a String takes every write");
-            }
-        }
-    }
-    text
+/// Gauges of every queue under one name.
+pub(crate) struct Gauge {
+    /// As that of a [`Family`]; in Prometheus `onward.handlers.busy` becomes `onward_handlers_busy`.
+    pub name: &'static str,
+    pub help: &'static str,
+    /// None before the worker begins.
+    pub value: fn(&Watched) -> Option<f64>,
 }
 
-/// The rows of the outbox in the same format; unknown where the table could not be read.
-pub(crate) fn outbox_text(rows: Option<(i64, i64, f64)>) -> String {
-    let mut text = "# HELP onward_outbox_up Whether the table of the outbox could be read.\n# TYPE onward_outbox_up gauge\n".to_owned();
-    let mut line =
-        |name: &str, value: f64| writeln!(text, "{name} {value}").expect("a String takes every write");
-    line("onward_outbox_up", if rows.is_some() { 1.0 } else { 0.0 });
-    let Some((waiting, parked, oldest_seconds)) = rows else { return text };
-    text.push_str(
-        "# HELP onward_outbox_rows Rows of the outbox by state; a parked one can never be sent as it is.\n",
-    );
-    text.push_str("# TYPE onward_outbox_rows gauge\n");
-    for (state, rows) in [("waiting", waiting), ("parked", parked)] {
-        writeln!(text, "onward_outbox_rows{{state=\"{state}\"}} {rows}").expect("a String takes every write");
+pub(crate) const GAUGES: [Gauge; 6] = [
+    Gauge {
+        name: "onward.handlers",
+        help: "How many handlers may run at once.",
+        value: |watched| watched.activity(|activity| activity.handlers),
+    },
+    Gauge {
+        name: "onward.handlers.busy",
+        help: "How many handlers run.",
+        value: |watched| watched.activity(|activity| activity.busy),
+    },
+    Gauge {
+        name: "onward.messages.in_flight",
+        help: "Messages that the worker has.",
+        value: |watched| watched.activity(|activity| activity.in_flight),
+    },
+    Gauge {
+        name: "onward.messages.parked",
+        help: "Messages that wait in the worker for their next attempt.",
+        value: |watched| watched.activity(|activity| activity.parked),
+    },
+    Gauge {
+        name: "onward.breaker.open",
+        help: "1 while the worker receives nothing, or one message, because every message failed.",
+        value: |watched| watched.activity(|activity| usize::from(activity.receiving != Receiving::All)),
+    },
+    Gauge {
+        name: "onward.message.oldest_age_seconds",
+        help: "Age of the oldest message that the worker has, or has received within the last minute or two.",
+        value: |watched| Some(watched.monitor.oldest_age().as_secs_f64()),
+    },
+];
+
+impl Watched {
+    fn activity(&self, value: fn(&Activity) -> usize) -> Option<f64> {
+        self.monitor.activity().map(|activity| value(&activity) as f64)
     }
-    text.push_str(
-        "# HELP onward_outbox_oldest_seconds How long ago the oldest row that waits was written.\n",
-    );
-    writeln!(
-        text,
-        "# TYPE onward_outbox_oldest_seconds gauge\nonward_outbox_oldest_seconds {oldest_seconds}"
-    )
-    .expect("a String takes every write");
-    text
 }

@@ -23,7 +23,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::identity::Identity;
 use crate::process::exit::{CommandError, Exit};
-use crate::telemetry::metrics::{FAMILIES, Watched};
+use crate::telemetry::metrics::{FAMILIES, GAUGES, Watched};
 
 /// The target of the span around a handler. The log does not show it, because the log has a span of its own.
 pub(crate) const TARGET: &str = "onward::otel";
@@ -155,6 +155,21 @@ pub(crate) fn observe(watched: &[Watched]) {
                         let mut labels = vec![KeyValue::new("messaging.destination.name", *queue)];
                         labels.extend(family.label.map(|label| KeyValue::new(label, value)));
                         observer.observe(number, &labels);
+                    }
+                }
+            })
+            .build();
+    }
+    for gauge in &GAUGES {
+        let watched = watched.to_vec();
+        meter
+            .f64_observable_gauge(gauge.name)
+            .with_description(gauge.help)
+            .with_callback(move |observer| {
+                for watched in &watched {
+                    if let Some(value) = (gauge.value)(watched) {
+                        let labels = [KeyValue::new("messaging.destination.name", watched.queue)];
+                        observer.observe(value, &labels);
                     }
                 }
             })

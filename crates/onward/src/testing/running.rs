@@ -16,7 +16,7 @@ use crate::process::exit::{CommandError, Exit};
 use crate::queue::Queue;
 use crate::queue::outgoing::Outgoing;
 use crate::queue::producer::Producer;
-use crate::serve::work_at;
+use crate::serve::{Place, work_at};
 use crate::testing::database::TestDb;
 use crate::testing::queues::{DeadLetter, TestQueues};
 
@@ -64,6 +64,7 @@ impl RunningApp {
         db: &TestDb,
     ) -> Result<Self, CommandError> {
         let context = context(&app, db)?;
+        let schema = context.history.latest();
         let work = app.into_work()?;
         let names: Vec<_> = work.queues.iter().map(|queue| queue.name).collect();
         let private = TestQueues::start(&names).await?;
@@ -72,8 +73,10 @@ impl RunningApp {
         let (stop, url) = (CancellationToken::new(), db.parsed().clone());
         let (starts, started) = oneshot::channel();
         let stopping = stop.clone();
-        let mut serving =
-            tokio::spawn(async move { work_at(&context, work, &url, &queues, stopping, Some(starts)).await });
+        let mut serving = tokio::spawn(async move {
+            let place = Place { url: &url, schema, queues: &queues, log: None, pages: None };
+            work_at(&context, work, place, stopping, Some(starts)).await
+        });
         let http = tokio::select! {
             Ok(http) = started => http,
             ended = &mut serving => {

@@ -1,11 +1,11 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use onward_worker::sqs::batches;
-use onward_worker::{Attribute, is_fifo};
+use onward_worker::Attribute;
 
 use crate::cli;
-use crate::letters::client::{QueueClient, sqs_error};
+use crate::letters;
+use crate::letters::client::QueueClient;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
 use crate::queue::entry::Entry;
@@ -25,37 +25,15 @@ pub(super) async fn run(queue: &QueueClient, send: &cli::Send) -> Result<Exit, C
         }
     };
     let attributes = attributes(send)?;
-    for batch in batches(&bodies, String::len) {
-        let entries = batch.iter().enumerate().map(|(index, body)| {
-            let deduplication = send.deduplication_id.clone().or_else(|| is_fifo(&queue.url).then(unique_id));
-            let entry = Entry {
-                body,
-                id: send.id.as_deref(),
-                group: send.group.as_deref(),
-                deduplication_id: deduplication.as_deref(),
-                delay: send.delay,
-                attributes: &attributes,
-                ..Entry::default()
-            };
-            entry.at(index)
-        });
-        let request = queue.client.send_message_batch().queue_url(&queue.url);
-        let sent =
-            request.set_entries(Some(entries.collect())).send().await.map_err(|error| sqs_error(&error))?;
-        for entry in sent.successful() {
-            data(entry.message_id())?;
-        }
-        if let Some(failed) = sent.failed().first() {
-            let reason = failed.message().unwrap_or_default();
-            let message = format!("SQS refused a message ({}): {reason}", failed.code());
-            return Err(CommandError::new(
-                Exit::Queue,
-                message,
-                "correct what the reason names, then send it again",
-            ));
-        }
-    }
-    Ok(Exit::Done)
+    let like = Entry {
+        id: send.id.as_deref(),
+        group: send.group.as_deref(),
+        deduplication_id: send.deduplication_id.as_deref(),
+        delay: send.delay,
+        attributes: &attributes,
+        ..Entry::default()
+    };
+    letters::send::send(queue, &bodies, like, &mut data).await.map(|()| Exit::Done)
 }
 
 fn attributes(send: &cli::Send) -> Result<Vec<(String, Attribute)>, CommandError> {
@@ -69,11 +47,6 @@ fn attributes(send: &cli::Send) -> Result<Vec<(String, Attribute)>, CommandError
         }
     });
     given.collect()
-}
-
-/// A person who sends the same message twice means two messages.
-fn unique_id() -> String {
-    format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
 }
 
 /// Reads a file, or standard input for `-`.

@@ -1,0 +1,46 @@
+use std::borrow::Cow;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::Uri;
+use axum::response::Response;
+use url::form_urlencoded::parse;
+
+/// The fields of a form or of a query, also those with one name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Form(Vec<(String, String)>);
+
+impl Form {
+    fn parse(text: &[u8]) -> Self {
+        let owned = |(name, value): (Cow<str>, Cow<str>)| (name.into_owned(), value.into_owned());
+        Self(parse(text).map(owned).collect())
+    }
+
+    pub(super) fn of_query(uri: &Uri) -> Self {
+        Self::parse(uri.query().unwrap_or_default().as_bytes())
+    }
+
+    /// A field that is not empty.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(known, value)| known == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// All fields with a name that are not empty.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let fields = self.0.iter().filter(move |(known, _)| known == name);
+        fields.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        use axum::response::IntoResponse as _;
+        let body = Bytes::from_request(request, state).await.map_err(|error| error.into_response())?;
+        Ok(Self::parse(&body))
+    }
+}

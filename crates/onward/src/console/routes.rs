@@ -1,0 +1,85 @@
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::console::live::{Next, events, live};
+use crate::console::overview::Overview;
+use crate::console::page::{Visit, not_found, page};
+use crate::console::site::Site;
+use crate::console::{access, dead, development, in_flight, instance, jobs, migrations};
+
+/// The longest form: a body of 1 MiB in which each byte is written as `%XX`.
+const LONGEST_FORM: usize = 4 * 1024 * 1024;
+
+/// All pages. The server must give the address of each peer, as `into_make_service_with_connect_info` does.
+pub(crate) fn routes(site: Arc<Site>) -> Router {
+    Router::new()
+        .route("/console", get(overview))
+        .route("/console/events", get(overview_events))
+        .route("/console/login", get(access::ask).post(access::log_in))
+        .route("/console/logout", axum::routing::post(access::log_out))
+        .route("/console/in-flight", get(messages))
+        .route("/console/in-flight/events", get(message_events))
+        .route("/console/dead", get(dead::queues))
+        .route("/console/dead/{queue}", get(dead::queue))
+        .route("/console/dead/{queue}/letter", get(dead::letter))
+        .route("/console/dead/{queue}/body", get(dead::download))
+        .route("/console/dead/{queue}/confirm", get(dead::confirm))
+        .route("/console/dead/{queue}/act", axum::routing::post(dead::act))
+        .route("/console/jobs/{number}", get(jobs::show))
+        .route("/console/jobs/{number}/events", get(jobs::follow))
+        .route("/console/migrations", get(migrations::show))
+        .route("/console/instance", get(instance::show))
+        .route("/console/send", get(development::ask).post(development::sent))
+        .route("/console/log", get(development::log))
+        .route("/console/log/events", get(development::follow))
+        .route("/console/assets/style.css", get(style))
+        .route("/console/assets/icon.svg", get(icon))
+        .route("/console/assets/live.js", get(script))
+        .route("/console/{*other}", get(other))
+        .layer(DefaultBodyLimit::max(LONGEST_FORM))
+        .layer(from_fn_with_state(site.clone(), access::guard))
+        .with_state(site)
+}
+
+/// `GET /console`. With `?token=…`, which a development launch prints, a session begins.
+async fn overview(State(site): State<Arc<Site>>, visit: Visit) -> Response {
+    if let Some(token) = visit.query.get("token") {
+        return access::enter(&site, &visit, token);
+    }
+    let content = Overview::read(&site).await.content(&site);
+    page(&site, &visit, "Overview", live("/console/events", &content))
+}
+
+async fn overview_events(State(site): State<Arc<Site>>) -> Response {
+    events(site, |site| async move { (Overview::read(&site).await.content(&site), Next::Follows) })
+}
+
+async fn messages(State(site): State<Arc<Site>>, visit: Visit) -> Response {
+    page(&site, &visit, "In flight", live("/console/in-flight/events", &in_flight::content(&site)))
+}
+
+async fn message_events(State(site): State<Arc<Site>>) -> Response {
+    events(site, |site| async move { (in_flight::content(&site), Next::Follows) })
+}
+
+async fn style() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("assets/style.css"))
+}
+
+async fn icon() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "image/svg+xml")], include_str!("assets/icon.svg"))
+}
+
+async fn script() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("assets/live.js"))
+}
+
+async fn other(State(site): State<Arc<Site>>) -> Response {
+    not_found(&site, "The console has no such page.")
+}

@@ -1,0 +1,149 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use onward_migrate::{DatabaseUrl, Session};
+use onward_worker::Options;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::checks::{Check, Worked};
+use crate::config::context::Context;
+use crate::config::settings::AppEnv;
+use crate::console::actions::Actions;
+use crate::console::letters::Letters;
+use crate::console::options::{ConsoleOptions, Token};
+use crate::console::queue::QueueSite;
+use crate::console::samples::Samples;
+use crate::console::schema::Schema;
+use crate::console::sessions::Sessions;
+use crate::letters::backlog::Counted;
+use crate::options::Origins;
+use crate::outbox::Outbox;
+use crate::telemetry::log::LogView;
+use crate::telemetry::metrics::Watched;
+
+/// What all pages show, and what they keep between two looks.
+pub(crate) struct Site {
+    pub(super) context: Context,
+    pub(super) options: ConsoleOptions,
+    pub(super) url: DatabaseUrl,
+    pub(super) queues: Vec<Arc<QueueSite>>,
+    pub(super) outbox: Option<Arc<Outbox>>,
+    pub(super) log: Option<LogView>,
+    pub(super) example: Option<&'static str>,
+    pub(super) address: SocketAddr,
+    pub(super) began: Instant,
+    pub(super) sessions: Sessions,
+    pub(super) samples: Samples,
+    pub(super) actions: Actions,
+    pub(super) schema: Mutex<Known<Schema>>,
+    pub(super) checks: Mutex<Known<Vec<Check>>>,
+    /// Ends the pages that are open.
+    pub(super) stop: CancellationToken,
+}
+
+/// What was seen last, and why it could not be seen again.
+#[derive(Debug)]
+pub(super) struct Known<T> {
+    pub seen: Option<(Instant, T)>,
+    pub error: Option<String>,
+}
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self { seen: None, error: None }
+    }
+}
+
+impl<T> Known<T> {
+    pub(super) fn learn(&mut self, outcome: Result<T, String>) {
+        match outcome {
+            Ok(seen) => *self = Self { seen: Some((Instant::now(), seen)), error: None },
+            Err(error) => self.error = Some(error),
+        }
+    }
+}
+
+/// What the app brings.
+pub(crate) struct SiteParts {
+    pub context: Context,
+    pub options: ConsoleOptions,
+    pub url: DatabaseUrl,
+    pub queues: Vec<(Watched, Arc<Counted>, Options, Origins)>,
+    pub outbox: Option<Arc<Outbox>>,
+    pub log: Option<LogView>,
+    pub example: Option<&'static str>,
+    pub address: SocketAddr,
+    pub stop: CancellationToken,
+}
+
+impl Site {
+    pub(crate) fn new(parts: SiteParts) -> Arc<Self> {
+        let SiteParts { context, options, url, queues, outbox, log, example, address, stop } = parts;
+        let queues: Vec<_> = queues
+            .into_iter()
+            .map(|(watched, counted, options, origins)| {
+                Arc::new(QueueSite { watched, counted, options, origins, letters: Letters::default() })
+            })
+            .collect();
+        let samples = Samples::new(queues.iter().map(|queue| queue.watched.monitor.clone()).collect());
+        Arc::new(Self {
+            context,
+            options,
+            url,
+            queues,
+            outbox,
+            log,
+            example,
+            address,
+            began: Instant::now(),
+            sessions: Sessions::new(),
+            samples,
+            actions: Actions::default(),
+            schema: Mutex::default(),
+            checks: Mutex::default(),
+            stop,
+        })
+    }
+
+    pub(super) fn is_development(&self) -> bool {
+        self.context.settings.env == AppEnv::Development
+    }
+
+    pub(super) fn queue(&self, name: &str) -> Option<&Arc<QueueSite>> {
+        self.queues.iter().find(|queue| queue.watched.queue == name)
+    }
+
+    /// A session with the database that only reads.
+    pub(super) async fn session(&self) -> Result<Session, String> {
+        let connected = Session::connect(&self.url, &self.context.reading("console")).await;
+        connected.map_err(|error| error.message)
+    }
+
+    /// What `doctor` needs to know of the queues.
+    pub(super) fn worked(&self) -> Vec<Worked> {
+        let worked =
+            |queue: &Arc<QueueSite>| (queue.watched.queue, queue.options.clone(), queue.origins.clone());
+        self.queues.iter().map(worked).collect()
+    }
+
+    /// Where a person opens it: with the token that a development launch prints.
+    pub(crate) fn link(&self) -> String {
+        let token = match &self.options.token {
+            Token::Printed { text, .. } => format!("?token={text}"),
+            Token::None | Token::Configured(_) => String::new(),
+        };
+        format!("http://{}/console{token}", self.address)
+    }
+
+    /// Waits for the actions that run.
+    pub(crate) async fn end(&self) {
+        self.actions.end().await;
+    }
+
+    /// Samples what the plots show, until the app stops.
+    pub(crate) async fn sample(self: Arc<Self>) {
+        self.stop.run_until_cancelled(self.samples.run()).await;
+    }
+}
