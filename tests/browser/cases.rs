@@ -104,7 +104,7 @@ fn queue_url(url: &str, name: &str) -> String {
 fn letter(database: &Database, dead: &str, reason: &str, body: &str) {
     let rejected = json!({
         "reason": reason, "queue": "deliveries", "attempts": 5, "first_ms": 1_795_000_000_000_u64,
-        "last_ms": 1_795_000_060_000_u64, "host": "worker-1", "version": "1.0.0",
+        "last_ms": 1_795_000_060_000_u64, "node": "worker-1", "receives": 1, "version": "1.0.0",
     });
     let file = tempfile::NamedTempFile::new().expect("a file can be made");
     std::fs::write(file.path(), body).expect("is written");

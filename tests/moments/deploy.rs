@@ -12,7 +12,7 @@ use std::time::Duration;
 use onward_worker::Options;
 use serde_json::Value;
 
-use crate::support::{Database, Queue, Running, arguments, production, run};
+use crate::support::{Database, Queue, Running, arguments, get, production, run};
 
 fn read(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
@@ -26,7 +26,8 @@ fn outlasts_the_stop(seconds: u64) -> bool {
 
 /// The variables of the command line's help and the README, which a manifest may set.
 fn is_known(variable: &str) -> bool {
-    ["DATABASE_URL", "QUEUE_URL", "HTTP_ADDR", "STATE_DIRECTORY", "APP_ENV", "RUST_LOG"].contains(&variable)
+    ["DATABASE_URL", "QUEUE_URL", "HTTP_ADDR", "STATE_DIRECTORY", "APP_ENV", "RUST_LOG", "CONSOLE_TOKEN"]
+        .contains(&variable)
         || variable.starts_with("AWS_")
 }
 
@@ -190,6 +191,19 @@ fn the_policies_allow_what_is_called_and_nothing_else() {
     let serving = Recorder::before(&queue);
     let mut command = arguments(production(&database.url, &serving.url), ["serve"]);
     let mut served = Running::start(command.env("HTTP_ADDR", "127.0.0.1:0"));
+    let endpoint = served.wait_for("health and metrics");
+    let port: String = endpoint
+        .rsplit("127.0.0.1:")
+        .next()
+        .into_iter()
+        .flat_map(str::chars)
+        .take_while(char::is_ascii_digit)
+        .collect();
+    let count = ("deliveries-dead".to_owned(), "GetQueueAttributes".to_owned());
+    assert!(!serving.actions().contains(&count), "nobody has looked yet");
+    assert!(
+        get(&format!("127.0.0.1:{port}"), "/metrics").contains("onward_queue_up{queue=\"deliveries\"} 1")
+    );
     let outcome = r#""message":"message "#;
     let outcomes = served.wait_for(outcome) + &served.wait_for(outcome) + &served.wait_for(outcome);
     served.signal("-TERM");

@@ -49,7 +49,10 @@ fn health_and_metrics_are_served() {
         "onward_messages_total{queue=\"deliveries\",outcome=\"received\"} 1",
         "onward_messages_total{queue=\"deliveries\",outcome=\"rejected\"} 1",
         "onward_sqs_calls_total{queue=\"deliveries\",call=\"send\"} 1",
-        "# TYPE onward_sqs_dollars_total counter",
+        "# TYPE onward_sqs_dollars counter",
+        "onward_dead_letters{queue=\"deliveries\"} 1",
+        "onward_handler_duration_seconds_count{queue=\"deliveries\"} 1",
+        "onward_schema_version 1",
     ] {
         assert!(metrics.contains(line), "{line}:\n{metrics}");
     }

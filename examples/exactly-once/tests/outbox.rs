@@ -3,8 +3,10 @@
 #[expect(dead_code, reason = "another test uses the rest")]
 mod world;
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -38,6 +40,7 @@ async fn rows_that_cannot_be_sent_stop_no_other() {
     ] {
         assert!(metrics.lines().any(|line| line == expected), "{expected}: {metrics}");
     }
+    documented_and_watched(&metrics);
     let oldest = metrics.lines().find_map(|line| line.strip_prefix("onward_outbox_oldest_seconds "));
     let oldest: f64 = oldest.expect("is there").parse().expect("is a number");
     assert!(oldest > 0.0 && oldest < 60.0, "{oldest}");
@@ -55,6 +58,31 @@ async fn rows_that_cannot_be_sent_stop_no_other() {
     let unset =
         world.app("doctor").env_remove("QUEUE_URL_INVOICES").stdout(Stdio::piped()).output().expect("runs");
     assert!(String::from_utf8_lossy(&unset.stdout).contains("QUEUE_URL_INVOICES is not set"), "{unset:?}");
+}
+
+/// Every metric that is emitted is documented, and every one that the dashboard and the alerts name is emitted.
+fn documented_and_watched(metrics: &str) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).expect("is there");
+    let names = |text: &str| -> BTreeSet<String> {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let words = text.split(|c| !is_part(c)).filter(|word| word.starts_with("onward_"));
+        words.map(str::to_owned).collect()
+    };
+    let samples: BTreeSet<_> =
+        metrics.lines().filter(|line| line.starts_with("onward_")).flat_map(names).collect();
+    let is_of_histogram = |name: &str| ["_sum", "_count"].iter().any(|end| name.ends_with(end));
+    let documented = names(&read("docs/metrics.md"));
+    for name in samples.iter().filter(|name| !is_of_histogram(name)) {
+        assert!(documented.contains(name), "docs/metrics.md does not have {name}");
+    }
+    for file in ["deploy/grafana.json", "deploy/alerts.yaml"] {
+        let named = names(&read(file));
+        assert!(named.len() > 6, "{file}: {named:?}");
+        for name in named {
+            assert!(samples.contains(&name), "{file} names {name}, which no worker emits");
+        }
+    }
 }
 
 /// The metrics of a worker.

@@ -64,7 +64,8 @@ fn admit(site: &Site, from: IpAddr, request: &Request) -> Result<Visitor, Box<Re
     let is_configured = matches!(site.options.token, Token::Configured(_));
     let refused =
         |why: &str, help: &str| Err(Box::new(page::refusal(site, StatusCode::FORBIDDEN, why, help)));
-    if !is_configured && !(from.is_loopback() && is_of_this_machine(host(headers, request.uri()))) {
+    let is_here = from.is_loopback() && is_of_this_machine(host(headers, request.uri()));
+    if !(is_configured || is_here) {
         return refused(
             "Without CONSOLE_TOKEN the console answers this machine only.",
             "Set CONSOLE_TOKEN to a secret of 16 characters or more and start the app again, or open the page on the machine itself \

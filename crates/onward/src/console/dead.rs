@@ -60,7 +60,7 @@ pub(super) async fn queues(State(site): State<Arc<Site>>, visit: Visit) -> Respo
 }
 
 fn count(known: &Known) -> String {
-    match known.backlog.map(|backlog| backlog.dead) {
+    match known.backlog.and_then(|backlog| backlog.dead) {
         Some(Some(dead)) => dead.all().to_string(),
         Some(None) => "no dead-letter queue".to_owned(),
         None => "not known".to_owned(),
@@ -292,9 +292,10 @@ fn about(letter: &Message) -> Markup {
         ("queue", letter::source(letter)),
         ("group", letter::system(letter, &System::MessageGroupId)),
         ("attempts", text("attempts")),
+        ("receives", text("receives")),
         ("first received", ms("first_ms")),
         ("given up", ms("last_ms")),
-        ("by", text("host").map(|host| format!("{host}, version {}", text("version").unwrap_or_default()))),
+        ("by", text("node").map(|node| format!("{node}, version {}", text("version").unwrap_or_default()))),
         ("sent to the dead letters", letter::ms(letter, &System::SentTimestamp).map(shown_time)),
     ];
     html! { dl.rows { @for (name, value) in rows { @if let Some(value) = value {

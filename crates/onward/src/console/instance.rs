@@ -17,7 +17,7 @@ use crate::options::SETTINGS;
 pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Response {
     let mut known = site.checks.lock().await;
     if visit.query.get("checks").is_some() {
-        let all = checks::all(&site.context, &site.worked(), site.outbox.is_some()).await;
+        let all = checks::all(&site.context, &site.worked(), site.stored.has_outbox()).await;
         known.learn(Ok(all));
     }
     let content = html! {

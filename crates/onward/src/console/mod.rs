@@ -18,6 +18,7 @@ mod form;
 mod in_flight;
 mod instance;
 mod jobs;
+mod known;
 mod letters;
 mod live;
 mod migrations;
@@ -32,6 +33,7 @@ mod schema;
 mod sessions;
 mod site;
 mod sql;
+mod stored;
 mod visitor;
 
 pub(crate) use options::ConsoleOptions;

@@ -6,11 +6,12 @@ use futures_util::future::join_all;
 use maud::{Markup, html};
 use onward_worker::{Activity, Receiving};
 
-use crate::console::page::{self, duration, rate, stale};
+use crate::console::page::{duration, rate, stale};
 use crate::console::plot::{Line, halved, plot};
 use crate::console::queue::QueueSite;
 use crate::console::samples::{Shown, Span};
 use crate::console::site::Site;
+use crate::console::stored::Tables;
 use crate::letters::backlog::Known;
 use crate::letters::counts::Counts;
 use crate::outbox::Rows;
@@ -18,25 +19,20 @@ use crate::outbox::Rows;
 /// With more queues each plot has half as many points.
 const MANY: usize = 8;
 
-/// How long the overview waits for the outbox.
-const MOST_FOR_OUTBOX: Duration = Duration::from_secs(2);
+/// What is known of the app's tables.
+type Stored = crate::console::known::Known<Tables>;
 
 /// What the overview shows of the servers.
 pub(super) struct Overview {
     backlogs: Vec<Known>,
-    outbox: Option<Result<Rows, String>>,
+    stored: Stored,
 }
 
 impl Overview {
     pub(super) async fn read(site: &Site) -> Self {
-        let outbox = async {
-            let outbox = site.outbox.as_ref()?;
-            let read = tokio::time::timeout(MOST_FOR_OUTBOX, outbox.rows()).await;
-            Some(read.unwrap_or_else(|_| Err("the database did not answer in time".to_owned())))
-        };
-        let (backlogs, outbox) =
-            tokio::join!(join_all(site.queues.iter().map(|queue| queue.counted.look())), outbox);
-        Self { backlogs, outbox }
+        let backlogs = join_all(site.queues.iter().map(|queue| queue.counted.look()));
+        let (backlogs, stored) = tokio::join!(backlogs, site.stored.look());
+        Self { backlogs, stored }
     }
 
     pub(super) fn content(&self, site: &Site) -> Markup {
@@ -45,7 +41,7 @@ impl Overview {
             @for (index, (queue, known)) in site.queues.iter().zip(&self.backlogs).enumerate() {
                 (of_queue(queue, known, &site.samples.of(index), site.began.elapsed(), is_many))
             }
-            @if let Some(outbox) = &self.outbox { (of_outbox(outbox)) }
+            (of_tables(&self.stored))
         }
     }
 }
@@ -73,8 +69,9 @@ fn of_queue(queue: &QueueSite, known: &Known, shown: &Shown, uptime: Duration, i
                 }
                 div { dt { "dead" } dd {
                     @match dead {
-                        Some(dead) => a href={ "/console/dead/" (name) } { (dead.all()) },
-                        None => "no dead-letter queue",
+                        None => "not known",
+                        Some(Some(dead)) => a href={ "/console/dead/" (name) } { (dead.all()) },
+                        Some(None) => "no dead-letter queue",
                     }
                 } }
                 (number("received", per_second(received))) (number("done", per_second(done)))
@@ -159,16 +156,22 @@ fn dollars_a_day(dollars: f64, uptime: Duration) -> f64 {
     dollars / uptime.as_secs_f64().max(1.0) * 86_400.0
 }
 
-fn of_outbox(outbox: &Result<Rows, String>) -> Markup {
+fn of_tables(stored: &Stored) -> Markup {
+    let tables = stored.seen.as_ref().map(|(_, tables)| *tables);
+    let (outbox, inbox) = (tables.and_then(|tables| tables.outbox), tables.and_then(|tables| tables.inbox));
     html! {
-        section.queue aria-label="outbox" {
-            h2 { "outbox" }
-            @match outbox {
-                Ok(Rows { waiting, parked, oldest_seconds }) => dl {
-                    (number("waiting", waiting)) (number("parked", parked))
-                    (number("oldest", page::duration(Duration::try_from_secs_f64(*oldest_seconds).unwrap_or_default())))
-                },
-                Err(reason) => (stale(Some(reason), None)),
+        @if stored.error.is_some() || outbox.is_some() || inbox.is_some() {
+            section.queue aria-label="outbox and inbox" {
+                h2 { "Outbox and inbox" }
+                (stale(stored.error.as_deref(), stored.seen.as_ref().map(|(at, _)| *at)))
+                dl {
+                    @if let Some(Rows { waiting, parked, oldest_seconds }) = outbox {
+                        @let oldest = Duration::try_from_secs_f64(oldest_seconds).unwrap_or_default();
+                        (number("outbox: waiting", waiting)) (number("outbox: parked", parked))
+                        (number("outbox: oldest", duration(oldest)))
+                    }
+                    @if let Some(rows) = inbox { (number("inbox: rows, about", rows)) }
+                }
             }
         }
     }

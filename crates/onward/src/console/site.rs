@@ -11,15 +11,17 @@ use crate::checks::{Check, Worked};
 use crate::config::context::Context;
 use crate::config::settings::AppEnv;
 use crate::console::actions::Actions;
+use crate::console::known::Known;
 use crate::console::letters::Letters;
 use crate::console::options::{ConsoleOptions, Token};
 use crate::console::queue::QueueSite;
 use crate::console::samples::Samples;
 use crate::console::schema::Schema;
 use crate::console::sessions::Sessions;
+use crate::console::stored::Stored;
+use crate::database::Database;
 use crate::letters::backlog::Counted;
 use crate::options::Origins;
-use crate::outbox::Outbox;
 use crate::telemetry::log::LogView;
 use crate::telemetry::metrics::Watched;
 
@@ -29,7 +31,7 @@ pub(crate) struct Site {
     pub(super) options: ConsoleOptions,
     pub(super) url: DatabaseUrl,
     pub(super) queues: Vec<Arc<QueueSite>>,
-    pub(super) outbox: Option<Arc<Outbox>>,
+    pub(super) stored: Stored,
     pub(super) log: Option<LogView>,
     pub(super) example: Option<&'static str>,
     pub(super) address: SocketAddr,
@@ -43,35 +45,14 @@ pub(crate) struct Site {
     pub(super) stop: CancellationToken,
 }
 
-/// What was seen last, and why it could not be seen again.
-#[derive(Debug)]
-pub(super) struct Known<T> {
-    pub seen: Option<(Instant, T)>,
-    pub error: Option<String>,
-}
-
-impl<T> Default for Known<T> {
-    fn default() -> Self {
-        Self { seen: None, error: None }
-    }
-}
-
-impl<T> Known<T> {
-    pub(super) fn learn(&mut self, outcome: Result<T, String>) {
-        match outcome {
-            Ok(seen) => *self = Self { seen: Some((Instant::now(), seen)), error: None },
-            Err(error) => self.error = Some(error),
-        }
-    }
-}
-
 /// What the app brings.
 pub(crate) struct SiteParts {
     pub context: Context,
     pub options: ConsoleOptions,
     pub url: DatabaseUrl,
     pub queues: Vec<(Watched, Arc<Counted>, Options, Origins)>,
-    pub outbox: Option<Arc<Outbox>>,
+    pub database: Database,
+    pub has_outbox: bool,
     pub log: Option<LogView>,
     pub example: Option<&'static str>,
     pub address: SocketAddr,
@@ -80,7 +61,8 @@ pub(crate) struct SiteParts {
 
 impl Site {
     pub(crate) fn new(parts: SiteParts) -> Arc<Self> {
-        let SiteParts { context, options, url, queues, outbox, log, example, address, stop } = parts;
+        let SiteParts { context, options, url, queues, database, has_outbox, log, example, address, stop } =
+            parts;
         let queues: Vec<_> = queues
             .into_iter()
             .map(|(watched, counted, options, origins)| {
@@ -93,7 +75,7 @@ impl Site {
             options,
             url,
             queues,
-            outbox,
+            stored: Stored::new(database, has_outbox),
             log,
             example,
             address,

@@ -18,8 +18,8 @@ const MOST: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backlog {
     pub counts: Counts,
-    /// None without a dead-letter queue.
-    pub dead: Option<Counts>,
+    /// None where it could not be read; none inside without a dead-letter queue.
+    pub dead: Option<Option<Counts>>,
     /// When SQS said so.
     pub at: Instant,
 }
@@ -60,7 +60,7 @@ impl Counted {
             state.asked = Some(Instant::now());
             let read = tokio::time::timeout(MOST, read(&self.queue, &mut state.dead)).await;
             match read.map_err(|_| "SQS did not answer in time".to_owned()) {
-                Ok(Ok(backlog)) => state.known = Known { backlog: Some(backlog), error: None },
+                Ok(Ok((backlog, error))) => state.known = Known { backlog: Some(backlog), error },
                 Ok(Err(error)) => state.known.error = Some(error.to_string()),
                 Err(late) => state.known.error = Some(late),
             }
@@ -75,24 +75,32 @@ impl Counted {
     }
 }
 
+/// With the reason why the dead letters could not be counted: a role may be allowed the queue alone.
 async fn read(
     queue: &QueueClient,
     dead: &mut Option<(RedrivePolicy, String)>,
-) -> Result<Backlog, QueueError> {
+) -> Result<(Backlog, Option<String>), QueueError> {
     let mut names = Counts::ATTRIBUTES.to_vec();
     names.push(Attribute::RedrivePolicy);
     let all = attributes(&queue.client, &queue.url, &names).await?;
     let policy = all.get(&Attribute::RedrivePolicy).and_then(|text| RedrivePolicy::parse(text));
-    if dead.as_ref().map(|(known, _)| known) != policy.as_ref() {
-        *dead = None;
-        if let Some(policy) = policy {
-            let url = queue_url(&queue.client, policy.name(), Some(policy.account())).await?;
-            *dead = Some((policy, url));
-        }
-    }
-    let dead = match dead {
-        Some((_, url)) => Some(Counts::of(&queue.client, url).await?),
-        None => None,
+    let letters = dead_letters(queue, policy, dead).await;
+    let error = letters.as_ref().err().map(|error| format!("the dead letters: {error}"));
+    let backlog = Backlog { counts: Counts::read(&all), dead: letters.ok(), at: Instant::now() };
+    Ok((backlog, error))
+}
+
+async fn dead_letters(
+    queue: &QueueClient,
+    policy: Option<RedrivePolicy>,
+    known: &mut Option<(RedrivePolicy, String)>,
+) -> Result<Option<Counts>, QueueError> {
+    let Some(policy) = policy else { return Ok(None) };
+    let url = match known.take().filter(|(known, _)| *known == policy) {
+        Some((_, url)) => url,
+        None => queue_url(&queue.client, policy.name(), Some(policy.account())).await?,
     };
-    Ok(Backlog { counts: Counts::read(&all), dead, at: Instant::now() })
+    let counts = Counts::of(&queue.client, &url).await;
+    *known = Some((policy, url));
+    counts.map(Some)
 }

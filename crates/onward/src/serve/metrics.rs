@@ -59,7 +59,7 @@ async fn backlogs(queues: &[Arc<Counted>]) -> Vec<Reading> {
         for (state, number) in [("waiting", waiting), ("in_flight", in_flight), ("delayed", delayed)] {
             messages.push((vec![queue(), ("state", state.to_owned())], number as f64));
         }
-        letters.extend(dead.map(|dead| (vec![queue()], dead.all() as f64)));
+        letters.extend(dead.flatten().map(|dead| (vec![queue()], dead.all() as f64)));
     }
     vec![
         Reading {

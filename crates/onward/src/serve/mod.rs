@@ -164,10 +164,10 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
     let address = endpoint.as_ref().map(|endpoint| endpoint.address);
     let pages = match (pages, address) {
         (Some(options), Some(address)) => {
-            let (log, outbox) = (log, metrics.outbox.clone());
+            let (database, has_outbox) = (database.clone(), work.has_outbox);
             let queues = prepared.iter().zip(work.origins).map(|(prepared, origins)| prepared.shown(origins));
             let (queues, example, stop) = (queues.collect(), work.example, drain.clone());
-            let shown = Shown { context, url, queues, outbox, log, example, address, stop };
+            let shown = Shown { context, url, queues, database, has_outbox, log, example, address, stop };
             Some(Pages::open(options, shown)?)
         }
         _ => None,

@@ -13,9 +13,9 @@ use crate::config::context::Context;
 use crate::config::settings::AppEnv;
 #[cfg(feature = "console")]
 use crate::console;
+use crate::database::Database;
 use crate::letters::backlog::Counted;
 use crate::options::Origins;
-use crate::outbox::Outbox;
 use crate::process::exit::CommandError;
 #[cfg(feature = "console")]
 use crate::process::terminal::data;
@@ -46,7 +46,8 @@ pub(super) struct Shown<'a> {
     pub context: &'a Context,
     pub url: &'a DatabaseUrl,
     pub queues: Vec<(Watched, Arc<Counted>, Options, Origins)>,
-    pub outbox: Option<Arc<Outbox>>,
+    pub database: Database,
+    pub has_outbox: bool,
     pub log: Option<LogView>,
     pub example: Option<&'static str>,
     pub address: SocketAddr,
@@ -65,13 +66,14 @@ pub(super) struct Pages {
 impl Pages {
     /// Opens the console. A development launch prints where.
     pub(super) fn open(options: PagesOptions, shown: Shown<'_>) -> Result<Self, CommandError> {
-        let Shown { context, url, queues, outbox, log, example, address, stop } = shown;
+        let Shown { context, url, queues, database, has_outbox, log, example, address, stop } = shown;
         let site = console::Site::new(console::SiteParts {
             context: context.clone(),
             options,
             url: url.clone(),
             queues,
-            outbox,
+            database,
+            has_outbox,
             log,
             example,
             address,

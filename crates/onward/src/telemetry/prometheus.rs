@@ -5,7 +5,7 @@ use std::fmt::Error;
 
 use onward_worker::{BUCKETS, Durations};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
@@ -49,7 +49,7 @@ impl Collector for Scrape {
                 for (value, number) in (family.values)(&monitor.ledger()) {
                     let mut labels = of_queue(queue);
                     labels.extend(family.label.map(|label| (label, value.to_owned())));
-                    metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&number, None)?;
+                    counter(&mut metric.encode_family(&labels)?, number)?;
                 }
             }
         }
@@ -58,7 +58,7 @@ impl Collector for Scrape {
             let mut metric = encoder.encode_descriptor(&name, gauge.help, None, MetricType::Gauge)?;
             for watched in &self.watched {
                 if let Some(value) = (gauge.value)(watched) {
-                    metric.encode_family(&of_queue(watched.queue))?.encode_gauge(&value)?;
+                    gauge_value(&mut metric.encode_family(&of_queue(watched.queue))?, value)?;
                 }
             }
         }
@@ -75,10 +75,29 @@ impl Collector for Scrape {
         for Reading { name, help, values } in &self.readings {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for (labels, value) in values {
-                metric.encode_family(labels)?.encode_gauge(value)?;
+                // An empty set of labels is written as a pair of braces.
+                match labels.is_empty() {
+                    true => gauge_value(&mut metric, *value)?,
+                    false => gauge_value(&mut metric.encode_family(labels)?, *value)?,
+                }
             }
         }
         Ok(())
+    }
+}
+
+/// Whole numbers are written without a fraction, as a person expects of a count.
+fn counter(metric: &mut MetricEncoder<'_>, value: f64) -> Result<(), Error> {
+    match value.fract() {
+        0.0 => metric.encode_counter::<NoLabelSet, _, f64>(&(value as u64), None),
+        _ => metric.encode_counter::<NoLabelSet, _, f64>(&value, None),
+    }
+}
+
+fn gauge_value(metric: &mut MetricEncoder<'_>, value: f64) -> Result<(), Error> {
+    match value.fract() {
+        0.0 => metric.encode_gauge(&(value as i64)),
+        _ => metric.encode_gauge(&value),
     }
 }
 
