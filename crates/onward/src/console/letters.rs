@@ -14,7 +14,7 @@ const FRESH: Duration = Duration::from_secs(15);
 
 /// The dead letters of a queue, as they were seen last.
 #[derive(Debug, Default)]
-pub(super) struct Letters(Mutex<Option<Looked>>);
+pub(crate) struct Letters(Mutex<Option<Looked>>);
 
 /// One look at the dead letters.
 #[derive(Debug, Clone)]

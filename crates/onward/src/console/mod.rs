@@ -36,6 +36,8 @@ mod sql;
 mod stored;
 mod visitor;
 
+pub(crate) use letters::Letters;
 pub(crate) use options::ConsoleOptions;
+pub(crate) use queue::QueueSite;
 pub(crate) use routes::routes;
 pub(crate) use site::{Site, SiteParts};

@@ -12,6 +12,7 @@ use crate::console::queue::QueueSite;
 use crate::console::samples::{Shown, Span};
 use crate::console::site::Site;
 use crate::console::stored::Tables;
+use crate::handler::breaker::PausedKeys;
 use crate::letters::backlog::Known;
 use crate::letters::counts::Counts;
 use crate::outbox::Rows;
@@ -60,6 +61,7 @@ fn of_queue(queue: &QueueSite, known: &Known, shown: &Shown, uptime: Duration, i
             h2 { (name) }
             (stale(known.error.as_deref(), known.backlog.map(|backlog| backlog.at)))
             @if let Some(activity) = activity { (receiving(&activity)) }
+            (paused(queue))
             dl {
                 @let Counts { waiting, in_flight, delayed } = counts;
                 (number("waiting", waiting)) (number("in flight", in_flight)) (number("delayed", delayed))
@@ -105,6 +107,25 @@ fn receiving(activity: &Activity) -> Markup {
         }
     };
     html! { @if let Some(paused) = paused { p.problem { (paused) } } }
+}
+
+/// How many paused keys are shown.
+const KEYS: usize = 10;
+
+/// The keys whose messages wait, because their handler fails.
+fn paused(queue: &QueueSite) -> Markup {
+    let keys: Vec<_> = queue.paused.iter().flat_map(PausedKeys::read).collect();
+    html! {
+        @if !keys.is_empty() {
+            details {
+                summary { (keys.len()) " paused key(s): their handler fails" }
+                ul { @for (key, left) in keys.iter().take(KEYS) {
+                    li { code { (key) } " " @if left.is_zero() { "is tried" } @else { "for " (duration(*left)) } }
+                } }
+                @if keys.len() > KEYS { p { (keys.len() - KEYS) " more are not shown." } }
+            }
+        }
+    }
 }
 
 fn plots(name: &str, minutes: &[Span], is_many: bool) -> Markup {

@@ -3,7 +3,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use onward_migrate::{DatabaseUrl, Session};
-use onward_worker::Options;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +11,6 @@ use crate::config::context::Context;
 use crate::config::settings::AppEnv;
 use crate::console::actions::Actions;
 use crate::console::known::Known;
-use crate::console::letters::Letters;
 use crate::console::options::{ConsoleOptions, Token};
 use crate::console::queue::QueueSite;
 use crate::console::samples::Samples;
@@ -20,10 +18,7 @@ use crate::console::schema::Schema;
 use crate::console::sessions::Sessions;
 use crate::console::stored::Stored;
 use crate::database::Database;
-use crate::letters::backlog::Counted;
-use crate::options::Origins;
 use crate::telemetry::log::LogView;
-use crate::telemetry::metrics::Watched;
 
 /// What all pages show, and what they keep between two looks.
 pub(crate) struct Site {
@@ -50,7 +45,7 @@ pub(crate) struct SiteParts {
     pub context: Context,
     pub options: ConsoleOptions,
     pub url: DatabaseUrl,
-    pub queues: Vec<(Watched, Arc<Counted>, Options, Origins)>,
+    pub queues: Vec<Arc<QueueSite>>,
     pub database: Database,
     pub has_outbox: bool,
     pub log: Option<LogView>,
@@ -63,12 +58,6 @@ impl Site {
     pub(crate) fn new(parts: SiteParts) -> Arc<Self> {
         let SiteParts { context, options, url, queues, database, has_outbox, log, example, address, stop } =
             parts;
-        let queues: Vec<_> = queues
-            .into_iter()
-            .map(|(watched, counted, options, origins)| {
-                Arc::new(QueueSite { watched, counted, options, origins, letters: Letters::default() })
-            })
-            .collect();
         let samples = Samples::new(queues.iter().map(|queue| queue.watched.monitor.clone()).collect());
         Arc::new(Self {
             context,

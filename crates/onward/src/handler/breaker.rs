@@ -25,19 +25,38 @@ use crate::handler::service::{Boxed, HandlerError, KeyFn};
 ///     .after(3)
 ///     .pause(Duration::from_secs(2), Duration::from_secs(120));
 /// ```
-#[derive(Clone)]
 pub struct BreakerByKey {
     key: Arc<KeyFn>,
     after: u32,
     first: Duration,
     longest: Duration,
+    paused: PausedKeys,
+}
+
+/// A copy knows nothing of the failures of the original: it may be for another queue.
+impl Clone for BreakerByKey {
+    fn clone(&self) -> Self {
+        let Self { key, after, first, longest, .. } = self;
+        Self {
+            key: key.clone(),
+            after: *after,
+            first: *first,
+            longest: *longest,
+            paused: PausedKeys::default(),
+        }
+    }
 }
 
 impl BreakerByKey {
     /// Breaks by what `key` finds in a message; one without a key is never paused.
     pub fn new(key: impl Fn(&Message) -> Option<String> + Send + Sync + 'static) -> Self {
         let (first, longest) = (Duration::from_secs(1), Duration::from_secs(60));
-        Self { key: Arc::new(key), after: 5, first, longest }
+        Self { key: Arc::new(key), after: 5, first, longest, paused: PausedKeys::default() }
+    }
+
+    /// The keys of the service that this layer makes.
+    pub(crate) fn paused(&self) -> PausedKeys {
+        self.paused.clone()
     }
 
     /// After how many failures in a row the key is paused; 5 by default.
@@ -57,7 +76,7 @@ impl BreakerByKey {
 
 impl fmt::Debug for BreakerByKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key: _, after, first, longest } = self;
+        let Self { after, first, longest, .. } = self;
         f.debug_struct("BreakerByKey")
             .field("after", after)
             .field("first", first)
@@ -70,7 +89,8 @@ impl<S> Layer<S> for BreakerByKey {
     type Service = BrokenByKey<S>;
 
     fn layer(&self, inner: S) -> BrokenByKey<S> {
-        BrokenByKey { inner, keys: Arc::new(Keys { of: self.clone(), failing: Mutex::default() }) }
+        let of = Self { paused: self.paused.clone(), ..self.clone() };
+        BrokenByKey { inner, keys: Arc::new(Keys { of }) }
     }
 }
 
@@ -85,7 +105,29 @@ pub struct BrokenByKey<S> {
 #[derive(Debug)]
 struct Keys {
     of: BreakerByKey,
-    failing: Mutex<HashMap<String, Failing>>,
+}
+
+/// The keys that a breaker knows of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PausedKeys(Arc<Mutex<HashMap<String, Failing>>>);
+
+impl PausedKeys {
+    fn failing(&self) -> MutexGuard<'_, HashMap<String, Failing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those that are paused, with the rest of their pause.
+    #[cfg(feature = "console")]
+    pub(crate) fn read(&self) -> Vec<(String, Duration)> {
+        let now = Instant::now();
+        let failing = self.failing();
+        let paused = failing.iter().filter(|(_, failing)| !failing.pause.is_zero());
+        let mut paused: Vec<_> = paused
+            .map(|(key, failing)| (key.clone(), failing.until.saturating_duration_since(now)))
+            .collect();
+        paused.sort();
+        paused
+    }
 }
 
 #[derive(Debug)]
@@ -115,7 +157,7 @@ impl Drop for Probe<'_> {
 
 impl Keys {
     fn failing(&self) -> MutexGuard<'_, HashMap<String, Failing>> {
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.of.paused.failing()
     }
 
     /// Whether a message of the key may run, as the probe of a key that is paused; else how long it has to wait.
@@ -196,5 +238,27 @@ where
             }
             outcome
         })
+    }
+}
+
+#[cfg(all(test, feature = "console"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_watches_sees_the_keys_that_are_paused_and_no_others() {
+        let layer =
+            BreakerByKey::new(|_| None).after(2).pause(Duration::from_secs(4), Duration::from_secs(60));
+        let watched = layer.paused();
+        let service = layer.layer(());
+        service.keys.record("shop", true, false);
+        service.keys.record("bank", true, false);
+        service.keys.record("bank", true, false);
+        assert_eq!(watched.read(), [("bank".to_owned(), Duration::from_secs(4))]);
+        assert_eq!(layer.clone().paused().read(), [], "a copy is for another queue");
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(watched.read(), [("bank".to_owned(), Duration::ZERO)], "it is tried now");
+        service.keys.record("bank", false, true);
+        assert_eq!(watched.read(), []);
     }
 }

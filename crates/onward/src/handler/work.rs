@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use onward_worker::{Budget, Failure, Message, Options};
 use tower::{BoxError, Layer, Service};
 
 use crate::database::Database;
+use crate::handler::breaker::{BreakerByKey, PausedKeys};
 use crate::handler::errors::{Classify, judged};
 use crate::handler::service::{HandlerError, MessageService};
 use crate::handler::{Handler, Takes};
@@ -89,6 +91,8 @@ pub struct Consumer<S> {
     handler: BoxedHandler<S>,
     /// Around the handler, from the inside out.
     layers: Vec<BoxedLayer>,
+    /// Of each breaker among the layers.
+    pub(crate) paused: Vec<PausedKeys>,
     pub(crate) options: Options,
 }
 
@@ -109,7 +113,7 @@ impl<T> Queue<T> {
             let handler = handler.clone();
             Box::pin(async move { handler.call(name, message, state, database).await })
         });
-        Consumer { name, handler: boxed, layers: Vec::new(), options: Options::default() }
+        Consumer { name, handler: boxed, layers: Vec::new(), paused: Vec::new(), options: Options::default() }
     }
 }
 
@@ -152,6 +156,9 @@ impl<S: Clone + Send + Sync + 'static> Consumer<S> {
         <L::Service as Service<Message>>::Error: Into<BoxError>,
         <L::Service as Service<Message>>::Future: Send + 'static,
     {
+        if let Some(breaker) = (&layer as &dyn Any).downcast_ref::<BreakerByKey>() {
+            self.paused.push(breaker.paused());
+        }
         self.layers.push(Box::new(move |service| MessageService::new(layer.layer(service))));
         self
     }

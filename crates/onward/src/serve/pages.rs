@@ -14,6 +14,7 @@ use crate::config::settings::AppEnv;
 #[cfg(feature = "console")]
 use crate::console;
 use crate::database::Database;
+use crate::handler::breaker::PausedKeys;
 use crate::letters::backlog::Counted;
 use crate::options::Origins;
 use crate::process::exit::CommandError;
@@ -40,12 +41,22 @@ pub(super) const fn options(_: &Context) -> Result<Option<PagesOptions>, Command
     Ok(None)
 }
 
+/// A queue on the pages.
+#[cfg_attr(not(feature = "console"), expect(dead_code, reason = "only the console reads it"))]
+pub(super) struct ShownQueue {
+    pub watched: Watched,
+    pub counted: Arc<Counted>,
+    pub options: Options,
+    pub origins: Origins,
+    pub paused: Vec<PausedKeys>,
+}
+
 /// What the pages show.
 #[cfg_attr(not(feature = "console"), expect(dead_code, reason = "only the console reads it"))]
 pub(super) struct Shown<'a> {
     pub context: &'a Context,
     pub url: &'a DatabaseUrl,
-    pub queues: Vec<(Watched, Arc<Counted>, Options, Origins)>,
+    pub queues: Vec<ShownQueue>,
     pub database: Database,
     pub has_outbox: bool,
     pub log: Option<LogView>,
@@ -67,6 +78,17 @@ impl Pages {
     /// Opens the console. A development launch prints where.
     pub(super) fn open(options: PagesOptions, shown: Shown<'_>) -> Result<Self, CommandError> {
         let Shown { context, url, queues, database, has_outbox, log, example, address, stop } = shown;
+        let queues = queues.into_iter().map(|ShownQueue { watched, counted, options, origins, paused }| {
+            console::QueueSite {
+                watched,
+                counted,
+                options,
+                origins,
+                paused,
+                letters: console::Letters::default(),
+            }
+        });
+        let queues = queues.map(Arc::new).collect();
         let site = console::Site::new(console::SiteParts {
             context: context.clone(),
             options,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use onward_worker::{Ledger, Message, Options, Process, QueueError, Sqs, run_in};
+use onward_worker::{Ledger, Message, Process, QueueError, Sqs, run_in};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ use crate::letters::backlog::Counted;
 use crate::letters::client::QueueClient;
 use crate::options::Origins;
 use crate::process::exit::{CommandError, Exit};
+use crate::serve::pages::ShownQueue;
 use crate::telemetry::metrics::Watched;
 
 /// How long a poll of the local queue waits at the most.
@@ -34,8 +35,14 @@ pub(crate) struct Prepared<S> {
 
 impl<S> Prepared<S> {
     /// What the console shows of the queue.
-    pub(super) fn shown(&self, origins: Origins) -> (Watched, Arc<Counted>, Options, Origins) {
-        (self.watched.clone(), self.counted.clone(), self.queue.options.clone(), origins)
+    pub(super) fn shown(&self, origins: Origins) -> ShownQueue {
+        ShownQueue {
+            watched: self.watched.clone(),
+            counted: self.counted.clone(),
+            options: self.queue.options.clone(),
+            origins,
+            paused: self.queue.paused.clone(),
+        }
     }
 }
 
