@@ -16,7 +16,7 @@ use crate::console::actions::Kind;
 use crate::console::form::Form;
 use crate::console::jobs::sentence;
 use crate::console::letters::Looked;
-use crate::console::page::{self, Visit, duration, not_found, page, refusal};
+use crate::console::page::{self, NO_QUEUE, Visit, duration, not_found, page, refusal};
 use crate::console::queue::QueueSite;
 use crate::console::site::Site;
 use crate::letters::backlog::Known;
@@ -39,8 +39,6 @@ const PREVIEW: usize = 160;
 
 /// The longest body on a page, in bytes; the rest can be downloaded.
 const LONGEST_BODY: usize = 256 * 1024;
-
-const NO_QUEUE: &str = "The app does not work this queue.";
 
 /// `GET /console/dead`
 pub(super) async fn queues(State(site): State<Arc<Site>>, visit: Visit) -> Response {

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use onward_worker::{Activity, Receiving};
 
 use crate::console::page::{duration, rate, stale};
-use crate::console::plot::{Line, halved, plot};
+use crate::console::plot::{Line, fewer, plot};
 use crate::console::queue::QueueSite;
 use crate::console::samples::{Shown, Span};
 use crate::console::site::Site;
@@ -17,7 +17,7 @@ use crate::letters::backlog::Known;
 use crate::letters::counts::Counts;
 use crate::outbox::Rows;
 
-/// With more queues each plot has half as many points.
+/// More queues are the rows of a table, each with a page of its own.
 const MANY: usize = 8;
 
 /// What is known of the app's tables.
@@ -37,17 +37,71 @@ impl Overview {
     }
 
     pub(super) fn content(&self, site: &Site) -> Markup {
-        let is_many = site.queues.len() > MANY;
+        let uptime = site.began.elapsed();
+        let queues = site.queues.iter().zip(&self.backlogs).enumerate();
         html! {
-            @for (index, (queue, known)) in site.queues.iter().zip(&self.backlogs).enumerate() {
-                (of_queue(queue, known, &site.samples.of(index), site.began.elapsed(), is_many))
+            @if site.queues.len() > MANY {
+                (table(queues.map(|(index, (queue, known))| row(queue, known, &site.samples.of(index)))))
+            } @else {
+                @for (index, (queue, known)) in queues {
+                    (of_queue(queue, known, &site.samples.of(index), uptime))
+                }
             }
             (of_tables(&self.stored))
         }
     }
 }
 
-fn of_queue(queue: &QueueSite, known: &Known, shown: &Shown, uptime: Duration, is_many: bool) -> Markup {
+/// One queue of many, with all that is known of it.
+pub(super) async fn one(site: &Site, index: usize) -> Markup {
+    let queue = &site.queues[index];
+    of_queue(queue, &queue.counted.look().await, &site.samples.of(index), site.began.elapsed())
+}
+
+fn table(rows: impl Iterator<Item = Markup>) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Queues" { table {
+            thead { tr {
+                th scope="col" { "queue" } th scope="col" { "waiting" } th scope="col" { "dead" }
+                th scope="col" { "oldest seen" } th scope="col" { "busy" } th scope="col" { "parked" }
+                th scope="col" { "done" } th scope="col" { "failed" } th scope="col" { "p95" }
+                th scope="col" { i.a {} "received " i.b {} "done " i.c {} "failed" }
+                th scope="col" { i.a {} "p50 " i.b {} "p95 " i.c {} "p99" }
+            } }
+            tbody { @for row in rows { (row) } }
+        } }
+    }
+}
+
+fn row(queue: &QueueSite, known: &Known, shown: &Shown) -> Markup {
+    let name = queue.watched.queue;
+    let activity = queue.watched.monitor.activity();
+    let waiting = known.backlog.map(|backlog| backlog.counts.waiting.to_string());
+    let dead = known.backlog.and_then(|backlog| backlog.dead).flatten().map(|dead| dead.all().to_string());
+    let not_known = || "–".to_owned();
+    let [_, done, failed] = shown.present;
+    let (rates, times) = lines(&shown.minutes, true);
+    html! {
+        tr {
+            th scope="row" {
+                a href={ "/console/queues/" (name) } { (name) }
+                @if let Some(activity) = activity { (receiving(&activity)) }
+            }
+            td { (waiting.unwrap_or_else(not_known)) }
+            td { (dead.unwrap_or_else(not_known)) }
+            td { (duration(queue.watched.monitor.oldest_age())) }
+            td { (activity.map_or_else(not_known, |it| format!("{} of {}", it.busy, it.handlers))) }
+            td { (activity.map_or_else(not_known, |it| it.parked.to_string())) }
+            td { (per_second(done)) }
+            td { (per_second(failed)) }
+            td { (shown.hour.durations.quantile(0.95).map_or_else(not_known, duration)) }
+            td { (plot(&format!("up to {}/s", rate(most(&rates))), &rates)) }
+            td { (plot(&format!("up to {}", duration(Duration::from_secs_f64(most(&times)))), &times)) }
+        }
+    }
+}
+
+fn of_queue(queue: &QueueSite, known: &Known, shown: &Shown, uptime: Duration) -> Markup {
     let name = queue.watched.queue;
     let activity = queue.watched.monitor.activity();
     let counts = known.backlog.map(|backlog| backlog.counts).unwrap_or_default();
@@ -82,7 +136,7 @@ fn of_queue(queue: &QueueSite, known: &Known, shown: &Shown, uptime: Duration, i
                 (number("calls a message", calls_a_message(ledger.calls(), ledger.done)))
                 (number("cost", format!("${:.4} a day", dollars_a_day(ledger.dollars(), uptime))))
             }
-            @if !shown.minutes.is_empty() { (plots(name, &shown.minutes, is_many)) }
+            @if !shown.minutes.is_empty() { (plots(name, &shown.minutes)) }
         }
     }
 }
@@ -128,30 +182,29 @@ fn paused(queue: &QueueSite) -> Markup {
     }
 }
 
-fn plots(name: &str, minutes: &[Span], is_many: bool) -> Markup {
-    let line = |class, value: fn(&Span) -> f64| {
+/// The lines of the two plots: messages a second, and the time of handlers.
+fn lines(minutes: &[Span], are_few: bool) -> ([Line; 3], [Line; 3]) {
+    let line = |class, value: &dyn Fn(&Span) -> f64| {
         let values: Vec<_> = minutes.iter().map(value).collect();
-        Line { class, values: if is_many { halved(values) } else { values } }
+        Line { class, values: if are_few { fewer(values) } else { values } }
     };
-    let a_second = |class, count: fn(&Span) -> u64| {
-        let values: Vec<_> = minutes.iter().map(|span| count(span) as f64 / 60.0).collect();
-        Line { class, values: if is_many { halved(values) } else { values } }
-    };
-    fn quantile(span: &Span, share: f64) -> f64 {
-        span.durations.quantile(share).unwrap_or_default().as_secs_f64()
-    }
+    let quantile =
+        |share| move |span: &Span| span.durations.quantile(share).unwrap_or_default().as_secs_f64();
     let rates = [
-        a_second("a", |span| span.received),
-        a_second("b", |span| span.done),
-        a_second("c", |span| span.failed),
+        line("a", &|span| span.received as f64 / 60.0),
+        line("b", &|span| span.done as f64 / 60.0),
+        line("c", &|span| span.failed as f64 / 60.0),
     ];
-    let times = [
-        line("a", |it| quantile(it, 0.5)),
-        line("b", |it| quantile(it, 0.95)),
-        line("c", |it| quantile(it, 0.99)),
-    ];
-    let most =
-        |lines: &[Line]| lines.iter().flat_map(|line| &line.values).fold(0.0, |most: f64, it| most.max(*it));
+    (rates, [line("a", &quantile(0.5)), line("b", &quantile(0.95)), line("c", &quantile(0.99))])
+}
+
+/// The greatest value of all lines.
+fn most(lines: &[Line]) -> f64 {
+    lines.iter().flat_map(|line| &line.values).fold(0.0, |most, value| value.max(most))
+}
+
+fn plots(name: &str, minutes: &[Span]) -> Markup {
+    let (rates, times) = lines(minutes, false);
     let (most_rate, most_time) = (rate(most(&rates)), duration(Duration::from_secs_f64(most(&times))));
     html! {
         div.plots {
@@ -201,9 +254,31 @@ fn of_tables(stored: &Stored) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use onward_worker::Monitor;
+    use std::sync::Arc;
 
+    use aws_sdk_sqs::config::BehaviorVersion;
+    use aws_sdk_sqs::{Client, Config};
+
+    use crate::console::letters::Letters;
     use crate::console::samples::MINUTES;
+    use crate::letters::backlog::Counted;
+    use crate::letters::client::QueueClient;
+    use crate::telemetry::metrics::Watched;
+
+    /// A queue that is never asked.
+    fn queue(number: usize) -> QueueSite {
+        let name: &'static str = Box::leak(format!("a-queue-name-{number}").into_boxed_str());
+        let config = Config::builder().behavior_version(BehaviorVersion::latest()).build();
+        let client = QueueClient { url: String::new(), client: Client::from_conf(config) };
+        QueueSite {
+            watched: Watched { queue: name, monitor: Default::default(), wait: Duration::ZERO },
+            counted: Arc::new(Counted::new(name, client)),
+            options: Default::default(),
+            origins: Vec::new(),
+            paused: Vec::new(),
+            letters: Letters::default(),
+        }
+    }
 
     #[test]
     fn twenty_busy_queues_fit_into_thirty_kilobytes() {
@@ -218,13 +293,13 @@ mod tests {
             span.durations.counts.iter_mut().for_each(|count| *count = any(1_000));
             span
         };
-        let mut bytes = 0;
-        for _ in 0..20 {
+        let mut rows = Vec::new();
+        for number in 0..20 {
             let minutes: Vec<_> = (0..MINUTES).map(|_| minute()).collect();
-            bytes += plots("a-queue-name", &minutes, true).into_string().len();
+            let shown = Shown { present: [123.4, 123.4, 12.34], hour: minutes[0], minutes };
+            rows.push(row(&queue(number), &Known::default(), &shown));
         }
-        let of_numbers = number("busy handlers", "12 of 64").into_string().len() * 12 * 20;
-        assert!(bytes + of_numbers < 28_000, "{bytes} of plots and {of_numbers} of numbers");
-        assert_eq!(Monitor::default().oldest_age(), Duration::ZERO);
+        let bytes = table(rows.into_iter()).into_string().len();
+        assert!(bytes < 27_000, "{bytes}, and the frame of the page has up to 2,000");
     }
 }

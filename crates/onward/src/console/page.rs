@@ -13,6 +13,8 @@ use crate::console::form::Form;
 use crate::console::site::Site;
 use crate::console::visitor::Visitor;
 
+pub(super) const NO_QUEUE: &str = "The app does not work this queue.";
+
 /// A request to a page.
 #[derive(Debug, Clone)]
 pub(super) struct Visit {

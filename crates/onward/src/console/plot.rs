@@ -48,9 +48,9 @@ fn path(values: &[f64], most: f64) -> String {
     path
 }
 
-/// Fewer values with the greatest of each pair, where a page has little room.
-pub(super) fn halved(values: Vec<f64>) -> Vec<f64> {
-    values.chunks(2).map(|pair| pair.iter().copied().fold(0.0, f64::max)).collect()
+/// Fewer values, each the greatest of three, where a page has little room.
+pub(super) fn fewer(values: Vec<f64>) -> Vec<f64> {
+    values.chunks(3).map(|some| some.iter().copied().fold(0.0, f64::max)).collect()
 }
 
 #[cfg(test)]
@@ -63,6 +63,6 @@ mod tests {
         assert_eq!(path(&[0.0, 0.0], 0.0), "M0 29l120 0");
         assert_eq!(path(&[0.0, 10.0, 5.0, 5.0], 10.0), "M0 29l40-28 40 14 40 0");
         assert_eq!(path(&[f64::NAN, 1.0], 1.0), "M0 29l120-28", "a value that is none counts as zero");
-        assert_eq!(halved(vec![1.0, 2.0, 3.0]), [2.0, 3.0]);
+        assert_eq!(fewer(vec![1.0, 2.0, 0.0, 3.0]), [2.0, 3.0]);
     }
 }

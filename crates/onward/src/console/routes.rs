@@ -1,15 +1,15 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::console::live::{Next, events, live};
-use crate::console::overview::Overview;
-use crate::console::page::{Visit, not_found, page};
+use crate::console::overview::{self, Overview};
+use crate::console::page::{NO_QUEUE, Visit, not_found, page};
 use crate::console::site::Site;
 use crate::console::{access, dead, development, in_flight, instance, jobs, migrations};
 
@@ -19,10 +19,12 @@ const LONGEST_FORM: usize = 4 * 1024 * 1024;
 /// All pages. The server must give the address of each peer, as `into_make_service_with_connect_info` does.
 pub(crate) fn routes(site: Arc<Site>) -> Router {
     Router::new()
-        .route("/console", get(overview))
-        .route("/console/events", get(overview_events))
+        .route("/console", get(all))
+        .route("/console/events", get(all_events))
         .route("/console/login", get(access::ask).post(access::log_in))
         .route("/console/logout", axum::routing::post(access::log_out))
+        .route("/console/queues/{queue}", get(queue))
+        .route("/console/queues/{queue}/events", get(queue_events))
         .route("/console/in-flight", get(messages))
         .route("/console/in-flight/events", get(message_events))
         .route("/console/dead", get(dead::queues))
@@ -48,7 +50,7 @@ pub(crate) fn routes(site: Arc<Site>) -> Router {
 }
 
 /// `GET /console`. With `?token=…`, which a development launch prints, a session begins.
-async fn overview(State(site): State<Arc<Site>>, visit: Visit) -> Response {
+async fn all(State(site): State<Arc<Site>>, visit: Visit) -> Response {
     if let Some(token) = visit.query.get("token") {
         return access::enter(&site, &visit, token);
     }
@@ -56,8 +58,24 @@ async fn overview(State(site): State<Arc<Site>>, visit: Visit) -> Response {
     page(&site, &visit, "Overview", live("/console/events", &content))
 }
 
-async fn overview_events(State(site): State<Arc<Site>>) -> Response {
+async fn all_events(State(site): State<Arc<Site>>) -> Response {
     events(site, |site| async move { (Overview::read(&site).await.content(&site), Next::Follows) })
+}
+
+/// The place of a queue of the app.
+fn place(site: &Site, name: &str) -> Option<usize> {
+    site.queues.iter().position(|queue| queue.watched.queue == name)
+}
+
+async fn queue(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Response {
+    let Some(index) = place(&site, &name) else { return not_found(&site, NO_QUEUE) };
+    let content = overview::one(&site, index).await;
+    page(&site, &visit, &name, live(&format!("/console/queues/{name}/events"), &content))
+}
+
+async fn queue_events(State(site): State<Arc<Site>>, Path(name): Path<String>) -> Response {
+    let Some(index) = place(&site, &name) else { return not_found(&site, NO_QUEUE) };
+    events(site, move |site| async move { (overview::one(&site, index).await, Next::Follows) })
 }
 
 async fn messages(State(site): State<Arc<Site>>, visit: Visit) -> Response {
