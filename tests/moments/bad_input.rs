@@ -130,6 +130,13 @@ fn every_shell_completes_the_command_line() {
 }
 
 #[test]
+fn the_manual_page_is_written_from_the_command_line() {
+    let said = run(app().arg("man"));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(said.stdout.contains(".TH app 1") && said.stdout.contains("migrate"), "{}", said.stdout);
+}
+
+#[test]
 fn help_shows_no_secret() {
     let help = run(app().env("DATABASE_URL", format!("postgres://app:{SECRET}@localhost/x")).arg("--help"));
     assert_eq!(help.code, Some(0));

@@ -159,7 +159,7 @@ fn with_a_token_a_session_is_needed_and_forms_are_its_own() {
     assert_eq!(act("", &format!("action=redrive&csrf={csrf}")).status, 401, "no session");
     let begun = act(&cookie, &format!("action=redrive&csrf={csrf}"));
     assert_eq!(begun.status, 303, "{}", begun.body);
-    assert_eq!(begun.header("location"), Some("/console/jobs/0"));
+    assert_eq!(begun.header("location"), Some("/console/actions/0"));
     assert_eq!(post(address, "/console/logout", &cookie, "").status, 303);
     assert_eq!(get(address, "/console", &cookie).status, 401, "the session has ended");
 }

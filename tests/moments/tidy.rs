@@ -84,7 +84,7 @@ fn no_two_files_import_each_other() {
 }
 
 /// The rooms of the app, from the lowest to the highest; each imports only those before it.
-const ROOMS: [&str; 22] = [
+const ROOMS: [&str; 23] = [
     "options",
     "cli",
     "process",
@@ -101,6 +101,7 @@ const ROOMS: [&str; 22] = [
     "handler",
     "transaction",
     "outbox",
+    "schedule",
     "checks",
     "console",
     "serve",
@@ -137,9 +138,10 @@ fn a_driver_is_named_in_its_folder_only() {
     assert_eq!(outside("onward-migrate", "tiberius", &["sqlserver/"]), nowhere);
     assert_eq!(outside("onward-migrate", "refinery::", &["bridge.rs", "journal.rs", "runner.rs"]), nowhere);
     assert_eq!(outside("onward-worker", "aws_sdk_sqs", &["queue/sqs/"]), nowhere);
-    let app = ["database/", "lib.rs", "transaction/postgres.rs", "outbox/table.rs"];
+    let app = ["database/", "lib.rs", "transaction/postgres.rs", "outbox/table.rs", "schedule/table.rs"];
     assert_eq!(outside("onward", "tokio_postgres", &app), nowhere);
-    let app = ["database/", "transaction/sqlserver.rs", "outbox/table.rs", "telemetry/log.rs"];
+    let app =
+        ["database/", "transaction/sqlserver.rs", "outbox/table.rs", "schedule/table.rs", "telemetry/log.rs"];
     assert_eq!(outside("onward", "tiberius", &app), nowhere);
 }
 

@@ -11,7 +11,8 @@ use crate::config::identity::Identity;
 use crate::config::queues::variable_suffix;
 use crate::config::settings::{AppEnv, Environment, Settings, load_environment, variable};
 use crate::handler::errors::Classify;
-use crate::handler::work::{Consumer, RoutesFn, Setup, SetupError, SetupFn, Work};
+use crate::handler::job::Job;
+use crate::handler::work::{Consumer, RoutesFn, Setup, SetupError, SetupFn, StopFn, Work};
 use crate::options::{self, Given, Origins, WrongValue};
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::{data, ended, said};
@@ -47,6 +48,8 @@ pub struct App<S> {
     has_outbox: bool,
     classify: Option<Arc<Classify>>,
     routes: Option<RoutesFn<S>>,
+    jobs: Vec<Job<S>>,
+    on_stop: Option<StopFn<S>>,
     example: Option<&'static str>,
 }
 
@@ -65,6 +68,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             has_outbox: false,
             classify: None,
             routes: None,
+            jobs: Vec::new(),
+            on_stop: None,
             example: None,
         }
     }
@@ -128,6 +133,64 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     #[must_use]
     pub fn routes(mut self, routes: impl FnOnce(S) -> axum::Router + Send + 'static) -> Self {
         self.routes = Some(Box::new(routes));
+        self
+    }
+
+    /// Runs a job at certain times, once in all processes of the app together; needs the table `schedule`, see `docs/schedule.md`.
+    ///
+    /// The times are a cron expression, `MINUTE HOUR DAY MONTH WEEKDAY`, with a time zone behind it if it is not UTC. One process
+    /// claims each due time. If it dies, another one runs the job a minute later, so a job may run twice and must be idempotent. A due
+    /// time that passed while no process ran is made up for, the last one only. A failure is tried again after a pause, ten times at
+    /// the most; a job that rejects is not.
+    ///
+    /// ```no_run
+    /// # use onward::{App, Failure, Json, PgPool, Queue, Scripts, Setup};
+    /// # const TEXTS: Queue<String> = Queue::new("texts");
+    /// # async fn print(Json(text): Json<String>) -> Result<(), Failure> { Ok(()) }
+    /// async fn prune(pool: PgPool) -> Result<(), Failure> {
+    ///     let old = "DELETE FROM inbox WHERE handled_at < now() - interval '15 days'";
+    ///     pool.get().await?.execute(old, &[]).await?;
+    ///     Ok(())
+    /// }
+    ///
+    /// # fn run(scripts: Scripts) -> std::process::ExitCode {
+    /// App::new(scripts, |Setup { database, .. }| async move { Ok(database.postgres()?) })
+    ///     .queue(TEXTS.handler(print))
+    ///     .every("prune", "0 3 * * * Europe/Berlin", prune)
+    ///     .run()
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn every<F, Fut>(mut self, name: &'static str, times: &'static str, job: F) -> Self
+    where
+        F: Fn(S) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        self.jobs.push(Job { name, times, work: Arc::new(move |state| Box::pin(job(state))) });
+        self
+    }
+
+    /// Runs something after the last message, with the state that the set-up has made: it closes what the app has opened elsewhere. It has ten
+    /// seconds. What runs before the first message is the set-up itself.
+    ///
+    /// ```no_run
+    /// # use onward::{App, Failure, Json, Queue, Scripts};
+    /// # const TEXTS: Queue<String> = Queue::new("texts");
+    /// # async fn print(Json(text): Json<String>) -> Result<(), Failure> { Ok(()) }
+    /// # fn run(scripts: Scripts) -> std::process::ExitCode {
+    /// App::new(scripts, |_| async { Ok("cache") })
+    ///     .queue(TEXTS.handler(print))
+    ///     .on_stop(|cache| async move { tracing::info!(cache, "closed") })
+    ///     .run()
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on_stop<F, Fut>(mut self, stop: F) -> Self
+    where
+        F: FnOnce(S) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.on_stop = Some(Box::new(move |state| Box::pin(stop(state))));
         self
     }
 
@@ -234,6 +297,14 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
                 clap_complete::generate(shell, &mut command, name, &mut script);
                 data(String::from_utf8_lossy(&script).trim_end()).map(|()| Exit::Done)
             }
+            Command::Man => {
+                let Scripts { name, version, .. } = self.scripts;
+                let mut page = Vec::new();
+                let written =
+                    clap_mangen::Man::new(cli::command().name(name).version(version)).render(&mut page);
+                written.map_err(CommandError::fault)?;
+                data(String::from_utf8_lossy(&page).trim_end()).map(|()| Exit::Done)
+            }
             Command::Check => command::status::check(context).await,
             Command::Doctor { json } => {
                 let (app, origins) = self.configured(given)?;
@@ -285,7 +356,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
 
     pub(crate) fn into_work(self) -> Result<Work<S>, CommandError> {
         let wrong = |message: String| {
-            let help = "give each queue one handler: `App::new(…).queue(ORDERS.handler(take_order))`";
+            let help = "give each queue one handler, and each job a name of its own: \
+                        `App::new(…).queue(ORDERS.handler(take_order))`";
             Err(CommandError::new(Exit::Configuration, message, help))
         };
         if self.queues.is_empty() {
@@ -295,9 +367,13 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         if let Some(twice) = self.queues.iter().find(|queue| !names.insert(queue.name)) {
             return wrong(format!("the app has two handlers for the queue {}", twice.name));
         }
-        let Self { queues, setup, has_outbox, classify, routes, example, .. } = self;
+        let mut names = HashSet::new();
+        if let Some(twice) = self.jobs.iter().find(|job| !names.insert(job.name)) {
+            return wrong(format!("the app has two jobs of the name {}", twice.name));
+        }
+        let Self { queues, setup, has_outbox, classify, routes, jobs, on_stop, example, .. } = self;
         let origins = vec![Vec::new(); queues.len()];
-        Ok(Work { queues, setup, has_outbox, classify, routes, example, origins })
+        Ok(Work { queues, setup, has_outbox, classify, routes, jobs, on_stop, example, origins })
     }
 }
 

@@ -67,6 +67,8 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+    /// Write the manual page, in the format of man(7)
+    Man,
     /// Show what was applied to the database: when, by whom and how long it took
     History {
         /// Print JSON

@@ -38,6 +38,7 @@ mod options;
 mod outbox;
 mod process;
 mod queue;
+mod schedule;
 #[cfg(feature = "local")]
 mod scratch;
 mod scripts;
@@ -102,6 +103,7 @@ mod book {
         Scripts "docs/scripts.md",
         Handlers "docs/handlers.md",
         Inbox "docs/inbox.md",
+        Schedule "docs/schedule.md",
         Testing "docs/testing.md",
         Configuration "docs/configuration.md",
         Production "docs/production.md",

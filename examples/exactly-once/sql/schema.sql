@@ -62,6 +62,22 @@ ALTER TABLE public.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 
 
 --
+-- Name: schedule; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.schedule (
+    job text NOT NULL,
+    due timestamp with time zone NOT NULL,
+    attempts bigint NOT NULL,
+    node text NOT NULL,
+    began_at timestamp with time zone NOT NULL,
+    lease_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    outcome text
+);
+
+
+--
 -- Name: inbox inbox_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -75,3 +91,11 @@ ALTER TABLE ONLY public.inbox
 
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: schedule schedule_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.schedule
+    ADD CONSTRAINT schedule_pkey PRIMARY KEY (job);

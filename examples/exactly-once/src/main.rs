@@ -5,7 +5,7 @@ mod tests;
 
 use std::process::ExitCode;
 
-use onward::{App, Failure, Json, PgTx, Queue};
+use onward::{App, Failure, Json, PgPool, PgTx, Queue};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, PartialEq, Deserialize, Serialize)]
@@ -27,11 +27,20 @@ async fn make_invoice(tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure>
     Ok(())
 }
 
-fn app() -> App<()> {
-    App::new(onward::scripts!(), |_| async { Ok(()) })
+/// The inbox recognises a message as long as its row exists: longer than SQS keeps one, which is 14 days at the most.
+async fn prune_inbox(pool: PgPool) -> Result<(), Failure> {
+    let old = "DELETE FROM inbox WHERE handled_at < now() - interval '15 days'";
+    let deleted = pool.get().await?.execute(old, &[]).await?;
+    tracing::info!(deleted, "the inbox was pruned");
+    Ok(())
+}
+
+fn app() -> App<PgPool> {
+    App::new(onward::scripts!(), async |setup| Ok(setup.database.postgres()?))
         .queue(ORDERS.handler(take_order))
         .queue(INVOICES.handler(make_invoice))
         .outbox()
+        .every("prune-inbox", "30 3 * * *", prune_inbox)
         .example(r#"{"number": 1}"#)
 }
 

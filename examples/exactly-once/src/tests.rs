@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use onward::testing::{RunningApp, TestApp, TestDb};
-use onward::{App, Failure, FailureKind, Json, Outgoing, PgTx, Queue};
+use onward::{App, Failure, FailureKind, Json, Outgoing, PgPool, PgTx, Queue};
 
-use crate::{INVOICES, ORDERS, Order, app};
+use crate::{INVOICES, ORDERS, Order, app, prune_inbox};
 
 const ORDER: Order = Order { number: 7 };
 
@@ -122,7 +122,7 @@ async fn a_panic_and_a_long_run_are_failures(db: TestDb) {
 async fn routes_of_its_own_are_beside_health_and_metrics(db: TestDb) {
     use onward::axum::{Router, routing::get};
 
-    let routes = |()| {
+    let routes = |_: PgPool| {
         let own = Router::new().route("/orders", get(async || "no orders"));
         // This one stays Onward's.
         own.route("/livez", get(async || "mine"))
@@ -138,6 +138,34 @@ async fn routes_of_its_own_are_beside_health_and_metrics(db: TestDb) {
     assert!(get("/metrics").await.1.contains("onward_"));
     assert_eq!(get("/nowhere").await.0, 404);
     app.stop().await;
+}
+
+async fn count_invoices(pool: PgPool) {
+    let client = pool.get().await.expect("the pool is open");
+    let row = client.query_one("SELECT count(*) FROM invoices", &[]).await.expect("is read");
+    let insert = "INSERT INTO orders (number) VALUES ($1)";
+    client.execute(insert, &[&(1000 + row.get::<_, i64>(0))]).await.expect("is written");
+}
+
+#[onward::test]
+async fn what_it_does_at_the_stop_comes_after_the_last_message(db: TestDb) {
+    let app = RunningApp::start(app().on_stop(count_invoices), &db).await;
+    app.send(&ORDERS, &ORDER).await;
+    app.idle().await;
+    app.stop().await;
+    let client = db.pool().get().await.expect("connects");
+    let row = client.query_one("SELECT max(number) FROM orders", &[]).await.expect("is read");
+    assert_eq!(row.get::<_, i64>(0), 1001, "one invoice was there");
+}
+
+#[onward::test]
+async fn a_job_is_a_function_that_a_test_calls(db: TestDb) -> Result<(), Failure> {
+    let old = "INSERT INTO inbox (queue, message_id, handled_at) VALUES ('orders', 'old', now() - interval '16 days'), \
+               ('orders', 'new', now())";
+    db.pool().get().await?.execute(old, &[]).await?;
+    prune_inbox(db.pool().clone()).await?;
+    assert_eq!(count(&db, "inbox").await, 1);
+    Ok(())
 }
 
 #[onward::test]

@@ -14,9 +14,9 @@ use url::form_urlencoded::Serializer;
 
 use crate::console::actions::Kind;
 use crate::console::form::Form;
-use crate::console::jobs::sentence;
 use crate::console::letters::Looked;
 use crate::console::page::{self, NO_QUEUE, Visit, duration, not_found, page, refusal};
+use crate::console::progress::sentence;
 use crate::console::queue::QueueSite;
 use crate::console::site::Site;
 use crate::letters::backlog::Known;
@@ -82,7 +82,7 @@ pub(super) async fn queue(State(site): State<Arc<Site>>, visit: Visit, Path(name
     };
     let content = html! {
         @if let Some(action) = &running {
-            p.problem { "A " (action.kind.word()) " runs on this queue: " a href={ "/console/jobs/" (action.number) } { "its progress" } "." }
+            p.problem { "A " (action.kind.word()) " runs on this queue: " a href={ "/console/actions/" (action.number) } { "its progress" } "." }
         }
         (page::stale(problem.as_deref(), looked.as_ref().map(|looked| looked.at)))
         @if let Some(looked) = &looked { (letters(&site, queue, &visit, looked)) }
@@ -100,7 +100,7 @@ fn history(site: &Site, name: &str) -> Markup {
             ul { @for action in &actions {
                 @let progress = action.progress();
                 li {
-                    a href={ "/console/jobs/" (action.number) } { (action.kind.word()) } " "
+                    a href={ "/console/actions/" (action.number) } { (action.kind.word()) } " "
                     (duration(action.began.elapsed())) " ago: "
                     (sentence(action.kind, progress.done, progress.again, progress.left))
                 }
@@ -445,7 +445,7 @@ pub(super) async fn act(
         return not_found(&site, NO_QUEUE);
     };
     match site.actions.start(queue, kind, selection(&form), visit.visitor.name(), &site.stop) {
-        Ok(action) => Redirect::to(&format!("/console/jobs/{}", action.number)).into_response(),
+        Ok(action) => Redirect::to(&format!("/console/actions/{}", action.number)).into_response(),
         Err(running) => {
             let why = format!("A {} runs on {name} already, begun by {}.", running.kind.word(), running.who);
             refusal(&site, StatusCode::CONFLICT, &why, "Wait until it has ended, then try again.")

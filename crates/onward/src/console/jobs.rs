@@ -1,59 +1,81 @@
-//! The page of a redrive or a deletion: its progress, and what came of it.
+//! Periodic jobs: when each is due, and what its last run was.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use crate::console::actions::{Action, Kind, Progress};
-use crate::console::live::{Next, events, live};
-use crate::console::page::{Visit, duration, not_found, page};
+use crate::console::page::{Visit, duration, page, stale, time};
 use crate::console::site::Site;
+use crate::schedule::table::LastRun;
+use crate::schedule::timetable::Timetable;
 
-const GONE: &str = "There is no such action since the app started.";
+/// How long the page waits for the database.
+const MOST: Duration = Duration::from_secs(5);
 
-pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit, Path(number): Path<usize>) -> Response {
-    let Some(action) = site.actions.of(number) else { return not_found(&site, GONE) };
-    let title =
-        format!("{} of {}", if action.kind == Kind::Redrive { "Redrive" } else { "Deletion" }, action.queue);
-    page(&site, &visit, &title, live(&format!("/console/jobs/{number}/events"), &progress(&action)))
-}
-
-pub(super) async fn follow(State(site): State<Arc<Site>>, Path(number): Path<usize>) -> Response {
-    let Some(action) = site.actions.of(number) else { return not_found(&site, GONE) };
-    events(site, move |_| {
-        let action = action.clone();
-        async move {
-            let next = if action.progress().ended.is_some() { Next::End } else { Next::Follows };
-            (progress(&action), next)
+/// `GET /console/jobs`
+pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Response {
+    let mut known = site.runs.lock().await;
+    if !site.jobs.is_empty() {
+        let read = tokio::time::timeout(MOST, site.schedule.runs()).await;
+        known.learn(read.unwrap_or_else(|_| Err("the database did not answer in time".to_owned())));
+    }
+    let runs = known.seen.as_ref().map_or(&[][..], |(_, runs)| runs);
+    let content = html! {
+        @if site.jobs.is_empty() { p { "The app has none: " code { "App::every" } " adds one." } }
+        (stale(known.error.as_deref(), known.seen.as_ref().map(|(at, _)| *at)))
+        @if !site.jobs.is_empty() {
+            div.scroll tabindex="0" role="region" aria-label="Periodic jobs" { table {
+                thead { tr {
+                    th scope="col" { "job" } th scope="col" { "times" } th scope="col" { "next due" } th scope="col" { "last due" }
+                    th scope="col" { "began" } th scope="col" { "took" } th scope="col" { "outcome" } th scope="col" { "node" }
+                } }
+                tbody { @for (name, times) in &site.jobs {
+                    (row(name, times, runs.iter().find(|run| run.job == *name)))
+                } }
+            } }
         }
-    })
+    };
+    drop(known);
+    page(&site, &visit, "Periodic jobs", content)
 }
 
-fn progress(action: &Action) -> Markup {
-    let Progress { done, again, left, ended } = action.progress();
+fn row(name: &str, times: &'static str, run: Option<&LastRun>) -> Markup {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let next = Timetable::parse(times).ok().and_then(|timetable| timetable.next(i64::try_from(now).ok()?));
     html! {
-        p { "For " (action.selection) ", begun by " (action.who) ", " (duration(action.began.elapsed())) " ago." }
-        p.result { (sentence(action.kind, done, again, left)) }
-        @match &ended {
-            None => p { "It runs." },
-            Some(Ok(())) => {
-                p { "It has ended." }
-                @if action.kind == Kind::Redrive {
-                    p { "A message that fails again later is a dead letter again, with its new reason." }
-                }
-            },
-            Some(Err(error)) => p.problem { "It has ended with an error: " (error) },
+        tr {
+            th scope="row" { (name) }
+            td { code { (times) } }
+            td { (next.map(time).unwrap_or_default()) }
+            @match run {
+                None => { td {} td {} td {} td { "not known" } td {} },
+                Some(run) => {
+                    td { (time(run.due)) }
+                    td { @if run.attempts > 0 { (time(run.began)) } }
+                    td { @if let Some(took) = took(run) { (duration(took)) } }
+                    td class=[(run.outcome.as_deref().is_some_and(|it| it != "done") && run.attempts > 0).then_some("problem")] {
+                        (outcome(run))
+                    }
+                    td { @if run.attempts > 0 { (run.node) } }
+                },
+            }
         }
-        p { a href={ "/console/dead/" (action.queue) } { "The dead letters of " (action.queue) } }
     }
 }
 
-/// What was done, in a sentence.
-pub(super) fn sentence(kind: Kind, done: usize, again: usize, left: usize) -> String {
-    match kind {
-        Kind::Redrive => format!("{done} sent; {again} died again meanwhile; {left} stay."),
-        Kind::Delete => format!("{done} deleted; {left} stay."),
+fn took(run: &LastRun) -> Option<Duration> {
+    let ended = run.ended.filter(|_| run.attempts > 0)?;
+    Some(Duration::from_secs(u64::try_from(ended - run.began).ok()?))
+}
+
+fn outcome(run: &LastRun) -> String {
+    let attempt = if run.attempts > 1 { format!(" (attempt {})", run.attempts) } else { String::new() };
+    match (&run.outcome, run.ended) {
+        (None, _) => format!("runs{attempt}"),
+        (Some(outcome), Some(_)) => format!("{outcome}{attempt}"),
+        (Some(reason), None) => format!("failed, and is tried again{attempt}: {reason}"),
     }
 }

@@ -8,7 +8,7 @@
 //! | the pages | `overview.rs`, `in_flight.rs`, `dead.rs`, `jobs.rs`, `migrations.rs`, `instance.rs`, `development.rs` |
 //! | pages that change while they are open | `live.rs` |
 //! | what is measured for the plots | `samples.rs`, `plot.rs` |
-//! | redrives and deletions that run | `actions.rs` |
+//! | redrives and deletions that run, and their page | `actions.rs`, `progress.rs` |
 
 mod access;
 mod actions;
@@ -26,6 +26,7 @@ mod options;
 mod overview;
 mod page;
 mod plot;
+mod progress;
 mod queue;
 mod routes;
 mod samples;

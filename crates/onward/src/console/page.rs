@@ -65,10 +65,11 @@ impl Visit {
 }
 
 /// The pages that the header links to.
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 6] = [
     ("/console", "Overview"),
     ("/console/in-flight", "In flight"),
     ("/console/dead", "Dead letters"),
+    ("/console/jobs", "Jobs"),
     ("/console/migrations", "Migrations"),
     ("/console/instance", "Instance"),
 ];
@@ -184,6 +185,12 @@ pub(super) fn duration(duration: Duration) -> String {
         s if s < 172_800.0 => format!("{:.0} h", (s / 3_600.0).floor()),
         s => format!("{:.0} d", (s / 86_400.0).floor()),
     }
+}
+
+/// A moment, in seconds since 1970.
+pub(super) fn time(seconds: i64) -> String {
+    let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since)
 }
 
 /// The time since a moment of the clock.

@@ -11,7 +11,7 @@ use crate::console::live::{Next, events, live};
 use crate::console::overview::{self, Overview};
 use crate::console::page::{NO_QUEUE, Visit, not_found, page};
 use crate::console::site::Site;
-use crate::console::{access, dead, development, in_flight, instance, jobs, migrations};
+use crate::console::{access, dead, development, in_flight, instance, jobs, migrations, progress};
 
 /// The longest form: a body of 1 MiB in which each byte is written as `%XX`.
 const LONGEST_FORM: usize = 4 * 1024 * 1024;
@@ -33,8 +33,9 @@ pub(crate) fn routes(site: Arc<Site>) -> Router {
         .route("/console/dead/{queue}/body", get(dead::download))
         .route("/console/dead/{queue}/confirm", get(dead::confirm))
         .route("/console/dead/{queue}/act", axum::routing::post(dead::act))
-        .route("/console/jobs/{number}", get(jobs::show))
-        .route("/console/jobs/{number}/events", get(jobs::follow))
+        .route("/console/actions/{number}", get(progress::show))
+        .route("/console/actions/{number}/events", get(progress::follow))
+        .route("/console/jobs", get(jobs::show))
         .route("/console/migrations", get(migrations::show))
         .route("/console/instance", get(instance::show))
         .route("/console/send", get(development::ask).post(development::sent))

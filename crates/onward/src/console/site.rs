@@ -18,6 +18,7 @@ use crate::console::schema::Schema;
 use crate::console::sessions::Sessions;
 use crate::console::stored::Stored;
 use crate::database::Database;
+use crate::schedule::table::{LastRun, Schedule};
 use crate::telemetry::log::LogView;
 
 /// What all pages show, and what they keep between two looks.
@@ -34,6 +35,10 @@ pub(crate) struct Site {
     pub(super) sessions: Sessions,
     pub(super) samples: Samples,
     pub(super) actions: Actions,
+    /// The name and the times of each periodic job.
+    pub(super) jobs: Vec<(&'static str, &'static str)>,
+    pub(super) schedule: Schedule,
+    pub(super) runs: Mutex<Known<Vec<LastRun>>>,
     pub(super) schema: Mutex<Known<Schema>>,
     pub(super) checks: Mutex<Known<Vec<Check>>>,
     /// Ends the pages that are open.
@@ -48,6 +53,7 @@ pub(crate) struct SiteParts {
     pub queues: Vec<Arc<QueueSite>>,
     pub database: Database,
     pub has_outbox: bool,
+    pub jobs: Vec<(&'static str, &'static str)>,
     pub log: Option<LogView>,
     pub example: Option<&'static str>,
     pub address: SocketAddr,
@@ -56,14 +62,28 @@ pub(crate) struct SiteParts {
 
 impl Site {
     pub(crate) fn new(parts: SiteParts) -> Arc<Self> {
-        let SiteParts { context, options, url, queues, database, has_outbox, log, example, address, stop } =
-            parts;
+        let SiteParts {
+            context,
+            options,
+            url,
+            queues,
+            database,
+            has_outbox,
+            jobs,
+            log,
+            example,
+            address,
+            stop,
+        } = parts;
         let samples = Samples::new(queues.iter().map(|queue| queue.watched.monitor.clone()).collect());
         Arc::new(Self {
             context,
             options,
             url,
             queues,
+            schedule: Schedule::of(&database),
+            jobs,
+            runs: Mutex::default(),
             stored: Stored::new(database, has_outbox),
             log,
             example,

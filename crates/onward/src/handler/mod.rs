@@ -6,6 +6,7 @@ mod encoding;
 pub(crate) mod envelope;
 pub(crate) mod errors;
 pub(crate) mod extract;
+pub(crate) mod job;
 pub(crate) mod limit;
 pub(crate) mod service;
 pub(crate) mod transaction;

@@ -10,6 +10,7 @@ use tower::{BoxError, Layer, Service};
 use crate::database::Database;
 use crate::handler::breaker::{BreakerByKey, PausedKeys};
 use crate::handler::errors::{Classify, judged};
+use crate::handler::job::Job;
 use crate::handler::service::{HandlerError, MessageService};
 use crate::handler::{Handler, Takes};
 use crate::options::Origins;
@@ -52,6 +53,7 @@ pub(crate) type RoutesFn<S> = Box<dyn FnOnce(S) -> axum::Router + Send>;
 pub(crate) type SetupError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) type SetupFn<S> = Box<dyn FnOnce(Setup) -> Boxed<Result<S, SetupError>> + Send>;
+pub(crate) type StopFn<S> = Box<dyn FnOnce(S) -> Boxed<()> + Send>;
 type BoxedHandler<S> = Arc<dyn Fn(Message, S, Database) -> Boxed<Result<(), Failure>> + Send + Sync>;
 type BoxedLayer = Box<dyn FnOnce(MessageService) -> MessageService + Send>;
 
@@ -63,6 +65,8 @@ pub(crate) struct Work<S> {
     pub classify: Option<Arc<Classify>>,
     /// The app's own routes, beside health and metrics.
     pub routes: Option<RoutesFn<S>>,
+    pub jobs: Vec<Job<S>>,
+    pub on_stop: Option<StopFn<S>>,
     pub example: Option<&'static str>,
     /// For each queue where its options come from, if not from the app.
     pub origins: Vec<Origins>,

@@ -13,6 +13,7 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
+use std::time::Duration;
 
 use onward_migrate::DatabaseUrl;
 use tokio::sync::oneshot;
@@ -22,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
+use crate::config::identity::host_name;
 use crate::config::queues::ResolvedQueues;
 use crate::config::settings::AppEnv;
 use crate::config::sqs::client;
@@ -34,6 +36,8 @@ use crate::process::exit::{CommandError, Exit};
 use crate::process::signal::{Reload, Stop};
 use crate::queue::addresses::Addresses;
 use crate::queue::producer::Producer;
+use crate::schedule::run::{Jobs, Node};
+use crate::schedule::table::Schedule;
 use crate::telemetry::log::{LogLevels, LogView};
 use crate::telemetry::metrics::Watched;
 #[cfg(feature = "local")]
@@ -114,6 +118,9 @@ async fn serve<S: Clone + Send + Sync + 'static>(
 /// Told when everything is set up: the address of health and metrics, if they are served.
 pub(crate) type Started = oneshot::Sender<Option<SocketAddr>>;
 
+/// How long what the app itself does at the stop may take.
+const MOST_FOR_APP: Duration = Duration::from_secs(10);
+
 /// Where the app works.
 pub(crate) struct Place<'a> {
     pub url: &'a DatabaseUrl,
@@ -165,9 +172,11 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
     let pages = match (pages, address) {
         (Some(options), Some(address)) => {
             let (database, has_outbox) = (database.clone(), work.has_outbox);
+            let jobs = work.jobs.iter().map(|job| (job.name, job.times)).collect();
             let queues = prepared.iter().zip(work.origins).map(|(prepared, origins)| prepared.shown(origins));
             let (queues, example, stop) = (queues.collect(), work.example, drain.clone());
-            let shown = Shown { context, url, queues, database, has_outbox, log, example, address, stop };
+            let shown =
+                Shown { context, url, queues, database, has_outbox, jobs, log, example, address, stop };
             Some(Pages::open(options, shown)?)
         }
         _ => None,
@@ -190,6 +199,15 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
         false => None,
     };
 
+    let jobs = match work.jobs.is_empty() {
+        true => None,
+        false => {
+            let schedule = Schedule::of(&database);
+            let (state, classify, stop) = (state.clone(), work.classify.clone(), drain.clone());
+            let node = Node { name: node_name(), schedule, state, classify, grace, stop };
+            Some(Jobs::start(work.jobs, node).await?)
+        }
+    };
     let folder = context.settings.state_directory.as_deref();
     if let Some(started) = started {
         // Whoever waited for it may have gone.
@@ -197,8 +215,16 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
     }
     let workers = Workers::start(prepared, &state, &database, work.classify.as_ref(), folder, &drain);
     let outcome = workers.until_all_end(gate::until_outdated(context, url, &schema), &drain).await;
+    if let Some(jobs) = jobs {
+        jobs.end().await;
+    }
     relaying.cancel();
     end_relay(relay).await;
+    if let Some(on_stop) = work.on_stop
+        && tokio::time::timeout(MOST_FOR_APP, on_stop(state)).await.is_err()
+    {
+        tracing::warn!("what the app does at the stop did not end in time");
+    }
     if let Some(pages) = pages {
         pages.end().await;
     }
@@ -206,6 +232,11 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
         http.end().await;
     }
     outcome
+}
+
+/// The name of this process in the table of the jobs.
+fn node_name() -> String {
+    format!("{}:{}", host_name(), std::process::id())
 }
 
 /// No message was received yet, so nothing has to be drained.

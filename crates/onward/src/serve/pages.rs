@@ -59,6 +59,7 @@ pub(super) struct Shown<'a> {
     pub queues: Vec<ShownQueue>,
     pub database: Database,
     pub has_outbox: bool,
+    pub jobs: Vec<(&'static str, &'static str)>,
     pub log: Option<LogView>,
     pub example: Option<&'static str>,
     pub address: SocketAddr,
@@ -77,7 +78,7 @@ pub(super) struct Pages {
 impl Pages {
     /// Opens the console. A development launch prints where.
     pub(super) fn open(options: PagesOptions, shown: Shown<'_>) -> Result<Self, CommandError> {
-        let Shown { context, url, queues, database, has_outbox, log, example, address, stop } = shown;
+        let Shown { context, url, queues, database, has_outbox, jobs, log, example, address, stop } = shown;
         let queues = queues.into_iter().map(|ShownQueue { watched, counted, options, origins, paused }| {
             console::QueueSite {
                 watched,
@@ -96,6 +97,7 @@ impl Pages {
             queues,
             database,
             has_outbox,
+            jobs,
             log,
             example,
             address,

@@ -1,0 +1,218 @@
+//! Runs the jobs of an app, each in a task of its own.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use onward_worker::{Failure, FailureKind};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::handler::errors::{Classify, judged};
+use crate::handler::job::Job;
+use crate::process::exit::{CommandError, Exit};
+use crate::schedule::table::{Claim, Schedule};
+use crate::schedule::timetable::Timetable;
+
+/// How often a node looks whether something is due that another node has not begun, or has left.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How long a run belongs to its node, which extends it as long as the run goes on: so long a due time waits when a node dies.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// How often it is extended.
+const EXTEND: Duration = Duration::from_secs(15);
+
+/// The pause after the first failure; each further one doubles it, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+/// After so many attempts a run has failed, and the next one is that of the next due time.
+const ATTEMPTS: i64 = 10;
+
+/// The jobs of an app while it works.
+pub(crate) struct Jobs(JoinSet<()>);
+
+/// What all jobs of a node need.
+pub(crate) struct Node<S> {
+    pub name: String,
+    pub schedule: Schedule,
+    pub state: S,
+    /// What a failure means, as for messages.
+    pub classify: Option<Arc<Classify>>,
+    /// How long a run may go on after the stop.
+    pub grace: Duration,
+    pub stop: CancellationToken,
+}
+
+impl Jobs {
+    /// Writes the row of each job that has none, and starts to wait for the due times.
+    pub(crate) async fn start<S: Clone + Send + Sync + 'static>(
+        jobs: Vec<Job<S>>,
+        node: Node<S>,
+    ) -> Result<Self, CommandError> {
+        let (mut tasks, node) = (JoinSet::new(), Arc::new(node));
+        for job in jobs {
+            let timetable = Timetable::parse(job.times).map_err(|error| {
+                let message = format!(
+                    "the job `{}` has the times `{}`, which cannot be read: {error}",
+                    job.name, job.times
+                );
+                CommandError::new(
+                    Exit::Configuration,
+                    message,
+                    "write `MINUTE HOUR DAY MONTH WEEKDAY`, with a time zone behind it if it is not UTC",
+                )
+            })?;
+            let due = timetable.last(now()).unwrap_or(0);
+            let introduced = node.schedule.introduce(Claim { job: job.name, due, node: &node.name }).await;
+            introduced.map_err(|reason| {
+                let help = "create the table `schedule` in a script, as the documentation of periodic jobs shows, and run `app migrate`";
+                CommandError::new(Exit::Schema, format!("the table `schedule` cannot be used: {reason}"), help)
+            })?;
+            tracing::info!(job = job.name, times = %timetable, "periodic job");
+            let node = node.clone();
+            tasks.spawn(async move { repeat(&job, &timetable, &node).await });
+        }
+        Ok(Self(tasks))
+    }
+
+    /// Waits for the runs that have begun, each as long as its grace.
+    pub(crate) async fn end(mut self) {
+        while let Some(ended) = self.0.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the task of a periodic job failed");
+            }
+        }
+    }
+}
+
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Claims each due time that is over, until the stop. One that passed while no node ran is made up for, the last one only.
+async fn repeat<S: Clone + Send + Sync + 'static>(job: &Job<S>, timetable: &Timetable, node: &Node<S>) {
+    while !node.stop.is_cancelled() {
+        if let Some(due) = timetable.last(now()) {
+            let claim = Claim { job: job.name, due, node: &node.name };
+            match node.schedule.claim(claim, LEASE).await {
+                Ok(Some(attempt)) => run(job, claim, attempt, node).await,
+                Ok(None) => {}
+                Err(reason) => tracing::warn!(
+                    job = job.name,
+                    reason,
+                    "a periodic job cannot be claimed; it is tried again"
+                ),
+            }
+        }
+        let until_next = timetable
+            .next(now())
+            .map_or(LOOK, |next| Duration::from_secs(u64::try_from(next - now()).unwrap_or(0)));
+        tokio::select! {
+            () = sleep(until_next.clamp(Duration::from_millis(100), LOOK)) => {}
+            () = node.stop.cancelled() => {}
+        }
+    }
+}
+
+/// How a run came to its end.
+enum Ended {
+    Run(Result<(), Failure>),
+    /// Another node has it, or nobody can tell.
+    Lost,
+    /// The grace of the stop was over first.
+    Stopped,
+}
+
+/// Runs the job once, and writes down what came of it.
+async fn run<S: Clone + Send + Sync + 'static>(job: &Job<S>, claim: Claim<'_>, attempt: i64, node: &Node<S>) {
+    let (name, begun) = (job.name, Instant::now());
+    tracing::info!(job = name, due = claim.due, attempt, "job began");
+    let mut working = AbortOnDropHandle::new(tokio::spawn((job.work)(node.state.clone())));
+    let ended = tokio::select! {
+        done = &mut working => Ended::Run(done.unwrap_or_else(|error| Err(Failure::retry(format!("the job panicked: {error}"))))),
+        () = lost(&node.schedule, claim) => Ended::Lost,
+        () = stopped(node) => Ended::Stopped,
+    };
+    drop(working);
+    let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (outcome, pause) = match ended {
+        Ended::Run(Ok(())) => ("done".to_owned(), None),
+        Ended::Run(Err(failure)) => {
+            let failure = judged(failure, node.classify.as_deref());
+            let is_last = failure.kind == FailureKind::Reject || attempt >= ATTEMPTS;
+            let doublings = u32::try_from(attempt - 1).unwrap_or(0).min(16);
+            (failure.reason, (!is_last).then(|| (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE)))
+        }
+        Ended::Lost => {
+            tracing::error!(job = name, "job abandoned: another node may have taken it over");
+            return;
+        }
+        Ended::Stopped => {
+            tracing::warn!(job = name, duration_ms, "job abandoned: the app stops; another node runs it");
+            ("the app stopped".to_owned(), Some(Duration::ZERO))
+        }
+    };
+    let written = match pause {
+        // A run that is to be repeated is one that nobody has: any node takes it over when its lease ends.
+        Some(pause) => node.schedule.leave(claim, pause, &outcome).await,
+        None => node.schedule.end(claim, &outcome).await,
+    };
+    match (outcome.as_str(), pause) {
+        ("done", _) => tracing::info!(job = name, duration_ms, "job done"),
+        (reason, Some(pause)) => {
+            tracing::warn!(job = name, duration_ms, attempt, ?pause, reason, "job failed; it is tried again")
+        }
+        (reason, None) => tracing::error!(
+            job = name,
+            duration_ms,
+            attempt,
+            reason,
+            "job failed; it runs again at its next due time"
+        ),
+    }
+    match written {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::error!(job = name, "another node had taken the job over; it may have run twice")
+        }
+        Err(reason) => tracing::error!(
+            job = name,
+            reason,
+            "the end of a job cannot be written; another node may run it again"
+        ),
+    }
+}
+
+/// Extends the lease, and completes when the run belongs to this node no longer, or that is not known.
+async fn lost(schedule: &Schedule, claim: Claim<'_>) {
+    let mut ticks = interval(EXTEND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    let mut until = Instant::now() + LEASE;
+    loop {
+        ticks.tick().await;
+        let begun = Instant::now();
+        match timeout(EXTEND, schedule.extend(claim, LEASE)).await {
+            Ok(Ok(true)) => until = begun + LEASE,
+            Ok(Ok(false)) => return,
+            Ok(Err(reason)) => {
+                tracing::warn!(job = claim.job, reason, "the lease of a job could not be extended")
+            }
+            Err(_) => {
+                tracing::warn!(job = claim.job, "the lease of a job could not be extended: no answer in time")
+            }
+        }
+        if Instant::now() + EXTEND > until {
+            return;
+        }
+    }
+}
+
+async fn stopped<S>(node: &Node<S>) {
+    node.stop.cancelled().await;
+    sleep(node.grace).await;
+}
