@@ -133,7 +133,7 @@ fn dead_letters_are_found_by_reason_and_redriven(runtime: &Runtime, _: &str) {
         assert_eq!(page.run("return document.title").await, json!("Dead letters of deliveries · app"));
 
         page.click("a[aria-label='Redrive the group the order is closed']").await;
-        page.wait_for("66 of the letters").await;
+        page.wait_for("it concerns 66.").await;
         page.press("Redrive").await;
         let result = page.wait_for("It has ended.").await;
         assert!(result.contains("66 sent"), "{result}");
@@ -158,7 +158,7 @@ fn dead_letters_are_found_by_reason_and_redriven(runtime: &Runtime, _: &str) {
         page.go(&format!("{}/console/dead/deliveries?search=script", world.base)).await;
         page.click("input[type=checkbox]").await;
         page.press("Delete the selected").await;
-        page.wait_for("1 of the letters").await;
+        page.wait_for("it concerns 1.").await;
         page.press("Delete").await;
         page.wait_for("1 deleted").await;
         page.client.close().await.expect("the browser ends");

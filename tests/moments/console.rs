@@ -113,6 +113,15 @@ fn without_a_token_only_this_machine_may_look_and_nobody_may_act() {
     assert_eq!(rebound.status, 403);
     assert!(rebound.body.contains("CONSOLE_TOKEN"), "it says why: {}", rebound.body);
     assert_eq!(post(address, "/console/dead/deliveries/act", "", "action=delete").status, 401);
+    // A proxy on this machine, and another site that makes the browser of somebody here look.
+    assert_eq!(get(address, "/console", "X-Forwarded-For: 203.0.113.9\r\n").status, 403);
+    let looked = get(address, "/console/dead/deliveries", "Sec-Fetch-Site: cross-site\r\n");
+    assert_eq!(looked.status, 403, "{}", looked.body);
+    assert_eq!(
+        get(address, "/console", "Sec-Fetch-Site: cross-site\r\n").status,
+        200,
+        "a link may lead here"
+    );
     let entered = post(address, "/console/login", "", "token=");
     assert_eq!(entered.status, 403, "there is no token to show");
     assert_eq!(get(address, "/console/send", "").status, 404, "only a development launch has it");
@@ -149,7 +158,9 @@ fn with_a_token_a_session_is_needed_and_forms_are_its_own() {
         401
     );
 
-    let confirm = get(address, "/console/dead/deliveries/confirm?action=redrive", &cookie);
+    assert_eq!(get(address, "/console/dead/deliveries/confirm?action=redrive", &cookie).status, 400);
+    assert_eq!(get(address, "/console/dead/deliveries/confirm?action=redrive&group=", &cookie).status, 400);
+    let confirm = get(address, "/console/dead/deliveries/confirm?action=redrive&all=1", &cookie);
     let csrf = confirm.csrf();
     let act = |headers: &str, form: &str| post(address, "/console/dead/deliveries/act", headers, form);
     assert_eq!(act(&cookie, "action=redrive").status, 403, "no token of the session");
@@ -157,7 +168,8 @@ fn with_a_token_a_session_is_needed_and_forms_are_its_own() {
     let foreign = format!("{cookie}Origin: http://attacker.example\r\n");
     assert_eq!(act(&foreign, &format!("action=redrive&csrf={csrf}")).status, 403);
     assert_eq!(act("", &format!("action=redrive&csrf={csrf}")).status, 401, "no session");
-    let begun = act(&cookie, &format!("action=redrive&csrf={csrf}"));
+    assert_eq!(act(&cookie, &format!("action=redrive&csrf={csrf}")).status, 400, "nothing is not everything");
+    let begun = act(&cookie, &format!("action=redrive&all=1&csrf={csrf}"));
     assert_eq!(begun.status, 303, "{}", begun.body);
     assert_eq!(begun.header("location"), Some("/console/actions/0"));
     assert_eq!(post(address, "/console/logout", &cookie, "").status, 303);
@@ -262,4 +274,67 @@ fn a_development_launch_prints_an_address_with_a_token() {
     assert!(log.body.contains("message done"), "{}", log.body);
     launch.signal("-TERM");
     assert!(launch.end().0.success());
+}
+
+/// Sends a message that is a dead letter at once, with what a worker is said to have written about it.
+fn bury(world: &World, id: &str, rejected: &str) {
+    let dead = world.queue.url.replace("deliveries", "deliveries-dead");
+    let attribute = format!("onward.rejected={rejected}");
+    let given = ["queue", "send", "--id", id, "--attribute", &attribute, r#"{"destination": "nowhere"}"#];
+    let said = run(&mut arguments(production(&world.database.url, &dead), given));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+}
+
+#[test]
+fn no_letter_makes_its_page_unreachable() {
+    let world = World::start(&[("CONSOLE_TOKEN", TOKEN)]);
+    let cookie = world.log_in();
+    bury(&world, "late", r#"{"reason": "", "last_ms": 999999999999999999, "queue": "deliveries"}"#);
+    bury(&world, "lines", r#"{"reason": "first line\nsecond line", "queue": "deliveries"}"#);
+    bury(&world, "other", r#"{"reason": "of another queue", "queue": "elsewhere"}"#);
+    let page = get(&world.address, "/console/dead/deliveries", &cookie);
+    assert_eq!(page.status, 200, "{}", page.head);
+    assert!(
+        page.body.contains("no reason was recorded") && page.body.contains("first line second line"),
+        "{}",
+        page.body
+    );
+    assert!(
+        page.body.contains("1 more died in another queue") && !page.body.contains("of another queue"),
+        "{}",
+        page.body
+    );
+    for path in
+        ["search=nowhere&page=18446744073709551615", "search=nowhere&page=-1", "group=%FF", "search=%00"]
+    {
+        let page = get(&world.address, &format!("/console/dead/deliveries?{path}"), &cookie);
+        assert_eq!(page.status, 200, "{path}: {}", page.head);
+    }
+    let csrf = get(&world.address, "/console/dead/deliveries/confirm?action=delete&all=1", &cookie).csrf();
+    let form = format!("action=delete&group=first+line+second+line&csrf={csrf}");
+    assert_eq!(post(&world.address, "/console/dead/deliveries/act", &cookie, &form).status, 303);
+    let mut world = world;
+    let line = world.serving.wait_for("console: an action ended");
+    assert!(line.contains(r#""done":1"#) && line.contains(r#""left":2"#), "{line}");
+}
+
+#[test]
+fn a_look_that_nobody_waits_for_gives_its_letters_back() {
+    let world = World::start(&[("CONSOLE_TOKEN", TOKEN)]);
+    let cookie = world.log_in();
+    for id in ["a", "b", "c"] {
+        bury(&world, id, r#"{"reason": "it fails", "queue": "deliveries"}"#);
+    }
+    // A browser that leaves at once.
+    let mut stream = TcpStream::connect(&world.address).expect("answers");
+    let request = format!("GET /console/dead/deliveries HTTP/1.1\r\nHost: {}\r\n{cookie}\r\n", world.address);
+    stream.write_all(request.as_bytes()).expect("is open");
+    drop(stream);
+    // An action waits for the look, and finds everything.
+    let csrf = get(&world.address, "/console/dead/deliveries/confirm?action=delete&all=1", &cookie).csrf();
+    let form = format!("action=delete&all=1&csrf={csrf}");
+    assert_eq!(post(&world.address, "/console/dead/deliveries/act", &cookie, &form).status, 303);
+    let mut world = world;
+    let line = world.serving.wait_for("console: an action ended");
+    assert!(line.contains(r#""done":3"#), "{line}");
 }

@@ -6,6 +6,7 @@
 //! machine, so that no other site can reach the page by a name that it has made point here (DNS rebinding).
 
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
@@ -13,6 +14,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use futures_util::FutureExt as _;
 
 use crate::console::form::Form;
 use crate::console::options::Token;
@@ -21,7 +23,10 @@ use crate::console::sessions::{LIFETIME, Refused};
 use crate::console::site::Site;
 use crate::console::visitor::Visitor;
 
-const COOKIE: &str = "onward_console";
+/// Browsers keep cookies by host and not by port, so the name has the port.
+fn cookie_name(site: &Site) -> String {
+    format!("onward_console_{}", site.address.port())
+}
 
 /// <https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Content-Security-Policy>
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
@@ -35,10 +40,16 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let is_asset = request.uri().path().starts_with("/console/assets/");
-    let mut response = match admit(&site, peer.ip(), &request) {
+    let mut response = match admit(&site, peer.ip().to_canonical(), &request) {
         Ok(visitor) => {
             request.extensions_mut().insert(visitor);
-            next.run(request).await
+            match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+                Ok(response) => response,
+                Err(_) => {
+                    let why = "This page has failed: please report it, with the last lines of the log.";
+                    page::refusal(&site, StatusCode::INTERNAL_SERVER_ERROR, why, "")
+                }
+            }
         }
         Err(refusal) => *refusal,
     };
@@ -54,7 +65,7 @@ pub(super) async fn guard(
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    let caching = if is_asset { "max-age=3600" } else { "no-store" };
+    let caching = if is_asset { "max-age=60" } else { "no-store" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
     response
 }
@@ -64,15 +75,24 @@ fn admit(site: &Site, from: IpAddr, request: &Request) -> Result<Visitor, Box<Re
     let is_configured = matches!(site.options.token, Token::Configured(_));
     let refused =
         |why: &str, help: &str| Err(Box::new(page::refusal(site, StatusCode::FORBIDDEN, why, help)));
-    let is_here = from.is_loopback() && is_of_this_machine(host(headers, request.uri()));
+    let is_here =
+        from.is_loopback() && is_of_this_machine(host(headers, request.uri())) && !is_forwarded(headers);
     if !(is_configured || is_here) {
         return refused(
             "Without CONSOLE_TOKEN the console answers this machine only.",
             "Set CONSOLE_TOKEN to a secret of 16 characters or more and start the app again, or open the page on the machine itself \
-             as http://localhost.",
+             as http://localhost, without a proxy.",
         );
     }
-    let session = cookie(headers).and_then(|cookie| site.sessions.of(cookie));
+    // The cookie of a session is not sent from other sites; without a session they could still make the app look.
+    let is_plain = path == "/console" && request.uri().query().is_none();
+    if !is_configured && !is_plain && is_from_another_site(headers) {
+        return refused(
+            "This request comes from another site.",
+            "Open the console itself, and go on from there.",
+        );
+    }
+    let session = cookie(headers, &cookie_name(site)).and_then(|cookie| site.sessions.of(cookie));
     let is_change = !matches!(*request.method(), Method::GET | Method::HEAD);
     if is_change && !is_same_origin(headers, request.uri()) {
         return refused(
@@ -81,7 +101,7 @@ fn admit(site: &Site, from: IpAddr, request: &Request) -> Result<Visitor, Box<Re
         );
     }
     let is_open = path == "/console/login" || path.starts_with("/console/assets/");
-    if (is_configured || is_change) && session.is_none() && !is_open && !has_token(request.uri()) {
+    if (is_configured || is_change) && session.is_none() && !is_open {
         return Err(Box::new(login_page(site, StatusCode::UNAUTHORIZED, None)));
     }
     Ok(Visitor { from, session })
@@ -102,22 +122,42 @@ fn is_of_this_machine(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// A browser sends `Origin` with each form.
+/// Whether a proxy has passed the request on: then nobody knows where it comes from.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"]
+        .into_iter()
+        .any(|name| headers.contains_key(name))
+}
+
+/// What a browser says of the page that has made the request. <https://w3c.github.io/webappsec-fetch-metadata/>
+fn fetch_site(headers: &HeaderMap) -> Option<&str> {
+    headers.get("sec-fetch-site")?.to_str().ok()
+}
+
+fn is_from_another_site(headers: &HeaderMap) -> bool {
+    fetch_site(headers).is_some_and(|site| !["none", "same-origin"].contains(&site))
+}
+
+/// A browser sends `Origin` with each form. Behind a proxy that changes the `Host` it still knows that both are the same.
 fn is_same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
+    if let Some(site) = fetch_site(headers) {
+        return site == "same-origin";
+    }
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
     let authority = origin.and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
     authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host(headers, uri)))
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs =
         cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
-fn has_token(uri: &Uri) -> bool {
-    uri.path() == "/console" && Form::of_query(uri).get("token").is_some()
+/// Whether the address of the overview may have the token: a production token must not get into the log of a proxy.
+pub(super) fn takes_token_of_address(site: &Site) -> bool {
+    matches!(site.options.token, Token::Printed { .. })
 }
 
 /// `GET /console/login`: asks for the token.
@@ -135,12 +175,13 @@ pub(super) fn enter(site: &Site, visit: &Visit, token: &str) -> Response {
     let (Token::Configured(digest) | Token::Printed { digest, .. }) = &site.options.token else {
         return login_page(site, StatusCode::FORBIDDEN, None);
     };
-    match site.sessions.begin(token, *digest) {
+    match site.sessions.begin(visit.visitor.from, token, *digest) {
         Ok(cookie) => {
             tracing::info!(who = %visit.visitor.from, "console: a session began");
             let secure = if visit.is_https { "; Secure" } else { "" };
             let cookie = format!(
-                "{COOKIE}={cookie}; Path=/console; HttpOnly; SameSite=Strict; Max-Age={}{secure}",
+                "{}={cookie}; Path=/console; HttpOnly; SameSite=Strict; Max-Age={}{secure}",
+                cookie_name(site),
                 LIFETIME.as_secs()
             );
             ([(header::SET_COOKIE, cookie)], Redirect::to("/console")).into_response()
@@ -161,10 +202,11 @@ pub(super) fn enter(site: &Site, visit: &Visit, token: &str) -> Response {
 
 /// `POST /console/logout`
 pub(super) async fn log_out(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
-    if let Some(cookie) = cookie(&headers) {
+    let name = cookie_name(&site);
+    if let Some(cookie) = cookie(&headers, &name) {
         site.sessions.end(cookie);
     }
-    let cookie = format!("{COOKIE}=; Path=/console; HttpOnly; SameSite=Strict; Max-Age=0");
+    let cookie = format!("{name}=; Path=/console; HttpOnly; SameSite=Strict; Max-Age=0");
     ([(header::SET_COOKIE, cookie)], Redirect::to("/console")).into_response()
 }
 
@@ -219,15 +261,20 @@ mod tests {
                 headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
             }
             assert_eq!(is_same_origin(&headers, &uri), expected, "{origin:?}");
+            // A browser behind a proxy knows better than the two headers.
+            headers.insert("sec-fetch-site", HeaderValue::from_static("same-origin"));
+            assert!(is_same_origin(&headers, &uri));
+            headers.insert("sec-fetch-site", HeaderValue::from_static("cross-site"));
+            assert!(!is_same_origin(&headers, &uri));
         }
     }
 
     #[test]
     fn the_cookie_is_found_among_others() {
         let mut headers = HeaderMap::new();
-        headers.insert(header::COOKIE, HeaderValue::from_static("theme=dark; onward_console=abc; x=y"));
-        assert_eq!(cookie(&headers), Some("abc"));
-        headers.insert(header::COOKIE, HeaderValue::from_static("not_onward_console=abc"));
-        assert_eq!(cookie(&headers), None);
+        let cookies = "theme=dark; onward_console_80=old; onward_console_8080=abc; x=y";
+        headers.insert(header::COOKIE, HeaderValue::from_static(cookies));
+        assert_eq!(cookie(&headers, "onward_console_8080"), Some("abc"));
+        assert_eq!(cookie(&headers, "console_8080"), None);
     }
 }

@@ -54,6 +54,8 @@ pub(super) struct Action {
     pub selection: Selection,
     pub who: String,
     pub began: Instant,
+    /// Ends it after its current batch.
+    pub stop: CancellationToken,
     state: Mutex<Progress>,
 }
 
@@ -66,6 +68,8 @@ pub(super) struct Progress {
     pub again: usize,
     /// How many stay.
     pub left: usize,
+    /// How many letters SQS counts in flight at its end: it has not seen those.
+    pub elsewhere: u64,
     /// How it ended, once it has.
     pub ended: Option<Result<(), String>>,
 }
@@ -88,7 +92,8 @@ impl Action {
 #[derive(Debug, Default)]
 pub(super) struct Actions {
     all: Mutex<Vec<Arc<Action>>>,
-    tasks: TaskTracker,
+    /// Actions and looks, which give back what they hold before the process ends.
+    pub tasks: TaskTracker,
 }
 
 impl Actions {
@@ -117,13 +122,15 @@ impl Actions {
         queue: &'static str,
         selection: Selection,
         who: String,
+        stop: CancellationToken,
     ) -> Result<Arc<Action>, Arc<Action>> {
         let mut all = self.all();
         if let Some(running) = all.iter().find(|action| action.queue == queue && action.runs()) {
             return Err(running.clone());
         }
         let (number, began) = (all.len(), Instant::now());
-        let action = Arc::new(Action { number, kind, queue, selection, who, began, state: Mutex::default() });
+        let action =
+            Arc::new(Action { number, kind, queue, selection, who, began, stop, state: Mutex::default() });
         all.push(action.clone());
         Ok(action)
     }
@@ -147,17 +154,18 @@ impl Actions {
         who: String,
         stop: &CancellationToken,
     ) -> Result<Arc<Action>, Arc<Action>> {
-        let action = self.begin(kind, queue.watched.queue, selection, who)?;
+        let action = self.begin(kind, queue.watched.queue, selection, who, stop.child_token())?;
         let (who, name, which) = (&action.who, action.queue, &action.selection);
-        tracing::info!(who, queue = name, action = kind.word(), %which, "console: an action began");
-        let (queue, running, stop) = (queue.clone(), action.clone(), stop.clone());
-        self.tasks.spawn(async move { run(&queue, &running, &stop).await });
+        tracing::info!(who, queue = name, action = kind.word(), ?which, "console: an action began");
+        let (queue, running) = (queue.clone(), action.clone());
+        self.tasks.spawn(async move { run(&queue, &running).await });
         Ok(action)
     }
 }
 
-async fn run(queue: &QueueSite, action: &Action, stop: &CancellationToken) {
-    let client = &queue.counted.queue;
+async fn run(queue: &QueueSite, action: &Action) {
+    let _hands = queue.letters.hands().await;
+    let (client, stop) = (&queue.counted.queue, &action.stop);
     let outcome = match action.kind {
         Kind::Redrive => {
             let mut report = |so_far: Redriven| note(action, so_far.sent, so_far.again, so_far.left);
@@ -172,12 +180,14 @@ async fn run(queue: &QueueSite, action: &Action, stop: &CancellationToken) {
             outcome
         }
     };
-    queue.letters.forget().await;
+    queue.letters.forget();
     queue.counted.forget().await;
+    let counts = queue.counted.look().await.backlog.and_then(|backlog| backlog.dead).flatten();
+    action.state().elsewhere = counts.map_or(0, |counts| counts.in_flight);
     let outcome = outcome.map_err(|error| format!("{}; {}", error.message, error.help));
     let outcome = match outcome {
         Ok(()) if stop.is_cancelled() => {
-            Err("the app stopped before the end; what was not done is where it was".to_owned())
+            Err("it was stopped before the end; what was not done is where it was".to_owned())
         }
         outcome => outcome,
     };

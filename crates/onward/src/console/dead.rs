@@ -10,10 +10,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 use onward_worker::{REJECTED, is_fifo};
+use serde::de::IgnoredAny;
 use url::form_urlencoded::Serializer;
 
 use crate::console::actions::Kind;
 use crate::console::form::Form;
+use crate::console::json::indented;
 use crate::console::letters::Looked;
 use crate::console::page::{self, NO_QUEUE, Visit, duration, not_found, page, refusal};
 use crate::console::progress::sentence;
@@ -71,14 +73,13 @@ pub(super) async fn queue(State(site): State<Arc<Site>>, visit: Visit, Path(name
     let max = if visit.query.get("more").is_some() { MORE } else { MOST };
     let title = format!("Dead letters of {name}");
     let running = site.actions.running(&name);
-    // A look beside an action would hide letters from it.
     let looked = match &running {
-        Some(_) => Ok(queue.letters.last().await),
-        None => queue.letters.look(&queue.counted.queue, max).await.map(Some),
+        Some(_) => Ok(queue.letters.last()),
+        None => queue.letters.look(&queue.counted.queue, max, &site.actions.tasks).await.map(Some),
     };
     let (looked, problem) = match looked {
         Ok(looked) => (looked, None),
-        Err(error) => (queue.letters.last().await, Some(error.message)),
+        Err(error) => (queue.letters.last(), Some(error)),
     };
     let content = html! {
         @if let Some(action) = &running {
@@ -126,14 +127,17 @@ fn letters(site: &Site, queue: &QueueSite, visit: &Visit, looked: &Looked) -> Ma
     html! {
         p {
             (looked.letters.len()) " letter(s) were looked at " (duration(looked.at.elapsed())) " ago, and given back at once; " (A_LOOK) "."
-            @if looked.letters.len() >= looked.max && looked.max < MORE {
-                " " a href={ "/console/dead/" (name) "?more=1" } { "Look at up to " (MORE) } "."
+            @if looked.has_more {
+                " There may be more."
+                @if looked.max < MORE { " " a href={ "/console/dead/" (name) "?more=1" } { "Look at up to " (MORE) } }
             }
+            @if looked.of_others > 0 { " " (looked.of_others) " more died in another queue, which shares the dead-letter queue." }
             @if is_fifo(&queue.counted.queue.url) { " A FIFO queue shows at most ten letters of a group." }
         }
         form.search method="get" {
             label for="search" { "Search in bodies and reasons" }
             input id="search" name="search" type="search" value=[visit.query.get("search")];
+            @if visit.query.get("more").is_some() { input type="hidden" name="more" value="1"; }
             button { "Search" }
         }
         @match view {
@@ -161,7 +165,7 @@ fn of_groups(visit: &Visit, name: &str, groups: &[Group]) -> Markup {
             tbody { @for group in groups {
                 tr {
                     td { (group.letters) }
-                    td { a href=(link(name, "", &[("group", &group.reason)])) { (group.reason) } }
+                    td { a href=(link(name, "", &kept(visit, &["more"], &[("group", &group.reason)]))) { (group.reason) } }
                     td { (time(group.first_ms)) } td { (time(group.last_ms)) }
                     @if visit.may_act() { td {
                         @for kind in [Kind::Redrive, Kind::Delete] {
@@ -175,7 +179,7 @@ fn of_groups(visit: &Visit, name: &str, groups: &[Group]) -> Markup {
         } } }
         @if visit.may_act() && groups.len() > 1 {
             p { @for kind in [Kind::Redrive, Kind::Delete] {
-                a.button href=(link(name, "/confirm", &[("action", kind.word())])) { (kind.label()) " all" } " "
+                a.button href=(link(name, "/confirm", &[("action", kind.word()), ("all", "1")])) { (kind.label()) " all" } " "
             } }
         }
     }
@@ -183,20 +187,15 @@ fn of_groups(visit: &Visit, name: &str, groups: &[Group]) -> Markup {
 
 fn list(site: &Site, visit: &Visit, name: &str, looked: &Looked, shows: impl Fn(&Message) -> bool) -> Markup {
     let all: Vec<_> = looked.letters.iter().filter(|letter| shows(letter)).collect();
-    let number: usize = visit.query.get("page").and_then(|page| page.parse().ok()).unwrap_or(0);
     let pages = all.len().div_ceil(PAGE);
-    let kept = ["group", "search", "more"].into_iter().filter_map(|key| Some((key, visit.query.get(key)?)));
-    let kept: Vec<_> = kept.collect();
+    let asked = visit.query.get("page").and_then(|page| page.parse().ok()).unwrap_or(0_usize);
+    let number = asked.min(pages.saturating_sub(1));
     let to_page = |number: usize| {
-        let number = number.to_string();
-        let mut query = kept.clone();
-        query.push(("page", &number));
-        link(name, "", &query)
+        link(name, "", &kept(visit, &["group", "search", "more"], &[("page", &number.to_string())]))
     };
     html! {
         p { (all.len()) " letter(s). " a href={ "/console/dead/" (name) } { "All groups" } }
         form method="get" action={ "/console/dead/" (name) "/confirm" } {
-            input type="hidden" name="from" value="list";
             div.scroll tabindex="0" role="region" aria-label="Dead letters" { table {
                 thead { tr {
                     @if visit.may_act() { th scope="col" { "select" } }
@@ -245,6 +244,12 @@ fn time(ms: Option<u64>) -> String {
     ms.map_or_else(|| "?".to_owned(), shown_time)
 }
 
+/// The fields of this page's address that another page keeps, before its own.
+fn kept<'a>(visit: &'a Visit, names: &[&'a str], own: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let kept = names.iter().filter_map(|name| Some((*name, visit.query.get(name)?)));
+    kept.chain(own.iter().copied()).collect()
+}
+
 /// A page of this queue.
 fn link(name: &str, page: &str, query: &[(&str, &str)]) -> String {
     let query = Serializer::new(String::new()).extend_pairs(query).finish();
@@ -262,7 +267,7 @@ pub(super) async fn letter(
 ) -> Response {
     let Some(queue) = site.queue(&name) else { return not_found(&site, NO_QUEUE) };
     let id = visit.query.get("id").unwrap_or_default();
-    let Some(letter) = queue.letters.seen(id).await else { return not_found(&site, GONE) };
+    let Some(letter) = queue.letters.seen(id) else { return not_found(&site, GONE) };
     let content = html! {
         @if visit.may_act() { p { @for kind in [Kind::Redrive, Kind::Delete] {
             a.button href=(link(&name, "/confirm", &[("action", kind.word()), ("id", id)])) { (kind.label()) } " "
@@ -326,9 +331,7 @@ fn body(site: &Site, name: &str, letter: &Message) -> Markup {
     if !site.options.shows_bodies {
         return html! { p { (body.len()) " bytes, which CONSOLE_BODIES=off hides." } };
     }
-    let pretty = serde_json::from_str::<serde_json::Value>(body)
-        .ok()
-        .and_then(|it| serde_json::to_string_pretty(&it).ok());
+    let pretty = serde_json::from_str::<IgnoredAny>(body).is_ok().then(|| indented(body));
     let text = pretty.as_deref().unwrap_or(body);
     let shown = &text[..text.floor_char_boundary(LONGEST_BODY)];
     html! {
@@ -348,7 +351,7 @@ pub(super) async fn download(
     if !site.options.shows_bodies {
         return refusal(&site, StatusCode::FORBIDDEN, "CONSOLE_BODIES=off hides the bodies of messages.", "");
     }
-    let Some(letter) = queue.letters.seen(visit.query.get("id").unwrap_or_default()).await else {
+    let Some(letter) = queue.letters.seen(visit.query.get("id").unwrap_or_default()) else {
         return not_found(&site, GONE);
     };
     let headers = [
@@ -358,15 +361,18 @@ pub(super) async fn download(
     (headers, letter.body.unwrap_or_default()).into_response()
 }
 
-/// Which letters a form or a link means.
-fn selection(fields: &Form) -> Selection {
+/// Which letters a form or a link means. All of them only where it says so: an empty field must not mean everything.
+fn selection(fields: &Form) -> Option<Selection> {
     let identities: HashSet<_> = fields.all("id").map(str::to_owned).collect();
-    match fields.get("group") {
-        Some(group) => Selection::Group(group.to_owned()),
-        None if identities.is_empty() => Selection::All,
-        None => Selection::Identities(identities),
+    match (fields.get("group"), fields.get("all")) {
+        (Some(group), _) => Some(Selection::Group(group.to_owned())),
+        (None, _) if !identities.is_empty() => Some(Selection::Identities(identities)),
+        (None, Some(_)) => Some(Selection::All),
+        (None, None) => None,
     }
 }
+
+const NOTHING: &str = "No letter is selected.";
 
 /// What a person is asked to confirm.
 struct Question<'a> {
@@ -398,31 +404,29 @@ pub(super) async fn confirm(
     if !visit.may_act() {
         return refusal(&site, StatusCode::FORBIDDEN, "You may look, and not act.", "Log in with the token.");
     }
-    // Nothing selected in a list must not mean everything.
-    if visit.query.get("from").is_some() && visit.query.get("id").is_none() {
-        return refusal(
-            &site,
-            StatusCode::BAD_REQUEST,
-            "No letter is selected.",
-            "Go back, and select some.",
-        );
-    }
-    let selection = selection(&visit.query);
+    let Some(selection) = selection(&visit.query) else {
+        return refusal(&site, StatusCode::BAD_REQUEST, NOTHING, "Go back, and select some.");
+    };
     let now = queue
         .letters
         .last()
-        .await
         .map(|looked| looked.letters.iter().filter(|letter| selection.matches(letter)).count());
     let content = html! {
         p { (Question { kind, selection: &selection, queue: &name }) }
-        @if let Some(now) = now { p { (now) " of the letters that were looked at are meant. Those that die meanwhile with the same reason are meant, too." } }
+        @if let Some(now) = now {
+            p {
+                "Of the letters that were looked at it concerns " (now) "."
+                @if !matches!(selection, Selection::Identities(_)) { " It also concerns those that come until it ends." }
+            }
+        }
         form method="post" action={ "/console/dead/" (name) "/act" } {
             (visit.csrf())
             input type="hidden" name="action" value=(kind.word());
             @match &selection {
                 Selection::Group(group) => input type="hidden" name="group" value=(group);,
                 Selection::Identities(identities) => @for id in identities { input type="hidden" name="id" value=(id); },
-                Selection::All | Selection::Containing(_) => {},
+                Selection::All => input type="hidden" name="all" value="1";,
+                Selection::Containing(_) => {},
             }
             button { (kind.label()) } " "
             a href={ "/console/dead/" (name) } { "Cancel" }
@@ -444,7 +448,10 @@ pub(super) async fn act(
     let (Some(queue), Some(kind)) = (site.queue(&name), form.get("action").and_then(Kind::parse)) else {
         return not_found(&site, NO_QUEUE);
     };
-    match site.actions.start(queue, kind, selection(&form), visit.visitor.name(), &site.stop) {
+    let Some(selection) = selection(&form) else {
+        return refusal(&site, StatusCode::BAD_REQUEST, NOTHING, "Go back, and select some.");
+    };
+    match site.actions.start(queue, kind, selection, visit.visitor.name(), &site.stop) {
         Ok(action) => Redirect::to(&format!("/console/actions/{}", action.number)).into_response(),
         Err(running) => {
             let why = format!("A {} runs on {name} already, begun by {}.", running.kind.word(), running.who);

@@ -50,12 +50,10 @@ pub(super) async fn sent(State(site): State<Arc<Site>>, visit: Visit, given: For
         Ok(())
     };
     let outcome = send(&queue.counted.queue, std::slice::from_ref(&body), like, &mut sent).await;
-    tracing::info!(
-        who = visit.visitor.name(),
-        queue = queue.watched.queue,
-        sent = ids.len(),
-        "console: a message was sent"
-    );
+    if outcome.is_ok() {
+        let who = visit.visitor.name();
+        tracing::info!(who, queue = queue.watched.queue, id = ids.join(", "), "console: a message was sent");
+    }
     queue.counted.forget().await;
     let said = match outcome {
         Ok(()) => html! { p.result role="status" { "Sent: " code { (ids.join(", ")) } } },
@@ -99,11 +97,11 @@ pub(super) async fn log(State(site): State<Arc<Site>>, visit: Visit) -> Response
 }
 
 /// `GET /console/log/events`
-pub(super) async fn follow(State(site): State<Arc<Site>>) -> Response {
+pub(super) async fn follow(State(site): State<Arc<Site>>, visit: Visit) -> Response {
     if !site.is_development() {
         return not_found(&site, NOT_HERE);
     }
-    events(site, |site| async move { (lines(&site), Next::Follows) })
+    events(site, visit, |site| async move { (lines(&site), Next::Follows) })
 }
 
 fn lines(site: &Site) -> Markup {

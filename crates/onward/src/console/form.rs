@@ -6,6 +6,9 @@ use axum::http::Uri;
 use axum::response::Response;
 use url::form_urlencoded::parse;
 
+/// More fields are not read.
+const MOST_FIELDS: usize = 2_000;
+
 /// The fields of a form or of a query, also those with one name.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Form(Vec<(String, String)>);
@@ -13,7 +16,7 @@ pub(super) struct Form(Vec<(String, String)>);
 impl Form {
     fn parse(text: &[u8]) -> Self {
         let owned = |(name, value): (Cow<str>, Cow<str>)| (name.into_owned(), value.into_owned());
-        Self(parse(text).map(owned).collect())
+        Self(parse(text).take(MOST_FIELDS).map(owned).collect())
     }
 
     pub(super) fn of_query(uri: &Uri) -> Self {

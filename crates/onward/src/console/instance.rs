@@ -1,6 +1,7 @@
 //! The instance: version, configuration with its origins, log levels, uptime, memory, and `doctor`'s checks on demand.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -13,17 +14,29 @@ use crate::console::queue::QueueSite;
 use crate::console::site::Site;
 use crate::options::SETTINGS;
 
+/// How long the checks may take.
+const MOST: Duration = Duration::from_secs(30);
+
 /// `GET /console/instance`; with `?checks=1` the checks run.
 pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Response {
+    let outcome = match visit.query.get("checks") {
+        Some(_) => {
+            let worked = site.worked();
+            let all = checks::all(&site.context, &worked, site.stored.has_outbox());
+            let late = |_| "the checks did not end in time".to_owned();
+            Some(tokio::time::timeout(MOST, all).await.map_err(late))
+        }
+        None => None,
+    };
     let mut known = site.checks.lock().await;
-    if visit.query.get("checks").is_some() {
-        let all = checks::all(&site.context, &site.worked(), site.stored.has_outbox()).await;
-        known.learn(Ok(all));
+    if let Some(outcome) = outcome {
+        known.learn(outcome);
     }
     let content = html! {
         (process(&site))
         h2 { "Checks" }
         p { a.button href="/console/instance?checks=1" { "Run the checks of doctor" } }
+        @if let Some(error) = &known.error { p.problem { (error) } }
         @if let Some((at, checks)) = &known.seen {
             p { "They ran " (duration(at.elapsed())) " ago." }
             (table(checks))

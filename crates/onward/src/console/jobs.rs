@@ -17,10 +17,14 @@ const MOST: Duration = Duration::from_secs(5);
 
 /// `GET /console/jobs`
 pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Response {
+    let read = tokio::time::timeout(MOST, site.schedule.runs());
+    let outcome = match site.jobs.is_empty() {
+        true => None,
+        false => Some(read.await.unwrap_or_else(|_| Err("the database did not answer in time".to_owned()))),
+    };
     let mut known = site.runs.lock().await;
-    if !site.jobs.is_empty() {
-        let read = tokio::time::timeout(MOST, site.schedule.runs()).await;
-        known.learn(read.unwrap_or_else(|_| Err("the database did not answer in time".to_owned())));
+    if let Some(outcome) = outcome {
+        known.learn(outcome);
     }
     let runs = known.seen.as_ref().map_or(&[][..], |(_, runs)| runs);
     let content = html! {

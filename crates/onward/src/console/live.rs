@@ -11,6 +11,7 @@ use futures_util::stream;
 use maud::{Markup, html};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use crate::console::page::Visit;
 use crate::console::site::Site;
 
 /// How often an open page changes.
@@ -24,19 +25,23 @@ pub(super) fn live(source: &str, content: &Markup) -> Markup {
     }
 }
 
-/// Sends the content again and again, as long as it differs, until the app stops or the content says that it is the last one.
-pub(super) fn events<F, Fut>(site: Arc<Site>, content: F) -> Response
+/// Sends the content again and again, as long as it differs: until the app stops, the visitor's session ends, or the content says that
+/// it is the last one.
+pub(super) fn events<F, Fut>(site: Arc<Site>, visit: Visit, content: F) -> Response
 where
     F: Fn(Arc<Site>) -> Fut + Send + 'static,
     Fut: Future<Output = (Markup, Next)> + Send,
 {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let state = Some((ticks, String::new(), content, site));
+    let state = Some((ticks, String::new(), content, site, visit));
     let changes = stream::unfold(state, |state| async {
-        let (mut ticks, mut last, content, site) = state?;
+        let (mut ticks, mut last, content, site, visit) = state?;
         loop {
             tick(&site, &mut ticks).await?;
+            if visit.visitor.session.as_ref().is_some_and(|session| !site.sessions.holds(session)) {
+                return None;
+            }
             let (markup, next) = content(site.clone()).await;
             // An event cannot carry a carriage return.
             let text = markup.into_string().replace('\r', "&#13;");
@@ -46,7 +51,9 @@ where
             let event = Event::default().data(&text);
             last.clone_from(&text);
             return match next {
-                Next::Follows => Some((Ok::<_, Infallible>(event), Some((ticks, last, content, site)))),
+                Next::Follows => {
+                    Some((Ok::<_, Infallible>(event), Some((ticks, last, content, site, visit))))
+                }
                 Next::End => Some((Ok(event.event("end")), None)),
             };
         }

@@ -26,12 +26,14 @@ const DIFFERENCES: usize = 200;
 
 /// `GET /console/migrations`; with `?drift=1` the objects are compared, too.
 pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Response {
-    let mut schema = site.schema.lock().await;
-    schema.learn(within(MOST, read(&site)).await);
+    let outcome = within(MOST, read(&site)).await;
     let drift = match visit.query.get("drift") {
         Some(_) => Some(within(MOST_FOR_DRIFT, drift(&site)).await),
         None => None,
     };
+    // Only now, so that no page waits for the database behind another one.
+    let mut schema = site.schema.lock().await;
+    schema.learn(outcome);
     let content = html! {
         (stale(schema.error.as_deref(), schema.seen.as_ref().map(|(at, _)| *at)))
         @if let Some((_, Schema { status, journal })) = &schema.seen {
@@ -42,7 +44,7 @@ pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Respons
                 None => p { a.button href="/console/migrations?drift=1" { "Compare the objects with the scripts" } },
                 Some(Ok(Some(drift))) => (differences(drift)),
                 Some(Ok(None)) => p { "schema.lock does not describe this schema: seal the scripts with this version of Onward." },
-                Some(Err(error)) => (stale(Some(error), None)),
+                Some(Err(error)) => p.problem { "The objects cannot be compared now: " (error) },
             }
             (findings(&site))
             (applied(&site, journal))

@@ -18,6 +18,7 @@ mod form;
 mod in_flight;
 mod instance;
 mod jobs;
+mod json;
 mod known;
 mod letters;
 mod live;

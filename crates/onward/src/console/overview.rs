@@ -104,7 +104,7 @@ fn row(queue: &QueueSite, known: &Known, shown: &Shown) -> Markup {
 fn of_queue(queue: &QueueSite, known: &Known, shown: &Shown, uptime: Duration) -> Markup {
     let name = queue.watched.queue;
     let activity = queue.watched.monitor.activity();
-    let counts = known.backlog.map(|backlog| backlog.counts).unwrap_or_default();
+    let counts = known.backlog.map(|backlog| backlog.counts);
     let dead = known.backlog.and_then(|backlog| backlog.dead);
     let ledger = queue.watched.monitor.ledger();
     let oldest = queue.watched.monitor.oldest_age();
@@ -117,8 +117,12 @@ fn of_queue(queue: &QueueSite, known: &Known, shown: &Shown, uptime: Duration) -
             @if let Some(activity) = activity { (receiving(&activity)) }
             (paused(queue))
             dl {
-                @let Counts { waiting, in_flight, delayed } = counts;
-                (number("waiting", waiting)) (number("in flight", in_flight)) (number("delayed", delayed))
+                @match counts {
+                    Some(Counts { waiting, in_flight, delayed }) => {
+                        (number("waiting", waiting)) (number("in flight", in_flight)) (number("delayed", delayed))
+                    },
+                    None => (number("messages", "not known")),
+                }
                 (number("oldest seen", duration(oldest)))
                 @if let Some(Activity { handlers, busy, parked, .. }) = activity {
                     (number("busy handlers", format!("{busy} of {handlers}"))) (number("parked", parked))

@@ -1,9 +1,8 @@
 use std::collections::HashMap;
-use std::num::NonZeroU32;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use onward_script::Digest;
 use subtle::ConstantTimeEq as _;
 
@@ -12,17 +11,22 @@ use crate::process::exit::CommandError;
 /// How long a session lasts.
 pub(super) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
-/// How many tokens may be tried within a minute, by all together.
-const TRIES: NonZeroU32 = NonZeroU32::new(10).expect("is not zero");
+/// How many wrong tokens an address may try within [`WINDOW`]. Then it must wait, also with the right one.
+const TRIES: usize = 10;
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Of how many addresses the tries are known; more than these together are one.
+const MOST_ADDRESSES: usize = 10_000;
 
 /// The most sessions; the oldest one ends where there are more.
 const MOST: usize = 1_000;
 
 /// Those who have shown the token.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Sessions {
     all: Mutex<HashMap<String, Session>>,
-    tries: DefaultDirectRateLimiter,
+    /// The wrong tokens of each address within the window.
+    wrong: Mutex<HashMap<IpAddr, Vec<Instant>>>,
 }
 
 /// The right of one browser to act.
@@ -43,23 +47,27 @@ pub(super) enum Refused {
 }
 
 impl Sessions {
-    pub(super) fn new() -> Self {
-        Self { all: Mutex::default(), tries: RateLimiter::direct(Quota::per_minute(TRIES)) }
-    }
-
     fn all(&self) -> MutexGuard<'_, HashMap<String, Session>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a session if the token is right. Returns the value of its cookie.
-    pub(super) fn begin(&self, token: &str, expected: Digest) -> Result<String, Refused> {
-        if self.tries.check().is_err() {
+    pub(super) fn begin(&self, from: IpAddr, token: &str, expected: Digest) -> Result<String, Refused> {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.retain(|_, tries| {
+            tries.retain(|tried| tried.elapsed() < WINDOW);
+            !tries.is_empty()
+        });
+        let from = if wrong.len() < MOST_ADDRESSES { from } else { IpAddr::from([0, 0, 0, 0]) };
+        if wrong.get(&from).is_some_and(|tries| tries.len() >= TRIES) {
             return Err(Refused::TooMany);
         }
         let is_right: bool = Digest::of(token.as_bytes()).0.ct_eq(&expected.0).into();
         if !is_right {
+            wrong.entry(from).or_default().push(Instant::now());
             return Err(Refused::Wrong);
         }
+        drop(wrong);
         let (Ok(cookie), Ok(csrf)) = (random(), random()) else { return Err(Refused::Wrong) };
         let name = cookie.chars().take(6).collect();
         let mut all = self.all();
@@ -78,6 +86,11 @@ impl Sessions {
     /// The session of a cookie, unless it has ended.
     pub(super) fn of(&self, cookie: &str) -> Option<Session> {
         self.all().get(&key(cookie)).filter(|session| session.ends > Instant::now()).cloned()
+    }
+
+    /// Whether a session goes on.
+    pub(super) fn holds(&self, session: &Session) -> bool {
+        self.all().values().any(|known| known.made(&session.csrf) && known.ends > Instant::now())
     }
 
     pub(super) fn end(&self, cookie: &str) {
@@ -109,16 +122,22 @@ mod tests {
 
     #[test]
     fn a_session_needs_the_token_and_tries_are_counted() {
-        let (sessions, token) = (Sessions::new(), Digest::of(b"a long enough token"));
-        for _ in 0..9 {
-            assert_eq!(sessions.begin("a wrong one", token), Err(Refused::Wrong));
+        let (sessions, token) = (Sessions::default(), Digest::of(b"a long enough token"));
+        let (attacker, owner) = (IpAddr::from([203, 0, 113, 9]), IpAddr::from([127, 0, 0, 1]));
+        for _ in 0..TRIES {
+            assert_eq!(sessions.begin(attacker, "a wrong one", token), Err(Refused::Wrong));
         }
-        let cookie = sessions.begin("a long enough token", token).expect("is right");
-        assert_eq!(sessions.begin("a long enough token", token), Err(Refused::TooMany));
+        assert_eq!(sessions.begin(attacker, "a long enough token", token), Err(Refused::TooMany));
+        for _ in 0..2 * TRIES {
+            sessions.begin(owner, "a long enough token", token).expect("the right one counts as no try");
+        }
+        let cookie = sessions.begin(owner, "a long enough token", token).expect("is right");
         let session = sessions.of(&cookie).expect("has begun");
         assert!(session.made(&session.csrf) && !session.made("") && !session.made(&cookie));
+        assert!(sessions.holds(&session));
         assert!(sessions.of("another").is_none());
         sessions.end(&cookie);
+        assert!(!sessions.holds(&session));
         assert!(sessions.of(&cookie).is_none());
     }
 }

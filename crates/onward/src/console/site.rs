@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -89,7 +89,7 @@ impl Site {
             example,
             address,
             began: Instant::now(),
-            sessions: Sessions::new(),
+            sessions: Sessions::default(),
             samples,
             actions: Actions::default(),
             schema: Mutex::default(),
@@ -125,7 +125,15 @@ impl Site {
             Token::Printed { text, .. } => format!("?token={text}"),
             Token::None | Token::Configured(_) => String::new(),
         };
-        format!("http://{}/console{token}", self.address)
+        let mut address = self.address;
+        // One that means every address of the machine is none that a browser can open.
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        format!("http://{address}/console{token}")
     }
 
     /// Waits for the actions that run.

@@ -43,9 +43,10 @@ impl Stored {
         let mut state = self.known.lock().await;
         let (asked, known) = &mut *state;
         if asked.is_none_or(|asked| asked.elapsed() >= INTERVAL) {
-            *asked = Some(std::time::Instant::now());
             let read = tokio::time::timeout(MOST, self.read()).await;
             known.learn(read.unwrap_or_else(|_| Err("the database did not answer in time".to_owned())));
+            // Last, so that a look that is cut off counts as none.
+            *asked = Some(std::time::Instant::now());
         }
         known.clone()
     }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use onward_worker::Failure;
 
+type JobFn<S> = dyn Fn(S) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync;
+
 /// What an app does at certain times.
 pub(crate) struct Job<S> {
     pub name: &'static str,
     /// A cron expression.
     pub times: &'static str,
-    pub work: Arc<dyn Fn(S) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>,
+    pub work: Arc<JobFn<S>>,
 }
 
 impl<S> Clone for Job<S> {

@@ -57,13 +57,14 @@ impl Counted {
     pub(crate) async fn look(&self) -> Known {
         let mut state = self.state.lock().await;
         if state.asked.is_none_or(|asked| asked.elapsed() >= INTERVAL) {
-            state.asked = Some(Instant::now());
             let read = tokio::time::timeout(MOST, read(&self.queue, &mut state.dead)).await;
             match read.map_err(|_| "SQS did not answer in time".to_owned()) {
                 Ok(Ok((backlog, error))) => state.known = Known { backlog: Some(backlog), error },
                 Ok(Err(error)) => state.known.error = Some(error.to_string()),
                 Err(late) => state.known.error = Some(late),
             }
+            // Last, so that a look that is cut off counts as none.
+            state.asked = Some(Instant::now());
         }
         state.known.clone()
     }

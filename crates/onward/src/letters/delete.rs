@@ -59,13 +59,11 @@ async fn batch(
     if letters.is_empty() {
         return Ok(false);
     }
-    let is_meant = |letter: &&Message| {
-        let is_ours = letter::source(letter).is_none_or(|source| source == queue.name());
-        is_ours && selection.matches(letter)
-    };
-    let (matching, others): (Vec<_>, Vec<_>) = letters.iter().partition(is_meant);
-    held.extend(others.iter().filter_map(|letter| letter.receipt_handle.clone()));
-    so_far.stay = held.len();
+    // Until it is deleted each letter counts as one that stays, and is given back at the end.
+    held.extend(letters.iter().filter_map(|letter| letter.receipt_handle.clone()));
+    let is_meant = |letter: &&Message| letter::belongs_to(letter, queue.name()) && selection.matches(letter);
+    let matching: Vec<_> = letters.iter().filter(is_meant).collect();
+    so_far.stay += letters.len() - matching.len();
     let receipts: Vec<_> = matching.iter().filter_map(|letter| letter.receipt_handle()).collect();
     if receipts.is_empty() {
         return Ok(true);
@@ -74,6 +72,11 @@ async fn batch(
     let answer = delete.set_entries(Some(delete_entries(receipts.iter().copied()))).send().await;
     let failed = answer.map_err(|error| sqs_error(&error))?.failed().to_vec();
     so_far.deleted += receipts.len() - failed.len();
+    let stays = |receipt: &str| {
+        let index = receipts.iter().position(|known| *known == receipt);
+        index.is_none_or(|index| failed.iter().any(|failed| failed.id() == index.to_string()))
+    };
+    held.retain(|receipt| stays(receipt));
     match failed.first() {
         None => Ok(true),
         Some(failed) => {

@@ -6,8 +6,8 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System};
 
 use super::letter;
 
-/// The reason of a letter that SQS itself has moved.
-const NO_REASON: &str = "no reason: SQS moved it";
+/// The group of letters without a reason: SQS itself has moved them, or there was no room for it.
+const NO_REASON: &str = "no reason was recorded";
 
 /// Dead letters that died of the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,8 @@ pub(crate) struct Group {
 
 /// The group of a letter's reason.
 pub(crate) fn reason_group(letter: &Message) -> String {
-    letter::reason(letter).map_or_else(|| NO_REASON.to_owned(), |reason| folded(&reason))
+    let reason = letter::reason(letter).map(|reason| folded(&reason)).filter(|reason| !reason.is_empty());
+    reason.unwrap_or_else(|| NO_REASON.to_owned())
 }
 
 /// When a letter died, in milliseconds since 1970.
@@ -55,11 +56,13 @@ pub(crate) fn groups<'a>(letters: impl IntoIterator<Item = &'a Message>) -> Vec<
     groups
 }
 
-/// A reason with `#` in place of numbers and identifiers, so that letters that died of the same have the same.
+/// A reason with `#` in place of numbers and identifiers, so that letters that died of the same have the same. It is one line, which
+/// a form and a command line can carry.
 fn folded(reason: &str) -> String {
+    let reason = &reason.split_whitespace().collect::<Vec<_>>().join(" ");
     let is_part = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
     let mut text = String::with_capacity(reason.len());
-    let mut rest = reason;
+    let mut rest = reason.as_str();
     while let Some(first) = rest.chars().next() {
         let end =
             if is_part(first) { rest.find(|c| !is_part(c)).unwrap_or(rest.len()) } else { first.len_utf8() };
@@ -99,6 +102,7 @@ mod tests {
             ("no row deadbeef01 in `orders_2026`", "no row # in `orders_#`"),
             ("there is no destination `shop`", "there is no destination `shop`"),
             ("a decade-long façade", "a decade-long façade"),
+            ("first line\r\n\tsecond line 7 ", "first line second line #"),
             ("", ""),
         ] {
             assert_eq!(folded(reason), expected);

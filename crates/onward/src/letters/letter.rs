@@ -34,6 +34,11 @@ pub(crate) fn source(message: &Message) -> Option<String> {
     by_worker.or_else(|| by_sqs?.rsplit(':').next().map(str::to_owned))
 }
 
+/// Whether it died in this queue, as far as is known: several queues may share a dead-letter queue.
+pub(crate) fn belongs_to(message: &Message, queue: &str) -> bool {
+    source(message).is_none_or(|source| source == queue)
+}
+
 /// A time of SQS, in milliseconds since 1970.
 pub(crate) fn ms(message: &Message, name: &System) -> Option<u64> {
     system(message, name)?.parse().ok()
@@ -65,7 +70,13 @@ pub(crate) fn as_value(message: &Message) -> Value {
     })
 }
 
-/// A time of SQS for a person.
+/// A time of SQS for a person. A letter may say anything about its time, also one that no calendar has.
 pub(crate) fn shown_time(ms: u64) -> String {
-    httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms))
+    match ms {
+        0..=LAST_MS => httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms)),
+        _ => "?".to_owned(),
+    }
 }
+
+/// The end of the year 9999.
+const LAST_MS: u64 = 253_402_300_799_999;

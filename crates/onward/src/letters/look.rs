@@ -1,5 +1,5 @@
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::Message;
 
@@ -10,39 +10,57 @@ use crate::process::exit::CommandError;
 /// How long a message is hidden while the others are received; at the end all are given back.
 const HIDDEN: Duration = Duration::from_secs(120);
 
+/// The most bytes of messages that a look takes.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
 /// What a person should know of a look.
 pub(crate) const A_LOOK: &str = "a look is a receive: each message shown counts one more receive";
 
-/// Up to so many messages, which are given back at once. Copies of one message are there once.
-pub(crate) async fn look(queue: &QueueClient, url: &str, max: usize) -> Result<Vec<Message>, CommandError> {
-    let (mut shown, mut receipts) = (Vec::new(), Vec::new());
-    let looked = receive(queue, url, max, &mut shown, &mut receipts).await;
-    queue.give_back(url, &receipts).await?;
-    looked.map(|()| shown)
+/// How far a look goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub messages: usize,
+    /// When it ends, whatever it has seen.
+    pub until: Option<Instant>,
 }
 
-/// Receives until there is nothing new.
+/// What a look has seen. All of it was given back.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub messages: Vec<Message>,
+    /// Whether there may be more.
+    pub has_more: bool,
+}
+
+/// Looks at the messages of a queue, and gives them back at once. Copies of one message are there once.
+pub(crate) async fn look(queue: &QueueClient, url: &str, limits: Limits) -> Result<Seen, CommandError> {
+    let (mut seen, mut receipts) = (Seen { messages: Vec::new(), has_more: true }, Vec::new());
+    let looked = receive(queue, url, limits, &mut seen, &mut receipts).await;
+    queue.give_back(url, &receipts).await?;
+    looked.map(|()| seen)
+}
+
+/// Receives until there is nothing new, or a limit is reached.
 async fn receive(
     queue: &QueueClient,
     url: &str,
-    max: usize,
-    shown: &mut Vec<Message>,
+    Limits { messages: max, until }: Limits,
+    seen: &mut Seen,
     receipts: &mut Vec<String>,
 ) -> Result<(), CommandError> {
-    let mut seen = HashSet::new();
-    while shown.len() < max {
-        let messages = queue.receive(url, max - shown.len(), HIDDEN).await?;
-        if messages.is_empty() {
-            return Ok(());
-        }
+    let (mut identities, mut bytes) = (HashSet::new(), 0);
+    while seen.messages.len() < max && bytes < MAX_BYTES && until.is_none_or(|until| Instant::now() < until) {
+        let messages = queue.receive(url, max - seen.messages.len(), HIDDEN).await?;
         receipts.extend(messages.iter().filter_map(|message| message.receipt_handle.clone()));
-        let before = seen.len();
+        let before = identities.len();
         for message in messages {
-            if seen.insert(letter::identity(&message).to_owned()) {
-                shown.push(message);
+            if identities.insert(letter::identity(&message).to_owned()) {
+                bytes += letter::bytes(&message);
+                seen.messages.push(message);
             }
         }
-        if seen.len() == before {
+        if identities.len() == before {
+            seen.has_more = false;
             return Ok(());
         }
     }

@@ -1,4 +1,4 @@
-//! A redrive: what was dead when it began goes back to its queue, and what dies again meanwhile stays dead.
+//! A redrive: dead letters go back to their queue, and what dies again meanwhile stays dead.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -150,8 +150,11 @@ impl Redrive<'_> {
                 _ => Verdict::DiedAgain,
             };
         }
-        let is_ours = letter::source(letter).is_none_or(|source| source == self.queue.name());
-        if is_ours && self.selection.matches(letter) { Verdict::Send } else { Verdict::Leave }
+        if letter::belongs_to(letter, self.queue.name()) && self.selection.matches(letter) {
+            Verdict::Send
+        } else {
+            Verdict::Leave
+        }
     }
 
     /// Sends letters to their queue, each before it is deleted, so that none is lost.

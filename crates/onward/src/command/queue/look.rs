@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::letters::client::QueueClient;
 use crate::letters::groups::{Group, groups};
 use crate::letters::letter;
-use crate::letters::look::{A_LOOK, look};
+use crate::letters::look::{A_LOOK, Limits, Seen, look};
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::{data, note};
 
@@ -21,7 +21,8 @@ pub(super) async fn messages(
     as_json: bool,
 ) -> Result<Exit, CommandError> {
     note(A_LOOK);
-    let shown: Vec<_> = look(queue, url, max).await?.iter().map(letter::as_value).collect();
+    let Seen { messages, .. } = look(queue, url, Limits { messages: max, until: None }).await?;
+    let shown: Vec<_> = messages.iter().map(letter::as_value).collect();
     if as_json {
         data(&json!({ "messages": shown }).to_string())?;
         return Ok(Exit::Done);
@@ -42,7 +43,11 @@ pub(super) async fn messages(
 pub(super) async fn reasons(queue: &QueueClient, as_json: bool) -> Result<Exit, CommandError> {
     note(A_LOOK);
     let dead = queue.dead_letters().await?;
-    let letters = look(queue, &dead, MOST).await?;
+    let Seen { messages: letters, has_more } =
+        look(queue, &dead, Limits { messages: MOST, until: None }).await?;
+    if has_more {
+        note("there may be more letters than those that were looked at");
+    }
     if is_fifo(&dead) {
         note("a FIFO queue shows at most ten letters of a group, so that more may be there");
     }

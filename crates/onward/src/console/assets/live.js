@@ -4,15 +4,18 @@ if (part) {
   const status = document.querySelector("[data-status]");
   const source = new EventSource(part.dataset.live);
   let pending = null;
+  let lostAt = null;
   const isInUse = () =>
     part.contains(document.activeElement) || !(document.getSelection()?.isCollapsed ?? true);
   // What a person reads with the keyboard, or has selected, must not change under them.
   const show = (content) => {
     if (isInUse()) {
       pending = content;
+      status.textContent = "Paused, while something on it is selected or has the focus.";
       return;
     }
     pending = null;
+    status.textContent = "";
     const open = [...part.querySelectorAll("details")].map((details) => details.open);
     const log = part.querySelector(".log");
     const atEnd = !log || log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
@@ -25,14 +28,19 @@ if (part) {
   const resume = () => pending !== null && setTimeout(() => pending !== null && show(pending));
   part.addEventListener("focusout", resume);
   document.addEventListener("selectionchange", resume);
-  source.onopen = () => (status.textContent = "");
+  source.onopen = () => {
+    lostAt = null;
+    status.textContent = "";
+  };
   source.onmessage = (event) => show(event.data);
   source.addEventListener("end", (event) => {
     source.close();
     show(event.data);
   });
-  source.onerror = () =>
-    (status.textContent = `Not connected since ${new Date().toLocaleTimeString()}: what is shown may be old.`);
+  source.onerror = () => {
+    lostAt ??= new Date().toLocaleTimeString();
+    status.textContent = `Not connected since ${lostAt}: what is shown may be old.`;
+  };
   const log = part.querySelector(".log");
   if (log) log.scrollTop = log.scrollHeight;
 }
