@@ -173,7 +173,8 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
 /// which must not end with a process that another message has ended.
 fn is_suspicious<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim, known_limit: Option<u32>) -> bool {
     let message = &claim.message;
-    if message.receive_count > 1 {
+    // A copy that was sent anew comes for the first time, and is known all the same.
+    if message.receive_count > 1 || message.recorded_attempts().is_some() {
         claim.suspect = shared.process.suspect(shared.core.queue.name(), message.identity());
     }
     let last =
