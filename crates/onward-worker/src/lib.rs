@@ -79,3 +79,8 @@ pub use queue::sqs::{self, REJECTED, Sqs};
 pub use queue::{Attempts, Death, Queue, Refused, is_fifo};
 pub use run::{FLUSH, run, run_in, run_monitored};
 pub use trace::TRACEPARENT;
+
+/// The example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -112,3 +112,8 @@ mod book {
         Migrating "docs/migrating.md",
     );
 }
+
+/// The example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
