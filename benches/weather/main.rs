@@ -278,6 +278,12 @@ async fn weather(length: Duration, seed: u64, rest: Duration) -> ExitCode {
         cleared.elapsed().as_secs_f64(),
         proxy.faults()
     ));
+    // What goes on while it is counted would be in no column.
+    for worker in &mut world.workers {
+        // The kill of a worker that has already ended fails, which is fine.
+        let _ = worker.kill();
+        let _ = worker.wait();
+    }
     let effects =
         database.query("SELECT queue, number FROM effects ORDER BY id", &[]).await.expect("is read");
     let mut done: HashMap<String, Vec<i64>> = HashMap::new();

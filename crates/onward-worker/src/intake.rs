@@ -18,7 +18,7 @@ use crate::leases::Lease;
 use crate::ledger::count;
 use crate::message::Message;
 use crate::queue::{BATCH, Queue};
-use crate::retry::SUSPICIOUS_RECEIVES;
+use crate::retry::{SUSPICIOUS_RECEIVES, USUAL_RECEIVES};
 use crate::runs::AlreadyHere;
 use crate::shared::Shared;
 
@@ -146,13 +146,14 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
 ) -> Vec<Claim> {
     let (start, is_fifo) = (shared.capacity.slow_start(), shared.core.queue.is_fifo());
     // Where what runs is kept, a message that ends the process is known by that. Where not, only its last receive ends it.
-    let known_limit = shared.core.queue.receive_limit().filter(|_| shared.process.has_records());
+    let limit = shared.core.queue.receive_limit().unwrap_or(USUAL_RECEIVES);
+    let known_limit = Some(limit).filter(|_| shared.process.has_records());
     let mut kept = Vec::with_capacity(claims.len());
     for mut claim in claims {
         let is_suspicious = is_suspicious(shared, &mut claim, known_limit);
         // What waits here while another message ends the process pays for it with a receive.
         let has_last_receive = known_limit.is_some_and(|limit| claim.message.receive_count >= limit);
-        if has_last_receive && shared.renew(&claim, RETURN_OF_SUSPICIOUS).await {
+        if has_last_receive && shared.renew_before_return(&claim, RETURN_OF_SUSPICIOUS).await {
             shared.done_at_once(claim).await;
             continue;
         }

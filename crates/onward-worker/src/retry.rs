@@ -46,8 +46,8 @@ pub(crate) fn patience(receive_count: u32) -> Duration {
     MAX_HANDLER_WAIT.saturating_mul(8_u32.saturating_pow(receive_count.saturating_sub(1)))
 }
 
-/// How many receives a FIFO queue is taken to allow where its redrive policy is not known.
-const USUAL_RECEIVES: u32 = 5;
+/// How many receives a queue is taken to allow where its redrive policy is not known.
+pub(crate) const USUAL_RECEIVES: u32 = 5;
 
 /// How much time lies at least between two receives of a message of a standard queue that goes back. It grows so steeply that
 /// restarts and a lack of room during an outage do not use up its receives before it is sent anew.

@@ -3,9 +3,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
 use crate::breaker::Breaker;
 use crate::capacity::Capacity;
 use crate::claim::Claim;
+use crate::error::QueueError;
 use crate::finished::Finished;
 use crate::leases::Leases;
 use crate::ledger::count;
@@ -15,7 +17,7 @@ use crate::outcome::{Outcome, Outcomes};
 use crate::parking::Parking;
 use crate::process::Process;
 use crate::queue::{Attempts, Queue};
-use crate::retry::{SUSPICIOUS_RECEIVES, least_interval, least_interval_in_fifo};
+use crate::retry::{SUSPICIOUS_RECEIVES, USUAL_RECEIVES, least_interval, least_interval_in_fifo};
 use crate::runs::Runs;
 
 /// What every task of a worker uses.
@@ -74,7 +76,7 @@ impl<Q: Queue, H> Shared<Q, H> {
     /// As [`Shared::release`], by a poll and with a delay of its own: it does not wait for the end of the polls. A message that can
     /// lose few receives more and could not be sent anew stays away for longer than most outages last.
     pub(crate) async fn release_suspicious(&self, claim: Claim, why: &'static str, delay: Duration) {
-        if self.renew(&claim, delay).await {
+        if self.renew_before_return(&claim, delay).await {
             self.count_release(&claim, why, delay);
             return self.done(claim);
         }
@@ -96,10 +98,29 @@ impl<Q: Queue, H> Shared<Q, H> {
         if self.stop.is_cancelled() {
             self.polls_ended.cancelled().await;
         }
-        if self.renew(&claim, delay).await {
+        if self.renew_before_return(&claim, delay).await {
             return self.done(claim);
         }
         self.return_to_queue(claim, delay);
+    }
+
+    /// As [`Shared::renew`]. A message with its last receive is tried again as long as the lease lasts and the worker may take its
+    /// time: to go back as it is would be its death, and outages of the queue pass.
+    pub(crate) async fn renew_before_return(&self, claim: &Claim, delay: Duration) -> bool {
+        let limit = self.core.queue.receive_limit().unwrap_or(USUAL_RECEIVES);
+        let has_last = claim.message.receive_count >= limit && !self.core.queue.is_fifo();
+        let mut failures = 0;
+        loop {
+            match self.try_renew(claim, delay).await {
+                Ok(is_sent) => return is_sent,
+                Err(_) if !has_last || !claim.lease.is_held() || self.abandon.is_cancelled() => return false,
+                Err(_) => failures += 1,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Backoff::CALLS.delay(failures)) => {}
+                () = self.abandon.cancelled() => {}
+            }
+        }
     }
 
     fn return_to_queue(&self, mut claim: Claim, delay: Duration) {
@@ -110,23 +131,23 @@ impl<Q: Queue, H> Shared<Q, H> {
     /// Sends a message anew, to come after the delay, if few receives are left to it and that breaks no order. Says whether a
     /// copy was sent; the message itself is then to be deleted.
     pub(crate) async fn renew(&self, claim: &Claim, delay: Duration) -> bool {
+        self.try_renew(claim, delay).await.unwrap_or(false)
+    }
+
+    async fn try_renew(&self, claim: &Claim, delay: Duration) -> Result<bool, QueueError> {
         if claim.message.receive_count < SUSPICIOUS_RECEIVES {
-            return false;
+            return Ok(false);
         }
         let attempts = Attempts { failed: claim.failed_attempts(), first: claim.first_received() };
-        let is_sent = match self.core.queue.renew(&claim.message, attempts, delay).await {
-            Ok(is_sent) => is_sent,
-            Err(error) => {
-                let help = "allow the role `sqs:SendMessage` on this queue";
-                tracing::warn!(%error, help, "a message whose receives are used up could not be sent anew");
-                false
-            }
-        };
+        let is_sent = self.core.queue.renew(&claim.message, attempts, delay).await.inspect_err(|error| {
+            let (id, help) = (claim.message.identity(), "allow the role `sqs:SendMessage` on this queue");
+            tracing::warn!(id, %error, help, "a message whose receives are used up could not be sent anew");
+        })?;
         if is_sent {
             count(&self.core.monitor.counters().renewed, 1);
             tracing::info!(id = %claim.message.identity(), "message sent anew, because its receives are used up");
         }
-        is_sent
+        Ok(is_sent)
     }
 
     /// As [`Shared::done`], with a call of its own: a kill before a batch is full would leave the message beside its copy.

@@ -448,6 +448,39 @@ async fn a_message_with_its_last_receive_outlives_any_number_of_kills() {
     assert_eq!((queue.len(), queue.dead_letters()), (1, vec![]), "it waits for a process that lives");
 }
 
+/// A message with its last receive that has to go back is sent anew. Where the queue takes nothing at present, it waits for that here: to
+/// go back as it is would be its death.
+#[tokio::test(start_paused = true)]
+async fn a_last_receive_outlives_an_outage_of_the_queue() {
+    let (queue, mut records) = (queue(), Records::new());
+    for body in ["one", "two", "three"] {
+        queue.send(body);
+    }
+    for _ in 0..4 {
+        let received = queue.receive(10, Duration::ZERO, MINUTE).await.expect("works");
+        let back: Vec<_> = received.into_iter().map(|message| (message.receipt, Duration::ZERO)).collect();
+        queue.change_visibility(&back).await.expect("works");
+    }
+    let faulty = Faulty { queue: queue.clone(), is_standard: true, ..Faulty::default() };
+    let faulty = Faulty { sends_from: Some(Instant::now() + 25 * SECOND), ..faulty };
+    let log = Log::default();
+    let seen = log.clone();
+    let handler = move |message: Message| {
+        let seen = seen.clone();
+        async move {
+            sleep(3 * SECOND).await;
+            seen.add(&message.body);
+            Ok::<_, Failure>(())
+        }
+    };
+    let stop = until_empty(queue.clone());
+    run_in(&records.process(), faulty, handler, Options::default(), Monitor::default(), stop)
+        .await
+        .expect("works");
+    assert_eq!(queue.dead_letters(), [], "none has used up its receives");
+    assert_eq!(log.bodies().len(), 3, "{:?}", log.bodies());
+}
+
 /// A kill from outside that meets a good message which runs alone is written down, too, until the message is done.
 #[tokio::test(start_paused = true)]
 async fn a_good_message_that_ran_alone_at_a_few_kills_is_done() {

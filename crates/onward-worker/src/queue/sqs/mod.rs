@@ -70,17 +70,20 @@ impl Sqs {
     /// The redrive policy, asked for once a minute.
     async fn policy(&self) -> Result<Option<Policy>, QueueError> {
         let known = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((asked, policy)) = known
+        if let Some((asked, policy)) = &known
             && asked.elapsed() < POLICY_AGE
         {
-            return Ok(Some(policy));
+            return Ok(Some(policy.clone()));
         }
-        let policy = match redrive_policy(&self.client, &self.url).await? {
-            None => None,
-            Some(policy) => {
-                let url = queue_url(&self.client, policy.name(), Some(policy.account())).await?;
-                Some(Policy { url: url.into(), max_receive_count: policy.max_receive_count })
-            }
+        let asked = async {
+            let Some(policy) = redrive_policy(&self.client, &self.url).await? else { return Ok(None) };
+            let url = queue_url(&self.client, policy.name(), Some(policy.account())).await?;
+            Ok(Some(Policy { url: url.into(), max_receive_count: policy.max_receive_count }))
+        };
+        let policy = match asked.await {
+            Ok(policy) => policy,
+            // An old policy is better than none: it seldom changes, and the queue says where it has.
+            Err(error) => return known.map(|(_, policy)| Some(policy)).ok_or(error),
         };
         let known = policy.clone().map(|policy| (Instant::now(), policy));
         *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = known;
@@ -108,11 +111,15 @@ impl Queue for Sqs {
         wait: Duration,
         visibility: Duration,
     ) -> Result<Vec<Message>, QueueError> {
-        // What becomes of a message that comes again depends on it. Where it cannot be read, five receives are assumed.
-        if !self.is_policy_asked.swap(true, Ordering::Relaxed)
-            && let Err(error) = self.policy().await
-        {
-            tracing::debug!(%error, "the redrive policy cannot be read");
+        // What becomes of a message that comes again depends on it. Where it may not be read, five receives are assumed; an outage
+        // is an outage of the receive, too.
+        if !self.is_policy_asked.load(Ordering::Relaxed) {
+            match self.policy().await {
+                Err(error) if error.may_pass() => return Err(error),
+                Err(error) => tracing::debug!(%error, "the redrive policy cannot be read"),
+                Ok(_) => {}
+            }
+            self.is_policy_asked.store(true, Ordering::Relaxed);
         }
         let received = self
             .client
