@@ -69,6 +69,7 @@ pub(crate) struct Work<S> {
     pub on_stop: Option<StopFn<S>>,
     pub example: Option<&'static str>,
     /// For each queue where its options come from, if not from the app.
+    #[cfg_attr(not(feature = "console"), expect(dead_code, reason = "only the console reads it"))]
     pub origins: Vec<Origins>,
 }
 

@@ -27,6 +27,8 @@ use crate::config::identity::host_name;
 use crate::config::queues::ResolvedQueues;
 use crate::config::settings::AppEnv;
 use crate::config::sqs::client;
+#[cfg(feature = "console")]
+use crate::console::SiteParts;
 use crate::database::Database;
 use crate::handler::work::{Setup, SetupFn, Work};
 use crate::outbox::Outbox;
@@ -45,8 +47,8 @@ use crate::{drafts, scripts};
 
 use self::http::Endpoint;
 use self::metrics::Metrics;
+use self::pages::Pages;
 pub(crate) use self::pages::PagesOptions;
-use self::pages::{Pages, Shown};
 use self::workers::{Prepared, Workers};
 
 /// Serves until a request to stop; a second request ends the process at once.
@@ -140,6 +142,8 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
     started: Option<Started>,
 ) -> Result<Exit, CommandError> {
     let Place { url, schema, queues, log, pages } = place;
+    #[cfg(not(feature = "console"))]
+    drop(log);
     let names: Vec<_> = work.queues.iter().map(|queue| queue.name).collect();
     let connections = work.queues.iter().map(|queue| queue.options.concurrency).sum();
     let grace = work.queues.iter().map(|queue| queue.options.grace).max().unwrap_or_default();
@@ -169,18 +173,28 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
     let drain = stop.child_token();
     let endpoint = Endpoint::open(context.settings.http_addr.as_deref(), work.routes.is_some()).await?;
     let address = endpoint.as_ref().map(|endpoint| endpoint.address);
+    #[cfg(feature = "console")]
     let pages = match (pages, address) {
         (Some(options), Some(address)) => {
-            let (database, has_outbox) = (database.clone(), work.has_outbox);
-            let jobs = work.jobs.iter().map(|job| (job.name, job.times)).collect();
             let queues = prepared.iter().zip(work.origins).map(|(prepared, origins)| prepared.shown(origins));
-            let (queues, example, stop) = (queues.collect(), work.example, drain.clone());
-            let shown =
-                Shown { context, url, queues, database, has_outbox, jobs, log, example, address, stop };
-            Some(Pages::open(options, shown)?)
+            Some(Pages::open(SiteParts {
+                context: context.clone(),
+                options,
+                url: url.clone(),
+                queues: queues.collect(),
+                database: database.clone(),
+                has_outbox: work.has_outbox,
+                jobs: work.jobs.iter().map(|job| (job.name, job.times)).collect(),
+                log,
+                example: work.example,
+                address,
+                stop: drain.clone(),
+            })?)
         }
         _ => None,
     };
+    #[cfg(not(feature = "console"))]
+    let pages: Option<Pages> = pages.map(|none| match none {});
     let http = endpoint.map(|endpoint| {
         let mut routes = health::routes(metrics, drain.clone());
         if let Some(pages) = &pages {

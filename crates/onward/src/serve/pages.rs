@@ -1,27 +1,20 @@
 //! The console, where the build has it.
 
-use std::net::SocketAddr;
+#[cfg(feature = "console")]
 use std::sync::Arc;
 
 use axum::Router;
-use onward_migrate::DatabaseUrl;
-use onward_worker::Options;
-use tokio_util::sync::CancellationToken;
+#[cfg(feature = "console")]
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::context::Context;
 #[cfg(feature = "console")]
 use crate::config::settings::AppEnv;
 #[cfg(feature = "console")]
 use crate::console;
-use crate::database::Database;
-use crate::handler::breaker::PausedKeys;
-use crate::letters::backlog::Counted;
-use crate::options::Origins;
 use crate::process::exit::CommandError;
 #[cfg(feature = "console")]
 use crate::process::terminal::data;
-use crate::telemetry::log::LogView;
-use crate::telemetry::metrics::Watched;
 
 /// How the console is configured; nothing where the build does not have it.
 #[cfg(feature = "console")]
@@ -41,73 +34,25 @@ pub(super) const fn options(_: &Context) -> Result<Option<PagesOptions>, Command
     Ok(None)
 }
 
-/// A queue on the pages.
-#[cfg_attr(not(feature = "console"), expect(dead_code, reason = "only the console reads it"))]
-pub(super) struct ShownQueue {
-    pub watched: Watched,
-    pub counted: Arc<Counted>,
-    pub options: Options,
-    pub origins: Origins,
-    pub paused: Vec<PausedKeys>,
-}
-
-/// What the pages show.
-#[cfg_attr(not(feature = "console"), expect(dead_code, reason = "only the console reads it"))]
-pub(super) struct Shown<'a> {
-    pub context: &'a Context,
-    pub url: &'a DatabaseUrl,
-    pub queues: Vec<ShownQueue>,
-    pub database: Database,
-    pub has_outbox: bool,
-    pub jobs: Vec<(&'static str, &'static str)>,
-    pub log: Option<LogView>,
-    pub example: Option<&'static str>,
-    pub address: SocketAddr,
-    pub stop: CancellationToken,
-}
-
 /// The console while the app works.
 pub(super) struct Pages {
     #[cfg(feature = "console")]
     site: Arc<console::Site>,
     #[cfg(feature = "console")]
-    _sampling: tokio_util::task::AbortOnDropHandle<()>,
+    _sampling: AbortOnDropHandle<()>,
 }
 
 #[cfg(feature = "console")]
 impl Pages {
     /// Opens the console. A development launch prints where.
-    pub(super) fn open(options: PagesOptions, shown: Shown<'_>) -> Result<Self, CommandError> {
-        let Shown { context, url, queues, database, has_outbox, jobs, log, example, address, stop } = shown;
-        let queues = queues.into_iter().map(|ShownQueue { watched, counted, options, origins, paused }| {
-            console::QueueSite {
-                watched,
-                counted,
-                options,
-                origins,
-                paused,
-                letters: console::Letters::default(),
-            }
-        });
-        let queues = queues.map(Arc::new).collect();
-        let site = console::Site::new(console::SiteParts {
-            context: context.clone(),
-            options,
-            url: url.clone(),
-            queues,
-            database,
-            has_outbox,
-            jobs,
-            log,
-            example,
-            address,
-            stop,
-        });
-        if context.settings.env == AppEnv::Development {
+    pub(super) fn open(parts: console::SiteParts) -> Result<Self, CommandError> {
+        let is_launch = parts.context.settings.env == AppEnv::Development;
+        let site = console::Site::new(parts);
+        if is_launch {
             data(&format!("Watch it in a browser:\n  {}\n", site.link()))?;
         }
-        let sampling = tokio::spawn(site.clone().sample());
-        Ok(Self { site, _sampling: tokio_util::task::AbortOnDropHandle::new(sampling) })
+        let sampling = AbortOnDropHandle::new(tokio::spawn(site.clone().sample()));
+        Ok(Self { site, _sampling: sampling })
     }
 
     pub(super) fn routes(&self) -> Router {
@@ -122,10 +67,6 @@ impl Pages {
 
 #[cfg(not(feature = "console"))]
 impl Pages {
-    pub(super) const fn open(options: PagesOptions, _: Shown<'_>) -> Result<Self, CommandError> {
-        match options {}
-    }
-
     pub(super) fn routes(&self) -> Router {
         Router::new()
     }

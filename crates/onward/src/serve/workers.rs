@@ -11,14 +11,16 @@ use crate::config::identity::{Identity, host_name};
 use crate::config::permissions;
 use crate::config::queues::ResolvedQueues;
 use crate::config::sqs::client;
+#[cfg(feature = "console")]
+use crate::console::{Letters, QueueSite};
 use crate::database::Database;
 use crate::handler::errors::Classify;
 use crate::handler::work::Consumer;
 use crate::letters::backlog::Counted;
 use crate::letters::client::QueueClient;
+#[cfg(feature = "console")]
 use crate::options::Origins;
 use crate::process::exit::{CommandError, Exit};
-use crate::serve::pages::ShownQueue;
 use crate::telemetry::metrics::Watched;
 
 /// How long a poll of the local queue waits at the most.
@@ -33,16 +35,18 @@ pub(crate) struct Prepared<S> {
     pub counted: Arc<Counted>,
 }
 
+#[cfg(feature = "console")]
 impl<S> Prepared<S> {
     /// What the console shows of the queue.
-    pub(super) fn shown(&self, origins: Origins) -> ShownQueue {
-        ShownQueue {
+    pub(super) fn shown(&self, origins: Origins) -> Arc<QueueSite> {
+        Arc::new(QueueSite {
             watched: self.watched.clone(),
             counted: self.counted.clone(),
             options: self.queue.options.clone(),
             origins,
             paused: self.queue.paused.clone(),
-        }
+            letters: Letters::default(),
+        })
     }
 }
 
