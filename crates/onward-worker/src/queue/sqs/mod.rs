@@ -22,7 +22,7 @@ use self::batch::{refused, seconds};
 use self::error::queue_error;
 pub use self::letter::{REJECTED, attribute_value};
 use super::{Attempts, Death, Queue, Refused, is_fifo, is_nearly_used_up};
-use crate::error::QueueError;
+use crate::error::{QueueError, QueueErrorKind};
 use crate::message::{Attribute, AttributeValue, Message, Receipt};
 
 /// How long a redrive policy counts before it is asked for again: it may be changed or repaired.
@@ -111,11 +111,13 @@ impl Queue for Sqs {
         wait: Duration,
         visibility: Duration,
     ) -> Result<Vec<Message>, QueueError> {
-        // What becomes of a message that comes again depends on it. Where it may not be read, five receives are assumed; an outage
-        // is an outage of the receive, too.
+        // What becomes of a message that comes again depends on it. Where it cannot be read, five receives are assumed; an outage is
+        // one of the receive, too.
         if !self.is_policy_asked.load(Ordering::Relaxed) {
             match self.policy().await {
-                Err(error) if error.may_pass() => return Err(error),
+                Err(error) if matches!(error.kind, QueueErrorKind::Network | QueueErrorKind::Throttled) => {
+                    return Err(error);
+                }
                 Err(error) => tracing::debug!(%error, "the redrive policy cannot be read"),
                 Ok(_) => {}
             }
