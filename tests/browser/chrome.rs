@@ -1,6 +1,8 @@
 //! Chromium by its driver, for one test each.
 
 use std::io::{BufRead as _, BufReader};
+#[cfg(unix)]
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -44,8 +46,11 @@ impl Driver {
 
     pub(crate) fn start() -> Self {
         let mut command = Command::new("chromedriver");
-        let mut process =
-            command.arg("--port=0").stdout(Stdio::piped()).spawn().expect("chromedriver starts");
+        // A group of its own, so that a test that fails leaves no browser behind.
+        #[cfg(unix)]
+        command.process_group(0);
+        command.arg("--port=0").stdout(Stdio::piped());
+        let mut process = command.spawn().expect("chromedriver starts");
         let lines = BufReader::new(process.stdout.take().expect("is piped")).lines().map_while(Result::ok);
         let port = lines.into_iter().find_map(|line| {
             let (_, port) = line.split_once("was started successfully on port ")?;
@@ -74,7 +79,9 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let _ = self.process.kill();
+        let group = format!("-{}", self.process.id());
+        // One that has ended already is no error.
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.process.wait();
     }
 }
