@@ -3,7 +3,9 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::chrome::{Driver, Page, VIEWS};
-use crate::support::{Database, Queue, Running, arguments, development, production, project, run};
+use crate::support::{
+    Database, Queue, Running, address_in, arguments, development, production, project, run,
+};
 
 const TOKEN: &str = "a-token-of-a-test-0123456789";
 
@@ -40,12 +42,7 @@ fn a_message_is_sent_by_the_form_and_seen_done(runtime: &Runtime, _: &str) {
         page.wait_for("calls a message").await;
         // The page changes by itself: the handler's time is a dash before the first message is done.
         page.run("document.activeElement.blur()").await;
-        let shown = async {
-            while page.text().await.contains("–, –, –") {
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            }
-        };
-        tokio::time::timeout(std::time::Duration::from_secs(60), shown).await.expect("the message is done");
+        page.wait_until("the message to be done", |text| !text.contains("–, –, –")).await;
         page.press("Log").await;
         page.wait_for("message done").await;
         page.client.close().await.expect("the browser ends");
@@ -82,10 +79,8 @@ impl World {
         letter(&database, &dead, "a large one", &format!("{{\"text\": \"{}\"}}", "x</pre>".repeat(140_000)));
         let mut command = arguments(production(&database.url, &queue.url), ["serve"]);
         let mut serving = Running::start(command.env("HTTP_ADDR", "127.0.0.1:0").env("CONSOLE_TOKEN", TOKEN));
-        let line = serving.wait_for("health and metrics");
-        let (_, rest) = line.split_once("127.0.0.1:").expect("has an address");
-        let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        Self { serving, base: format!("http://127.0.0.1:{port}"), database, queue }
+        let base = format!("http://{}", address_in(&serving.wait_for("health and metrics")));
+        Self { serving, base, database, queue }
     }
 
     async fn log_in(&self, page: &Page) {

@@ -128,10 +128,15 @@ impl Page {
 
     /// Waits until the page shows a text; the page itself changes.
     pub(crate) async fn wait_for(&self, text: &str) -> String {
+        self.wait_until(text, |shown| shown.contains(text)).await
+    }
+
+    /// Waits until the text of the page is as wanted. The driver tells of no change, so it is asked again and again.
+    pub(crate) async fn wait_until(&self, what: &str, is_wanted: impl Fn(&str) -> bool) -> String {
         let shown = async {
             loop {
                 let all = self.text().await;
-                if all.contains(text) {
+                if is_wanted(&all) {
                     return all;
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -139,7 +144,7 @@ impl Page {
         };
         match tokio::time::timeout(PATIENCE, shown).await {
             Ok(all) => all,
-            Err(_) => panic!("no `{text}` in time: {}", self.text().await),
+            Err(_) => panic!("no `{what}` in time: {}", self.text().await),
         }
     }
 

@@ -2,7 +2,7 @@
 //! `REQUIRE_ENGINES=chromium` makes their absence a failure. Pictures of all pages are kept in `target/tmp/console`.
 
 #[path = "../moments/support.rs"]
-#[allow(dead_code, reason = "the browser needs a part of it")]
+#[expect(dead_code, reason = "the other tests use the rest")]
 mod support;
 
 mod cases;

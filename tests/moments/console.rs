@@ -3,7 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use crate::support::{Database, Queue, Running, arguments, development, production, project, run};
+use crate::support::{
+    Database, Queue, Running, address_in, arguments, development, production, project, run,
+};
 
 const TOKEN: &str = "a-token-of-a-test-0123456789";
 
@@ -73,7 +75,7 @@ impl World {
         let mut command = arguments(production(&database.url, &queue.url), ["serve"]);
         command.env("HTTP_ADDR", "127.0.0.1:0").envs(variables.iter().copied());
         let mut serving = Running::start(&mut command);
-        let address = address(&serving.wait_for("health and metrics"));
+        let address = address_in(&serving.wait_for("health and metrics"));
         serving.wait_for("serving");
         Self { database, queue, serving, address }
     }
@@ -89,13 +91,6 @@ impl World {
         assert_eq!(said.code, Some(0), "{given:?}: {}", said.stderr);
         said.stdout
     }
-}
-
-/// The address in the log line of the endpoint, as text or as JSON.
-fn address(line: &str) -> String {
-    let (_, rest) = line.split_once("127.0.0.1:").expect("the line has an address");
-    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    format!("127.0.0.1:{port}")
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use onward_worker::Options;
 use serde_json::Value;
 
-use crate::support::{Database, Queue, Running, arguments, get, production, run};
+use crate::support::{Database, Queue, Running, address_in, arguments, get, production, run};
 
 fn read(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
@@ -191,19 +191,10 @@ fn the_policies_allow_what_is_called_and_nothing_else() {
     let serving = Recorder::before(&queue);
     let mut command = arguments(production(&database.url, &serving.url), ["serve"]);
     let mut served = Running::start(command.env("HTTP_ADDR", "127.0.0.1:0"));
-    let endpoint = served.wait_for("health and metrics");
-    let port: String = endpoint
-        .rsplit("127.0.0.1:")
-        .next()
-        .into_iter()
-        .flat_map(str::chars)
-        .take_while(char::is_ascii_digit)
-        .collect();
+    let address = address_in(&served.wait_for("health and metrics"));
     let count = ("deliveries-dead".to_owned(), "GetQueueAttributes".to_owned());
     assert!(!serving.actions().contains(&count), "nobody has looked yet");
-    assert!(
-        get(&format!("127.0.0.1:{port}"), "/metrics").contains("onward_queue_up{queue=\"deliveries\"} 1")
-    );
+    assert!(get(&address, "/metrics").contains("onward_queue_up{queue=\"deliveries\"} 1"));
     let outcome = r#""message":"message "#;
     let outcomes = served.wait_for(outcome) + &served.wait_for(outcome) + &served.wait_for(outcome);
     served.signal("-TERM");

@@ -254,6 +254,13 @@ pub(crate) fn get(address: &str, path: &str) -> String {
     answer
 }
 
+/// The loopback address in a line of the log, as text or as JSON.
+pub(crate) fn address_in(line: &str) -> String {
+    let (_, rest) = line.split_once("127.0.0.1:").expect("the line has an address");
+    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    format!("127.0.0.1:{port}")
+}
+
 /// A loopback address that was free a moment ago.
 pub(crate) fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").to_string()

@@ -79,6 +79,11 @@ impl Parts {
         }
     }
 
+    /// When the oldest of the messages that the worker has was sent.
+    pub(crate) fn oldest_sent(&self) -> Option<SystemTime> {
+        self.leases.held_messages().into_iter().filter_map(|(progress, ..)| progress.sent).min()
+    }
+
     /// The messages that the worker has, the one that was received first at first.
     pub(crate) fn in_flight(&self) -> Vec<InFlight> {
         let now = Instant::now();

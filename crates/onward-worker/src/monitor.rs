@@ -80,9 +80,9 @@ impl Monitor {
     /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>
     #[must_use]
     pub fn oldest_age(&self) -> Duration {
-        let now = SystemTime::now();
-        let held = self.in_flight().into_iter().filter_map(|message| now.duration_since(message.sent?).ok());
-        held.max().unwrap_or_default().max(self.0.oldest.read(EPOCH.elapsed()))
+        let sent = self.parts().and_then(|parts| parts.oldest_sent());
+        let held = sent.and_then(|sent| SystemTime::now().duration_since(sent).ok());
+        held.unwrap_or_default().max(self.0.oldest.read(EPOCH.elapsed()))
     }
 
     /// Whether no poll has been open for longer than `limit`. A worker whose handlers are all busy has no poll open and is

@@ -7,9 +7,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::console::queue::QueueSite;
+use crate::letters::client::QueueClient;
 use crate::letters::delete::{Deleted, delete};
 use crate::letters::redrive::{Redriven, redrive};
 use crate::letters::selection::Selection;
+use crate::process::exit::CommandError;
 
 /// How long the stop waits for an action to give back what it holds.
 const MOST_AT_STOP: Duration = Duration::from_secs(10);
@@ -165,20 +167,10 @@ impl Actions {
 
 async fn run(queue: &QueueSite, action: &Action) {
     let _hands = queue.letters.hands().await;
-    let (client, stop) = (&queue.counted.queue, &action.stop);
-    let outcome = match action.kind {
-        Kind::Redrive => {
-            let mut report = |so_far: Redriven| note(action, so_far.sent, so_far.again, so_far.left);
-            let (last, outcome) = redrive(client, &action.selection, MOST, stop, &mut report).await;
-            report(last);
-            outcome
-        }
-        Kind::Delete => {
-            let mut report = |so_far: Deleted| note(action, so_far.deleted, 0, so_far.stay);
-            let (last, outcome) = delete(client, &action.selection, stop, &mut report).await;
-            report(last);
-            outcome
-        }
+    let client = &queue.counted.queue;
+    let outcome = match client.dead_letters().await {
+        Ok(dead) => act(client, &dead, action).await,
+        Err(error) => Err(error),
     };
     queue.letters.forget();
     queue.counted.forget().await;
@@ -186,7 +178,7 @@ async fn run(queue: &QueueSite, action: &Action) {
     action.state().elsewhere = counts.map_or(0, |counts| counts.in_flight);
     let outcome = outcome.map_err(|error| format!("{}; {}", error.message, error.help));
     let outcome = match outcome {
-        Ok(()) if stop.is_cancelled() => {
+        Ok(()) if action.stop.is_cancelled() => {
             Err("it was stopped before the end; what was not done is where it was".to_owned())
         }
         outcome => outcome,
@@ -204,6 +196,24 @@ async fn run(queue: &QueueSite, action: &Action) {
         "console: an action ended"
     );
     action.state().ended = Some(outcome);
+}
+
+async fn act(client: &QueueClient, dead: &str, action: &Action) -> Result<(), CommandError> {
+    let Action { selection, stop, .. } = action;
+    match action.kind {
+        Kind::Redrive => {
+            let mut report = |so_far: Redriven| note(action, so_far.sent, so_far.again, so_far.left);
+            let (last, outcome) = redrive(client, dead, selection, MOST, stop, &mut report).await;
+            report(last);
+            outcome
+        }
+        Kind::Delete => {
+            let mut report = |so_far: Deleted| note(action, so_far.deleted, 0, so_far.stay);
+            let (last, outcome) = delete(client, dead, selection, stop, &mut report).await;
+            report(last);
+            outcome
+        }
+    }
 }
 
 fn note(action: &Action, done: usize, again: usize, left: usize) {

@@ -1,7 +1,7 @@
 //! Periodic jobs: when each is due, and what its last run was.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -9,8 +9,8 @@ use maud::{Markup, html};
 
 use crate::console::page::{Visit, duration, page, stale, time};
 use crate::console::site::Site;
-use crate::schedule::table::LastRun;
-use crate::schedule::timetable::Timetable;
+use crate::schedule::table::{DONE, LastRun};
+use crate::schedule::timetable::{Timetable, now};
 
 /// How long the page waits for the database.
 const MOST: Duration = Duration::from_secs(5);
@@ -47,8 +47,7 @@ pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Respons
 }
 
 fn row(name: &str, times: &'static str, run: Option<&LastRun>) -> Markup {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let next = Timetable::parse(times).ok().and_then(|timetable| timetable.next(i64::try_from(now).ok()?));
+    let next = Timetable::parse(times).ok().and_then(|timetable| timetable.next(now()));
     html! {
         tr {
             th scope="row" { (name) }
@@ -60,7 +59,7 @@ fn row(name: &str, times: &'static str, run: Option<&LastRun>) -> Markup {
                     td { (time(run.due)) }
                     td { @if run.attempts > 0 { (time(run.began)) } }
                     td { @if let Some(took) = took(run) { (duration(took)) } }
-                    td class=[(run.outcome.as_deref().is_some_and(|it| it != "done") && run.attempts > 0).then_some("problem")] {
+                    td class=[(run.outcome.as_deref().is_some_and(|it| it != DONE) && run.attempts > 0).then_some("problem")] {
                         (outcome(run))
                     }
                     td { @if run.attempts > 0 { (run.node) } }

@@ -12,6 +12,7 @@ use maud::{DOCTYPE, Markup, html};
 use crate::console::form::Form;
 use crate::console::site::Site;
 use crate::console::visitor::Visitor;
+use crate::letters::letter::shown_time;
 
 pub(super) const NO_QUEUE: &str = "The app does not work this queue.";
 
@@ -189,8 +190,7 @@ pub(super) fn duration(duration: Duration) -> String {
 
 /// A moment, in seconds since 1970.
 pub(super) fn time(seconds: i64) -> String {
-    let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since)
+    shown_time(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
 }
 
 /// The time since a moment of the clock.

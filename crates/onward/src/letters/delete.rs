@@ -20,21 +20,18 @@ pub(crate) struct Deleted {
     pub stay: usize,
 }
 
-/// Deletes the dead letters that match, permanently, and gives back the others. `report` is told after each batch.
+/// Deletes the letters of the dead-letter queue that match, permanently, and gives back the others. `report` is told after each batch.
 pub(crate) async fn delete(
     queue: &QueueClient,
+    dead: &str,
     selection: &Selection,
     stop: &CancellationToken,
     report: &mut (dyn FnMut(Deleted) + Send),
 ) -> (Deleted, Result<(), CommandError>) {
-    let dead = match queue.dead_letters().await {
-        Ok(dead) => dead,
-        Err(error) => return (Deleted::default(), Err(error)),
-    };
     let (mut so_far, mut held) = (Deleted::default(), Vec::new());
     let mut outcome = Ok(());
     while !stop.is_cancelled() {
-        match batch(queue, &dead, selection, &mut so_far, &mut held).await {
+        match batch(queue, dead, selection, &mut so_far, &mut held).await {
             Ok(true) => report(so_far),
             Ok(false) => break,
             Err(error) => {
@@ -43,7 +40,7 @@ pub(crate) async fn delete(
             }
         }
     }
-    let given_back = queue.give_back(&dead, &held).await;
+    let given_back = queue.give_back(dead, &held).await;
     (so_far, outcome.and(given_back))
 }
 

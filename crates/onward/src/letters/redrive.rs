@@ -27,19 +27,16 @@ pub(crate) struct Redriven {
     pub left: usize,
 }
 
-/// Sends the dead letters that match to their queue, and gives back the others. `report` is told after each batch. What was done is
+/// Sends the letters of the dead-letter queue that match to their queue, and gives back the others. `report` is told after each batch. What was done is
 /// known also after an error.
 pub(crate) async fn redrive(
     queue: &QueueClient,
+    dead: &str,
     selection: &Selection,
     max: usize,
     stop: &CancellationToken,
     report: &mut (dyn FnMut(Redriven) + Send),
 ) -> (Redriven, Result<(), CommandError>) {
-    let dead = match queue.dead_letters().await {
-        Ok(dead) => dead,
-        Err(error) => return (Redriven::default(), Err(error)),
-    };
     let mut redrive = Redrive {
         queue,
         dead,
@@ -52,13 +49,13 @@ pub(crate) async fn redrive(
     };
     let outcome = redrive.all(max, stop, report).await;
     // What was taken and not sent is visible for the next command at once, also after an error.
-    let given_back = queue.give_back(&redrive.dead, &redrive.held).await;
+    let given_back = queue.give_back(dead, &redrive.held).await;
     (redrive.so_far(), outcome.and(given_back))
 }
 
 struct Redrive<'a> {
     queue: &'a QueueClient,
-    dead: String,
+    dead: &'a str,
     selection: &'a Selection,
     /// The identities that were sent, each with the time of the queue at which its letter was received, if known.
     sent: HashMap<String, Option<u64>>,
@@ -91,7 +88,7 @@ impl Redrive<'_> {
         report: &mut (dyn FnMut(Redriven) + Send),
     ) -> Result<(), CommandError> {
         while self.sent.len() < max && !stop.is_cancelled() {
-            let letters = self.queue.receive(&self.dead, (max - self.sent.len()).min(10), HIDDEN).await?;
+            let letters = self.queue.receive(self.dead, (max - self.sent.len()).min(10), HIDDEN).await?;
             if letters.is_empty() {
                 return Ok(());
             }
@@ -133,7 +130,7 @@ impl Redrive<'_> {
         sent?;
         self.delete(&copies.iter().collect::<Vec<_>>()).await?;
         self.left += passed_by.len();
-        if is_fifo(&self.dead) {
+        if is_fifo(self.dead) {
             self.move_behind(&passed_by).await?;
         }
         Ok(())
@@ -181,7 +178,7 @@ impl Redrive<'_> {
     async fn delete(&mut self, letters: &[&Message]) -> Result<(), CommandError> {
         for batch in letters.chunks(10) {
             let receipts: Vec<_> = batch.iter().filter_map(|letter| letter.receipt_handle()).collect();
-            let delete = self.queue.client.delete_message_batch().queue_url(&self.dead);
+            let delete = self.queue.client.delete_message_batch().queue_url(self.dead);
             let delete = delete.set_entries(Some(delete_entries(receipts.iter().copied())));
             let deleted = delete.send().await.map_err(|error| sqs_error(&error))?;
             self.held.retain(|held| !receipts.contains(&held.as_str()));
@@ -203,7 +200,7 @@ impl Redrive<'_> {
             let entry = copy(0, letter).set_message_group_id(group);
             let entry =
                 entry.message_deduplication_id(format!("behind-{id}")).build().expect("id and body are set");
-            let send = self.queue.client.send_message_batch().queue_url(&self.dead).entries(entry);
+            let send = self.queue.client.send_message_batch().queue_url(self.dead).entries(entry);
             let sent = send.send().await.map_err(|error| sqs_error(&error))?;
             if let Some(failed) = sent.failed().first() {
                 let message = format!("a letter that does not match could not be kept: {}", failed.code());

@@ -1,7 +1,7 @@
 //! Runs the jobs of an app, each in a task of its own.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use onward_worker::{Failure, FailureKind};
 use tokio::task::JoinSet;
@@ -12,8 +12,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::handler::errors::{Classify, judged};
 use crate::handler::job::Job;
 use crate::process::exit::{CommandError, Exit};
-use crate::schedule::table::{Claim, Schedule};
-use crate::schedule::timetable::Timetable;
+use crate::schedule::table::{Claim, DONE, Schedule};
+use crate::schedule::timetable::{Timetable, now};
 
 /// How often a node looks whether something is due that another node has not begun, or has left.
 const LOOK: Duration = Duration::from_secs(5);
@@ -88,11 +88,6 @@ impl Jobs {
     }
 }
 
-fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
-}
-
 /// Claims each due time that is over, until the stop. One that passed while no node ran is made up for, the last one only.
 async fn repeat<S: Clone + Send + Sync + 'static>(job: &Job<S>, timetable: &Timetable, node: &Node<S>) {
     while !node.stop.is_cancelled() {
@@ -127,6 +122,20 @@ enum Ended {
     Stopped,
 }
 
+/// What is written down of a run.
+enum Outcome {
+    Done,
+    /// Any node runs it again after the pause.
+    Again {
+        reason: String,
+        pause: Duration,
+    },
+    /// It runs again at its next due time.
+    Failed {
+        reason: String,
+    },
+}
+
 /// Runs the job once, and writes down what came of it.
 async fn run<S: Clone + Send + Sync + 'static>(job: &Job<S>, claim: Claim<'_>, attempt: i64, node: &Node<S>) {
     let (name, begun) = (job.name, Instant::now());
@@ -139,13 +148,13 @@ async fn run<S: Clone + Send + Sync + 'static>(job: &Job<S>, claim: Claim<'_>, a
     };
     drop(working);
     let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let (outcome, pause) = match ended {
-        Ended::Run(Ok(())) => ("done".to_owned(), None),
+    let outcome = match ended {
+        Ended::Run(Ok(())) => {
+            tracing::info!(job = name, duration_ms, "job done");
+            Outcome::Done
+        }
         Ended::Run(Err(failure)) => {
-            let failure = judged(failure, node.classify.as_deref());
-            let is_last = failure.kind == FailureKind::Reject || attempt >= ATTEMPTS;
-            let doublings = u32::try_from(attempt - 1).unwrap_or(0).min(16);
-            (failure.reason, (!is_last).then(|| (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE)))
+            failed(name, attempt, duration_ms, judged(failure, node.classify.as_deref()))
         }
         Ended::Lost => {
             tracing::error!(job = name, "job abandoned: another node may have taken it over");
@@ -153,27 +162,15 @@ async fn run<S: Clone + Send + Sync + 'static>(job: &Job<S>, claim: Claim<'_>, a
         }
         Ended::Stopped => {
             tracing::warn!(job = name, duration_ms, "job abandoned: the app stops; another node runs it");
-            ("the app stopped".to_owned(), Some(Duration::ZERO))
+            Outcome::Again { reason: "the app stopped".to_owned(), pause: Duration::ZERO }
         }
     };
-    let written = match pause {
+    let written = match outcome {
+        Outcome::Done => node.schedule.end(claim, DONE).await,
+        Outcome::Failed { reason } => node.schedule.end(claim, &reason).await,
         // A run that is to be repeated is one that nobody has: any node takes it over when its lease ends.
-        Some(pause) => node.schedule.leave(claim, pause, &outcome).await,
-        None => node.schedule.end(claim, &outcome).await,
+        Outcome::Again { reason, pause } => node.schedule.leave(claim, pause, &reason).await,
     };
-    match (outcome.as_str(), pause) {
-        ("done", _) => tracing::info!(job = name, duration_ms, "job done"),
-        (reason, Some(pause)) => {
-            tracing::warn!(job = name, duration_ms, attempt, ?pause, reason, "job failed; it is tried again")
-        }
-        (reason, None) => tracing::error!(
-            job = name,
-            duration_ms,
-            attempt,
-            reason,
-            "job failed; it runs again at its next due time"
-        ),
-    }
     match written {
         Ok(true) => {}
         Ok(false) => {
@@ -185,6 +182,18 @@ async fn run<S: Clone + Send + Sync + 'static>(job: &Job<S>, claim: Claim<'_>, a
             "the end of a job cannot be written; another node may run it again"
         ),
     }
+}
+
+/// Decides whether a run that has failed is repeated.
+fn failed(job: &str, attempt: i64, duration_ms: u64, Failure { kind, reason, .. }: Failure) -> Outcome {
+    if kind == FailureKind::Reject || attempt >= ATTEMPTS {
+        tracing::error!(job, duration_ms, attempt, reason, "job failed; it runs again at its next due time");
+        return Outcome::Failed { reason };
+    }
+    let doublings = u32::try_from(attempt - 1).unwrap_or(0).min(16);
+    let pause = (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE);
+    tracing::warn!(job, duration_ms, attempt, ?pause, reason, "job failed; it is tried again");
+    Outcome::Again { reason, pause }
 }
 
 /// Extends the lease, and completes when the run belongs to this node no longer, or that is not known.

@@ -9,6 +9,9 @@ use crate::database::MssqlPool;
 use crate::database::errors::causes;
 use crate::database::{Database, PgPool, Pools, connection};
 
+/// The outcome of a run that has succeeded.
+pub(crate) const DONE: &str = "done";
+
 /// The table, through the pool of its database.
 #[derive(Debug, Clone)]
 pub(crate) enum Schedule {
@@ -29,7 +32,7 @@ pub(crate) struct LastRun {
     pub node: String,
     pub began: i64,
     pub ended: Option<i64>,
-    /// `done`, or why it failed; it may have failed and be tried again.
+    /// [`DONE`], or why it failed; it may have failed and be tried again.
     pub outcome: Option<String>,
 }
 

@@ -20,8 +20,9 @@ pub(super) async fn run(
         let message = format!("delete removes {selection} of {name} permanently");
         return Err(CommandError::new(Exit::Usage, message, format!("to confirm: `--confirm {name}`")));
     }
+    let dead = queue.dead_letters().await?;
     let (Deleted { deleted, stay }, outcome) =
-        delete(queue, selection, &CancellationToken::new(), &mut |_| {}).await;
+        delete(queue, &dead, selection, &CancellationToken::new(), &mut |_| {}).await;
     data(&format!("{deleted} dead letter(s) of {name} deleted; {stay} stay"))?;
     if is_fifo(name) && stay > 0 {
         note(

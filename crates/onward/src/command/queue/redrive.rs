@@ -16,6 +16,7 @@ pub(super) async fn run(
     selection: &Selection,
     max: usize,
 ) -> Result<Exit, CommandError> {
+    let dead = queue.dead_letters().await?;
     let mut shown = 0;
     let mut report = |Redriven { sent, .. }: Redriven| {
         if sent >= shown + PROGRESS {
@@ -24,7 +25,7 @@ pub(super) async fn run(
         }
     };
     let (Redriven { sent, again, left }, outcome) =
-        redrive(queue, selection, max, &CancellationToken::new(), &mut report).await;
+        redrive(queue, &dead, selection, max, &CancellationToken::new(), &mut report).await;
     let mut line = format!("{sent} message(s) sent to {}", queue.name());
     if again > 0 {
         line.push_str(&format!("; {again} died again"));
