@@ -174,7 +174,7 @@ async fn run(queue: &QueueSite, action: &Action) {
     };
     queue.letters.forget();
     queue.counted.forget().await;
-    let counts = queue.counted.look().await.backlog.and_then(|backlog| backlog.dead).flatten();
+    let counts = queue.counted.look().await.value().and_then(|backlog| backlog.dead).flatten();
     action.state().elsewhere = counts.map_or(0, |counts| counts.in_flight);
     let outcome = outcome.map_err(|error| format!("{}; {}", error.message, error.help));
     let outcome = match outcome {

@@ -3,11 +3,13 @@
 use maud::{Markup, html};
 use onward_worker::{InFlight, WaitsFor};
 
-use crate::console::page::{age, duration};
+use crate::console::page::{age, duration, table};
 use crate::console::site::Site;
 
 /// How many messages of a queue are shown.
 const MOST: usize = 200;
+
+const COLUMNS: [&str; 6] = ["message", "attempt", "age", "here for", "lease left", "waits for"];
 
 pub(super) fn content(site: &Site) -> Markup {
     html! {
@@ -18,15 +20,9 @@ pub(super) fn content(site: &Site) -> Markup {
                 @if all.is_empty() {
                     p { "The worker has no message of this queue." }
                 } @else {
-                    div.scroll tabindex="0" role="region" aria-label={ "Messages of " (queue.watched.queue) } {
-                        table {
-                            thead { tr {
-                                th scope="col" { "message" } th scope="col" { "attempt" } th scope="col" { "age" }
-                                th scope="col" { "here for" } th scope="col" { "lease left" } th scope="col" { "waits for" }
-                            } }
-                            tbody { @for message in all.iter().take(MOST) { (row(message)) } }
-                        }
-                    }
+                    (table(&format!("Messages of {}", queue.watched.queue), &COLUMNS, html! {
+                        @for message in all.iter().take(MOST) { (row(message)) }
+                    }))
                     @if all.len() > MOST { p { (all.len() - MOST) " more are not shown." } }
                 }
             }

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use crate::checks::{self, Check, Verdict};
 use crate::config::identity::host_name;
-use crate::console::page::{Visit, duration, page};
+use crate::console::page::{Visit, duration, page, rows, table};
 use crate::console::queue::QueueSite;
 use crate::console::site::Site;
 use crate::options::SETTINGS;
@@ -39,7 +39,7 @@ pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Respons
         @if let Some(error) = &known.error { p.problem { (error) } }
         @if let Some((at, checks)) = &known.seen {
             p { "They ran " (duration(at.elapsed())) " ago." }
-            (table(checks))
+            (verdicts(checks))
         }
         h2 { "Configuration" }
         (settings(&site))
@@ -51,7 +51,7 @@ pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Respons
 
 fn process(site: &Site) -> Markup {
     let identity = &site.context.identity;
-    let rows = [
+    rows([
         ("app", Some(format!("{} {}", identity.name, identity.version))),
         ("Onward", Some(env!("CARGO_PKG_VERSION").to_owned())),
         ("environment", Some(if site.is_development() { "development" } else { "production" }.to_owned())),
@@ -60,10 +60,7 @@ fn process(site: &Site) -> Markup {
         ("runs for", Some(duration(site.began.elapsed()))),
         ("memory", memory()),
         ("log levels", site.log.as_ref().map(crate::telemetry::log::LogView::levels)),
-    ];
-    html! { dl.rows { @for (name, value) in rows { @if let Some(value) = value {
-        div { dt { (name) } dd { (value) } }
-    } } } }
+    ])
 }
 
 /// The memory that is resident, where the system has a file that says it.
@@ -75,14 +72,17 @@ fn memory() -> Option<String> {
     Some(format!("{} MiB", kilobytes / 1024))
 }
 
-fn table(checks: &[Check]) -> Markup {
-    html! { div.scroll tabindex="0" role="region" aria-label="Checks" { table {
-        thead { tr { th scope="col" { "verdict" } th scope="col" { "check" } th scope="col" { "says" } th scope="col" { "help" } } }
-        tbody { @for Check { what, verdict, says, help } in checks { tr {
-            td class=[(*verdict != Verdict::Well).then_some("problem")] { (verdict.word()) }
-            td { (what) } td { (says) } td { (help.as_deref().unwrap_or_default()) }
-        } } }
-    } } }
+fn verdicts(checks: &[Check]) -> Markup {
+    table(
+        "Checks",
+        &["verdict", "check", "says", "help"],
+        html! {
+            @for Check { what, verdict, says, help } in checks { tr {
+                td class=[(*verdict != Verdict::Well).then_some("problem")] { (verdict.word()) }
+                td { (what) } td { (says) } td { (help.as_deref().unwrap_or_default()) }
+            } }
+        },
+    )
 }
 
 /// The places, with the passwords that they may hold left out.
@@ -94,27 +94,28 @@ fn settings(site: &Site) -> Markup {
         "HTTP_ADDR" => Some(site.address.to_string()),
         _ => None,
     };
-    html! { div.scroll tabindex="0" role="region" aria-label="Places" { table {
-        thead { tr { th scope="col" { "variable" } th scope="col" { "value" } th scope="col" { "from" } } }
-        tbody {
+    table(
+        "Places",
+        &["variable", "value", "from"],
+        html! {
             @for (name, origin) in &settings.origins { tr {
                 td { (name) } td { (value(name).unwrap_or_default()) } td { (origin.as_deref().unwrap_or("not set")) }
             } }
             tr { td { "CONSOLE_BODIES" } td { (if site.options.shows_bodies { "on" } else { "off" }) } td {} }
-        }
-    } } }
+        },
+    )
 }
 
 fn options(queue: &QueueSite) -> Markup {
+    let title = format!("Options of {}", queue.watched.queue);
+    let origin =
+        |flag| queue.origins.iter().find(|(known, _)| *known == flag).map_or("the app", |(_, origin)| origin);
     html! {
-        h3 { "Options of " (queue.watched.queue) }
-        div.scroll tabindex="0" role="region" aria-label={ "Options of " (queue.watched.queue) } { table {
-            thead { tr { th scope="col" { "option" } th scope="col" { "value" } th scope="col" { "from" } } }
-            tbody { @for setting in &SETTINGS { tr {
-                td { (setting.flag) }
-                td { (setting.show(&queue.options)) }
-                td { (queue.origins.iter().find(|(flag, _)| *flag == setting.flag).map_or("the app", |(_, origin)| origin)) }
-            } } }
-        } }
+        h3 { (title) }
+        (table(&title, &["option", "value", "from"], html! {
+            @for setting in &SETTINGS { tr {
+                td { (setting.flag) } td { (setting.show(&queue.options)) } td { (origin(setting.flag)) }
+            } }
+        }))
     }
 }

@@ -7,13 +7,15 @@ use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use crate::console::page::{Visit, duration, page, stale, time};
+use crate::console::page::{Visit, duration, page, stale, table, time};
 use crate::console::site::Site;
 use crate::schedule::table::{DONE, LastRun};
 use crate::schedule::timetable::{Timetable, now};
 
 /// How long the page waits for the database.
 const MOST: Duration = Duration::from_secs(5);
+
+const COLUMNS: [&str; 8] = ["job", "times", "next due", "last due", "began", "took", "outcome", "node"];
 
 /// `GET /console/jobs`
 pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Response {
@@ -26,20 +28,14 @@ pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Respons
     if let Some(outcome) = outcome {
         known.learn(outcome);
     }
-    let runs = known.seen.as_ref().map_or(&[][..], |(_, runs)| runs);
+    let runs = known.value().map_or(&[][..], Vec::as_slice);
     let content = html! {
         @if site.jobs.is_empty() { p { "The app has none: " code { "App::every" } " adds one." } }
-        (stale(known.error.as_deref(), known.seen.as_ref().map(|(at, _)| *at)))
+        (stale(&known))
         @if !site.jobs.is_empty() {
-            div.scroll tabindex="0" role="region" aria-label="Periodic jobs" { table {
-                thead { tr {
-                    th scope="col" { "job" } th scope="col" { "times" } th scope="col" { "next due" } th scope="col" { "last due" }
-                    th scope="col" { "began" } th scope="col" { "took" } th scope="col" { "outcome" } th scope="col" { "node" }
-                } }
-                tbody { @for (name, times) in &site.jobs {
-                    (row(name, times, runs.iter().find(|run| run.job == *name)))
-                } }
-            } }
+            (table("Periodic jobs", &COLUMNS, html! {
+                @for (name, times) in &site.jobs { (row(name, times, runs.iter().find(|run| run.job == *name))) }
+            }))
         }
     };
     drop(known);

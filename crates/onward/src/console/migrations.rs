@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use onward_migrate::{Drift, Engine as _, JournalEntry, RowState, SchemaState, Session, Status};
 use onward_script::{Script, always_name};
 
-use crate::console::page::{Visit, duration, page, stale};
+use crate::console::page::{Visit, duration, page, rows, stale, table};
 use crate::console::schema::Schema;
 use crate::console::site::Site;
 use crate::console::sql::sql;
@@ -26,17 +26,21 @@ const DIFFERENCES: usize = 200;
 
 /// `GET /console/migrations`; with `?drift=1` the objects are compared, too.
 pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Response {
-    let outcome = within(MOST, read(&site)).await;
-    let drift = match visit.query.get("drift") {
-        Some(_) => Some(within(MOST_FOR_DRIFT, drift(&site)).await),
-        None => None,
+    let read = within(MOST, read(&site)).await;
+    let (read, drift) = match (read, visit.query.get("drift")) {
+        (Ok((mut session, schema)), Some(_)) => {
+            let drift = within(MOST_FOR_DRIFT, drift(&site, &mut session, &schema.status)).await;
+            (Ok(schema), Some(drift))
+        }
+        (Ok((_, schema)), None) => (Ok(schema), None),
+        (Err(error), asked) => (Err(error.clone()), asked.map(|_| Err(error))),
     };
     // Only now, so that no page waits for the database behind another one.
     let mut schema = site.schema.lock().await;
-    schema.learn(outcome);
+    schema.learn(read);
     let content = html! {
-        (stale(schema.error.as_deref(), schema.seen.as_ref().map(|(at, _)| *at)))
-        @if let Some((_, Schema { status, journal })) = &schema.seen {
+        (stale(&schema))
+        @if let Some(Schema { status, journal }) = schema.value() {
             (state(&site, status))
             (pending(&site, status))
             h2 { "Drift" }
@@ -60,37 +64,35 @@ async fn within<T>(most: Duration, read: impl Future<Output = Result<T, String>>
         .unwrap_or_else(|_| Err("the database did not answer in time".to_owned()))
 }
 
-async fn read(site: &Site) -> Result<Schema, String> {
-    let mut session: Session = site.session().await?;
+/// With the session, for more questions.
+async fn read(site: &Site) -> Result<(Session, Schema), String> {
+    let mut session = site.session().await?;
     let observed = onward_migrate::observe(&mut session, &site.context.history).await;
     let status = Status::assess(&site.context.history, &observed.map_err(|error| error.message)?);
     let journal = session.journal().await.map_err(|error| error.message)?;
-    Ok(Schema { status, journal })
+    Ok((session, Schema { status, journal }))
 }
 
 /// How the objects differ; none where `schema.lock` does not tell.
-async fn drift(site: &Site) -> Result<Option<Drift>, String> {
-    let mut session = site.session().await?;
+async fn drift(site: &Site, session: &mut Session, status: &Status) -> Result<Option<Drift>, String> {
     let history = &site.context.history;
-    let observed = onward_migrate::observe(&mut session, history).await.map_err(|error| error.message)?;
-    let status = Status::assess(history, &observed);
     let Some(applied) = status.applied.filter(|applied| history.schema_after(*applied).is_some()) else {
         return Ok(None);
     };
-    let drift = onward_migrate::drift(&mut session, history, applied, false).await;
+    let drift = onward_migrate::drift(session, history, applied, false).await;
     drift.map(Some).map_err(|error| error.message)
 }
 
 fn state(site: &Site, status: &Status) -> Markup {
     let is_current = status.state == SchemaState::Current;
     html! {
-        dl.rows {
-            div { dt { "state" } dd { (status.state.to_string()) } }
-            div { dt { "database" } dd { (site.url.to_string()) } }
-            div { dt { "applied" } dd { (status.applied.map_or_else(|| "nothing".to_owned(), |it| format!("{it:04}"))) } }
-            div { dt { "latest" } dd { (format!("{:04}", status.latest)) } }
-            div { dt { "floor" } dd { (format!("{:04}", status.floor)) } }
-        }
+        (rows([
+            ("state", Some(status.state.to_string())),
+            ("database", Some(site.url.to_string())),
+            ("applied", Some(status.applied.map_or_else(|| "nothing".to_owned(), |it| format!("{it:04}")))),
+            ("latest", Some(format!("{:04}", status.latest))),
+            ("floor", Some(format!("{:04}", status.floor))),
+        ]))
         @for divergence in &status.divergences { p.problem { (divergence.to_string()) } }
         @if !is_current { p.problem { (named(&site.context.state_error(status).help)) } }
     }
@@ -131,20 +133,16 @@ fn applied(site: &Site, journal: &[JournalEntry]) -> Markup {
     html! {
         h2 { "Journal" }
         @if journal.is_empty() { p { "Nothing was applied." } }
-        @else { div.scroll tabindex="0" role="region" aria-label="Journal" { table {
-            thead { tr {
-                th scope="col" { "script" } th scope="col" { "title" } th scope="col" { "applied" } th scope="col" { "took" }
-                th scope="col" { "by" } th scope="col" { "app version" }
-            } }
-            tbody { @for entry in journal.iter().rev() { tr {
+        @else { (table("Journal", &["script", "title", "applied", "took", "by", "app version"], html! {
+            @for entry in journal.iter().rev() { tr {
                 td { (entry.row.file_name()) }
                 td { (title(entry)) }
                 td { (entry.row.applied_on) }
                 td { (took(entry)) }
                 td { (entry.applied_by) " from " (entry.host) }
                 td { (entry.app_version) }
-            } } }
-        } } }
+            } }
+        })) }
     }
 }
 

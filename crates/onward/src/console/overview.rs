@@ -7,26 +7,24 @@ use maud::{Markup, html};
 use onward_worker::{Activity, Receiving};
 
 use crate::console::page::{duration, rate, stale};
-use crate::console::plot::{Line, fewer, plot};
+use crate::console::plot::{Line, fewer, most, plot};
 use crate::console::queue::QueueSite;
 use crate::console::samples::{Shown, Span};
 use crate::console::site::Site;
 use crate::console::stored::Tables;
 use crate::handler::breaker::PausedKeys;
-use crate::letters::backlog::Known;
+use crate::letters::backlog::Backlog;
 use crate::letters::counts::Counts;
 use crate::outbox::Rows;
+use crate::telemetry::known::Known;
 
 /// More queues are the rows of a table, each with a page of its own.
 const MANY: usize = 8;
 
-/// What is known of the app's tables.
-type Stored = crate::console::known::Known<Tables>;
-
 /// What the overview shows of the servers.
 pub(super) struct Overview {
-    backlogs: Vec<Known>,
-    stored: Stored,
+    backlogs: Vec<Known<Backlog>>,
+    stored: Known<Tables>,
 }
 
 impl Overview {
@@ -38,13 +36,13 @@ impl Overview {
 
     pub(super) fn content(&self, site: &Site) -> Markup {
         let uptime = site.began.elapsed();
-        let queues = site.queues.iter().zip(&self.backlogs).enumerate();
+        let queues = site.queues.iter().zip(&self.backlogs);
         html! {
             @if site.queues.len() > MANY {
-                (table(queues.map(|(index, (queue, known))| row(queue, known, &site.samples.of(index)))))
+                (table(queues.map(|(queue, known)| row(queue, known, &queue.samples.shown()))))
             } @else {
-                @for (index, (queue, known)) in queues {
-                    (of_queue(queue, known, &site.samples.of(index), uptime))
+                @for (queue, known) in queues {
+                    (of_queue(queue, known, &queue.samples.shown(), uptime))
                 }
             }
             (of_tables(&self.stored))
@@ -53,9 +51,8 @@ impl Overview {
 }
 
 /// One queue of many, with all that is known of it.
-pub(super) async fn one(site: &Site, index: usize) -> Markup {
-    let queue = &site.queues[index];
-    of_queue(queue, &queue.counted.look().await, &site.samples.of(index), site.began.elapsed())
+pub(super) async fn one(site: &Site, queue: &QueueSite) -> Markup {
+    of_queue(queue, &queue.counted.look().await, &queue.samples.shown(), site.began.elapsed())
 }
 
 fn table(rows: impl Iterator<Item = Markup>) -> Markup {
@@ -73,11 +70,11 @@ fn table(rows: impl Iterator<Item = Markup>) -> Markup {
     }
 }
 
-fn row(queue: &QueueSite, known: &Known, shown: &Shown) -> Markup {
+fn row(queue: &QueueSite, known: &Known<Backlog>, shown: &Shown) -> Markup {
     let name = queue.watched.queue;
     let activity = queue.watched.monitor.activity();
-    let waiting = known.backlog.map(|backlog| backlog.counts.waiting.to_string());
-    let dead = known.backlog.and_then(|backlog| backlog.dead).flatten().map(|dead| dead.all().to_string());
+    let waiting = known.value().map(|backlog| backlog.counts.waiting.to_string());
+    let dead = known.value().and_then(|backlog| backlog.dead).flatten().map(|dead| dead.all().to_string());
     let not_known = || "–".to_owned();
     let [_, done, failed] = shown.present;
     let (rates, times) = lines(&shown.minutes, true);
@@ -101,11 +98,11 @@ fn row(queue: &QueueSite, known: &Known, shown: &Shown) -> Markup {
     }
 }
 
-fn of_queue(queue: &QueueSite, known: &Known, shown: &Shown, uptime: Duration) -> Markup {
+fn of_queue(queue: &QueueSite, known: &Known<Backlog>, shown: &Shown, uptime: Duration) -> Markup {
     let name = queue.watched.queue;
     let activity = queue.watched.monitor.activity();
-    let counts = known.backlog.map(|backlog| backlog.counts);
-    let dead = known.backlog.and_then(|backlog| backlog.dead);
+    let counts = known.value().map(|backlog| backlog.counts);
+    let dead = known.value().and_then(|backlog| backlog.dead);
     let ledger = queue.watched.monitor.ledger();
     let oldest = queue.watched.monitor.oldest_age();
     let [received, done, failed] = shown.present;
@@ -113,7 +110,7 @@ fn of_queue(queue: &QueueSite, known: &Known, shown: &Shown, uptime: Duration) -
     html! {
         section.queue aria-label=(name) {
             h2 { (name) }
-            (stale(known.error.as_deref(), known.backlog.map(|backlog| backlog.at)))
+            (stale(known))
             @if let Some(activity) = activity { (receiving(&activity)) }
             (paused(queue))
             dl {
@@ -202,11 +199,6 @@ fn lines(minutes: &[Span], are_few: bool) -> ([Line; 3], [Line; 3]) {
     (rates, [line("a", &quantile(0.5)), line("b", &quantile(0.95)), line("c", &quantile(0.99))])
 }
 
-/// The greatest value of all lines.
-fn most(lines: &[Line]) -> f64 {
-    lines.iter().flat_map(|line| &line.values).fold(0.0, |most, value| value.max(most))
-}
-
 fn plots(name: &str, minutes: &[Span]) -> Markup {
     let (rates, times) = lines(minutes, false);
     let (most_rate, most_time) = (rate(most(&rates)), duration(Duration::from_secs_f64(most(&times))));
@@ -234,14 +226,14 @@ fn dollars_a_day(dollars: f64, uptime: Duration) -> f64 {
     dollars / uptime.as_secs_f64().max(1.0) * 86_400.0
 }
 
-fn of_tables(stored: &Stored) -> Markup {
-    let tables = stored.seen.as_ref().map(|(_, tables)| *tables);
+fn of_tables(stored: &Known<Tables>) -> Markup {
+    let tables = stored.value();
     let (outbox, inbox) = (tables.and_then(|tables| tables.outbox), tables.and_then(|tables| tables.inbox));
     html! {
         @if stored.error.is_some() || outbox.is_some() || inbox.is_some() {
             section.queue aria-label="outbox and inbox" {
                 h2 { "Outbox and inbox" }
-                (stale(stored.error.as_deref(), stored.seen.as_ref().map(|(at, _)| *at)))
+                (stale(stored))
                 dl {
                     @if let Some(Rows { waiting, parked, oldest_seconds }) = outbox {
                         @let oldest = Duration::try_from_secs_f64(oldest_seconds).unwrap_or_default();
@@ -281,6 +273,7 @@ mod tests {
             origins: Vec::new(),
             paused: Vec::new(),
             letters: Letters::default(),
+            samples: Default::default(),
         }
     }
 

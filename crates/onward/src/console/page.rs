@@ -13,6 +13,7 @@ use crate::console::form::Form;
 use crate::console::site::Site;
 use crate::console::visitor::Visitor;
 use crate::letters::letter::shown_time;
+use crate::telemetry::known::Known;
 
 pub(super) const NO_QUEUE: &str = "The app does not work this queue.";
 
@@ -159,8 +160,30 @@ pub(super) fn not_found(site: &Site, what: &str) -> Response {
     refusal(site, StatusCode::NOT_FOUND, what, "Go back to the page before and load it again.")
 }
 
+/// Names with their values; one without a value is left out.
+pub(super) fn rows<const N: usize>(rows: [(&str, Option<String>); N]) -> Markup {
+    html! { dl.rows { @for (name, value) in rows { @if let Some(value) = value {
+        div { dt { (name) } dd { (value) } }
+    } } } }
+}
+
+/// A table that scrolls by itself where the screen is narrow.
+pub(super) fn table(label: &str, columns: &[&str], rows: Markup) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(label) { table {
+            thead { tr { @for column in columns { th scope="col" { (column) } } } }
+            tbody { (rows) }
+        } }
+    }
+}
+
 /// How old what is shown is, where it could not be read again.
-pub(super) fn stale(error: Option<&str>, seen: Option<Instant>) -> Markup {
+pub(super) fn stale<T>(known: &Known<T>) -> Markup {
+    stale_since(known.error.as_deref(), known.seen.as_ref().map(|(at, _)| *at))
+}
+
+/// As [`stale`], for what was seen at this moment.
+pub(super) fn stale_since(error: Option<&str>, seen: Option<Instant>) -> Markup {
     html! {
         @if let Some(error) = error {
             p.problem role="status" {

@@ -17,7 +17,7 @@ pub(super) struct Line {
 
 /// A plot with a text for those who do not see it. All lines have one scale, which begins at zero.
 pub(super) fn plot(label: &str, lines: &[Line]) -> Markup {
-    let most = lines.iter().flat_map(|line| &line.values).fold(0.0, |most: f64, value| most.max(*value));
+    let most = most(lines);
     html! {
         svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(label) preserveAspectRatio="none" {
             @for line in lines {
@@ -25,6 +25,11 @@ pub(super) fn plot(label: &str, lines: &[Line]) -> Markup {
             }
         }
     }
+}
+
+/// The greatest value of all lines.
+pub(super) fn most(lines: &[Line]) -> f64 {
+    lines.iter().flat_map(|line| &line.values).fold(0.0, |most, value| value.max(most))
 }
 
 /// A path by steps of whole units: `M0 30l2-3 2 0`.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use onward_worker::Options;
 
 use crate::console::letters::Letters;
+use crate::console::samples::Samples;
 use crate::handler::breaker::PausedKeys;
 use crate::letters::backlog::Counted;
 use crate::options::Origins;
@@ -17,4 +18,5 @@ pub(crate) struct QueueSite {
     /// Of the breakers around its handler.
     pub paused: Vec<PausedKeys>,
     pub letters: Letters,
+    pub samples: Samples,
 }

@@ -11,7 +11,9 @@ use crate::console::live::{Next, events, live};
 use crate::console::overview::{self, Overview};
 use crate::console::page::{NO_QUEUE, Visit, not_found, page};
 use crate::console::site::Site;
-use crate::console::{access, dead, development, in_flight, instance, jobs, migrations, progress};
+use crate::console::{
+    access, confirm, dead, dead_letter, development, in_flight, instance, jobs, migrations, progress,
+};
 
 /// The longest form of a page, with the identities of some hundred letters.
 const LONGEST_FORM: usize = 256 * 1024;
@@ -39,10 +41,10 @@ pub(crate) fn routes(site: Arc<Site>) -> Router {
         .route("/console/in-flight/events", get(message_events))
         .route("/console/dead", get(dead::queues))
         .route("/console/dead/{queue}", get(dead::queue))
-        .route("/console/dead/{queue}/letter", get(dead::letter))
-        .route("/console/dead/{queue}/body", get(dead::download))
-        .route("/console/dead/{queue}/confirm", get(dead::confirm))
-        .route("/console/dead/{queue}/act", post(dead::act))
+        .route("/console/dead/{queue}/letter", get(dead_letter::show))
+        .route("/console/dead/{queue}/body", get(dead_letter::download))
+        .route("/console/dead/{queue}/confirm", get(confirm::ask))
+        .route("/console/dead/{queue}/act", post(confirm::act))
         .route("/console/actions/{number}", get(progress::show))
         .route("/console/actions/{number}/events", get(progress::follow))
         .route("/console/actions/{number}/stop", get(progress::ask_to_stop).post(progress::stop))
@@ -77,20 +79,18 @@ async fn all_events(State(site): State<Arc<Site>>, visit: Visit) -> Response {
     events(site, visit, |site| async move { (Overview::read(&site).await.content(&site), Next::Follows) })
 }
 
-/// The place of a queue of the app.
-fn place(site: &Site, name: &str) -> Option<usize> {
-    site.queues.iter().position(|queue| queue.watched.queue == name)
-}
-
 async fn queue(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Response {
-    let Some(index) = place(&site, &name) else { return not_found(&site, NO_QUEUE) };
-    let content = overview::one(&site, index).await;
+    let Some(queue) = site.queue(&name) else { return not_found(&site, NO_QUEUE) };
+    let content = overview::one(&site, queue).await;
     page(&site, &visit, &name, live(&format!("/console/queues/{name}/events"), &content))
 }
 
 async fn queue_events(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Response {
-    let Some(index) = place(&site, &name) else { return not_found(&site, NO_QUEUE) };
-    events(site, visit, move |site| async move { (overview::one(&site, index).await, Next::Follows) })
+    let Some(queue) = site.queue(&name).cloned() else { return not_found(&site, NO_QUEUE) };
+    events(site, visit, move |site| {
+        let queue = queue.clone();
+        async move { (overview::one(&site, &queue).await, Next::Follows) }
+    })
 }
 
 async fn messages(State(site): State<Arc<Site>>, visit: Visit) -> Response {

@@ -1,9 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use onward_worker::{Durations, Ledger, Monitor};
-use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// How many minutes the plots show.
 pub(super) const MINUTES: usize = 60;
@@ -11,9 +9,9 @@ pub(super) const MINUTES: usize = 60;
 /// Over how many seconds the present rates are.
 const PRESENT: usize = 10;
 
-/// What the worker of each queue did within the last hour, sampled in the process each second.
-#[derive(Debug)]
-pub(super) struct Samples(Vec<(Monitor, Mutex<Series>)>);
+/// What the worker of a queue did within the last hour, sampled in the process each second.
+#[derive(Debug, Default)]
+pub(crate) struct Samples(Mutex<Series>);
 
 /// What happened within some time.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -104,31 +102,18 @@ impl Series {
 }
 
 impl Samples {
-    pub(super) fn new(monitors: Vec<Monitor>) -> Self {
-        Self(monitors.into_iter().map(|monitor| (monitor, Mutex::default())).collect())
+    fn series(&self) -> MutexGuard<'_, Series> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Samples for ever.
-    pub(super) async fn run(&self) {
-        let mut ticks = interval(Duration::from_secs(1));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let _begun: Instant = ticks.tick().await;
-        loop {
-            for (monitor, series) in &self.0 {
-                locked(series).tick(totals(monitor));
-            }
-            ticks.tick().await;
-        }
+    /// Takes the sample of this second.
+    pub(super) fn take(&self, monitor: &Monitor) {
+        self.series().tick(totals(monitor));
     }
 
-    /// What the queue at this place did.
-    pub(super) fn of(&self, index: usize) -> Shown {
-        self.0.get(index).map(|(_, series)| locked(series).shown()).unwrap_or_default()
+    pub(super) fn shown(&self) -> Shown {
+        self.series().shown()
     }
-}
-
-fn locked(series: &Mutex<Series>) -> MutexGuard<'_, Series> {
-    series.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ pub(super) struct Session {
     pub csrf: String,
     /// What the log calls it.
     pub name: String,
+    key: String,
     ends: Instant,
 }
 
@@ -79,18 +80,23 @@ impl Sessions {
             all.remove(&oldest);
         }
         // The map has the digest, so that no timing tells anything of a cookie.
-        all.insert(key(&cookie), Session { csrf, name, ends: Instant::now() + LIFETIME });
+        let key = key(&cookie);
+        all.insert(key.clone(), Session { csrf, name, key, ends: Instant::now() + LIFETIME });
         Ok(cookie)
     }
 
     /// The session of a cookie, unless it has ended.
     pub(super) fn of(&self, cookie: &str) -> Option<Session> {
-        self.all().get(&key(cookie)).filter(|session| session.ends > Instant::now()).cloned()
+        self.with(&key(cookie))
+    }
+
+    fn with(&self, key: &str) -> Option<Session> {
+        self.all().get(key).filter(|session| session.ends > Instant::now()).cloned()
     }
 
     /// Whether a session goes on.
     pub(super) fn holds(&self, session: &Session) -> bool {
-        self.all().values().any(|known| known.made(&session.csrf) && known.ends > Instant::now())
+        self.with(&session.key).is_some()
     }
 
     pub(super) fn end(&self, cookie: &str) {

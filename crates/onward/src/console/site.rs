@@ -1,24 +1,24 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use onward_migrate::{DatabaseUrl, Session};
 use tokio::sync::Mutex;
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use crate::checks::{Check, Worked};
 use crate::config::context::Context;
 use crate::config::settings::AppEnv;
 use crate::console::actions::Actions;
-use crate::console::known::Known;
 use crate::console::options::{ConsoleOptions, Token};
 use crate::console::queue::QueueSite;
-use crate::console::samples::Samples;
 use crate::console::schema::Schema;
 use crate::console::sessions::Sessions;
 use crate::console::stored::Stored;
 use crate::database::Database;
 use crate::schedule::table::{LastRun, Schedule};
+use crate::telemetry::known::Known;
 use crate::telemetry::log::LogView;
 
 /// What all pages show, and what they keep between two looks.
@@ -33,7 +33,6 @@ pub(crate) struct Site {
     pub(super) address: SocketAddr,
     pub(super) began: Instant,
     pub(super) sessions: Sessions,
-    pub(super) samples: Samples,
     pub(super) actions: Actions,
     /// The name and the times of each periodic job.
     pub(super) jobs: Vec<(&'static str, &'static str)>,
@@ -75,7 +74,6 @@ impl Site {
             address,
             stop,
         } = parts;
-        let samples = Samples::new(queues.iter().map(|queue| queue.watched.monitor.clone()).collect());
         Arc::new(Self {
             context,
             options,
@@ -90,7 +88,6 @@ impl Site {
             address,
             began: Instant::now(),
             sessions: Sessions::default(),
-            samples,
             actions: Actions::default(),
             schema: Mutex::default(),
             checks: Mutex::default(),
@@ -143,6 +140,11 @@ impl Site {
 
     /// Samples what the plots show, until the app stops.
     pub(crate) async fn sample(self: Arc<Self>) {
-        self.stop.run_until_cancelled(self.samples.run()).await;
+        let mut ticks = interval(Duration::from_secs(1));
+        while self.stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            for queue in &self.queues {
+                queue.samples.take(&queue.watched.monitor);
+            }
+        }
     }
 }

@@ -20,8 +20,8 @@ pub(crate) struct Metrics {
     /// The number of the schema, as the gate saw it last.
     pub schema: Arc<AtomicI32>,
     pub watched: Vec<Watched>,
-    pub queues: Arc<[Arc<Counted>]>,
-    pub outbox: Option<Arc<Outbox>>,
+    pub queues: Vec<Arc<Counted>>,
+    pub outbox: Option<Outbox>,
 }
 
 impl Metrics {
@@ -40,7 +40,7 @@ impl Metrics {
                 values: vec![(Vec::new(), f64::from(schema.load(Ordering::Relaxed)))],
             },
         ];
-        let (backlogs, outbox) = tokio::join!(backlogs(&self.queues), outbox(self.outbox.as_deref()));
+        let (backlogs, outbox) = tokio::join!(backlogs(&self.queues), outbox(self.outbox.as_ref()));
         readings.extend(backlogs);
         readings.extend(outbox);
         prometheus::text(self.watched.clone(), readings)
@@ -53,7 +53,8 @@ async fn backlogs(queues: &[Arc<Counted>]) -> Vec<Reading> {
     for (queue, known) in queues.iter().zip(all) {
         let queue = || ("queue", queue.name.to_owned());
         up.push((vec![queue()], if known.error.is_none() { 1.0 } else { 0.0 }));
-        let Some(Backlog { counts: Counts { waiting, in_flight, delayed }, dead, .. }) = known.backlog else {
+        let Some(Backlog { counts: Counts { waiting, in_flight, delayed }, dead }) = known.value().copied()
+        else {
             continue;
         };
         for (state, number) in [("waiting", waiting), ("in_flight", in_flight), ("delayed", delayed)] {

@@ -165,7 +165,7 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
         schema: Arc::new(AtomicI32::new(schema)),
         watched: watched.clone(),
         queues: prepared.iter().map(|Prepared { counted, .. }| counted.clone()).collect(),
-        outbox: work.has_outbox.then(|| Arc::new(Outbox::of(&database))),
+        outbox: work.has_outbox.then(|| Outbox::of(&database)),
     };
     let schema = metrics.schema.clone();
 

@@ -12,7 +12,7 @@ use crate::config::permissions;
 use crate::config::queues::ResolvedQueues;
 use crate::config::sqs::client;
 #[cfg(feature = "console")]
-use crate::console::{Letters, QueueSite};
+use crate::console::{Letters, QueueSite, Samples};
 use crate::database::Database;
 use crate::handler::errors::Classify;
 use crate::handler::work::Consumer;
@@ -46,6 +46,7 @@ impl<S> Prepared<S> {
             origins,
             paused: self.queue.paused.clone(),
             letters: Letters::default(),
+            samples: Samples::default(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What the app reports about itself: its log, its metrics, its traces.
 
+pub(crate) mod known;
 #[cfg(feature = "console")]
 mod lines;
 pub(crate) mod log;
