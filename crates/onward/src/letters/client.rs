@@ -62,13 +62,23 @@ impl QueueClient {
     /// Makes messages visible again at once, so that looking hides nothing from the next command. One that stays hidden
     /// comes back by itself.
     pub(crate) async fn give_back(&self, url: &str, receipts: &[String]) -> Result<(), CommandError> {
+        self.hide(url, receipts, Duration::ZERO).await
+    }
+
+    /// Hides messages that this process has received for so long from now on.
+    pub(crate) async fn hide(
+        &self,
+        url: &str,
+        receipts: &[String],
+        hidden: Duration,
+    ) -> Result<(), CommandError> {
         let mut outcome = Ok(());
         for batch in receipts.chunks(10) {
-            let entries = batch.iter().map(|receipt| (receipt.as_str(), Duration::ZERO));
+            let entries = batch.iter().map(|receipt| (receipt.as_str(), hidden));
             let change = self.client.change_message_visibility_batch().queue_url(url);
             let change = change.set_entries(Some(visibility_entries(entries)));
             let changed = change.send().await.map(|_| ()).map_err(|error| sqs_error(&error));
-            // The others are given back all the same.
+            // The others are changed all the same.
             outcome = outcome.and(changed);
         }
         outcome

@@ -1,16 +1,12 @@
-use std::time::Duration;
-
 use aws_sdk_sqs::types::Message;
 use onward_worker::sqs::delete_entries;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{QueueClient, sqs_error};
+use super::held::{HIDDEN, Held};
 use super::letter;
 use super::selection::Selection;
 use crate::process::exit::{CommandError, Exit};
-
-/// How long this process keeps a dead letter at the most; at the end it gives back what it has not deleted.
-const HIDDEN: Duration = Duration::from_secs(600);
 
 /// What a deletion has done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,7 +24,7 @@ pub(crate) async fn delete(
     stop: &CancellationToken,
     report: &mut (dyn FnMut(Deleted) + Send),
 ) -> (Deleted, Result<(), CommandError>) {
-    let (mut so_far, mut held) = (Deleted::default(), Vec::new());
+    let (mut so_far, mut held) = (Deleted::default(), Held::default());
     let mut outcome = Ok(());
     while !stop.is_cancelled() {
         match batch(queue, dead, selection, &mut so_far, &mut held).await {
@@ -40,7 +36,7 @@ pub(crate) async fn delete(
             }
         }
     }
-    let given_back = queue.give_back(dead, &held).await;
+    let given_back = held.give_back(queue, dead).await;
     (so_far, outcome.and(given_back))
 }
 
@@ -50,14 +46,15 @@ async fn batch(
     dead: &str,
     selection: &Selection,
     so_far: &mut Deleted,
-    held: &mut Vec<String>,
+    held: &mut Held,
 ) -> Result<bool, CommandError> {
+    held.keep(queue, dead).await?;
     let letters = queue.receive(dead, 10, HIDDEN).await?;
     if letters.is_empty() {
         return Ok(false);
     }
     // Until it is deleted each letter counts as one that stays, and is given back at the end.
-    held.extend(letters.iter().filter_map(|letter| letter.receipt_handle.clone()));
+    held.add(letters.iter().filter_map(|letter| letter.receipt_handle.clone()));
     let is_meant = |letter: &&Message| letter::belongs_to(letter, queue.name()) && selection.matches(letter);
     let matching: Vec<_> = letters.iter().filter(is_meant).collect();
     so_far.stay += letters.len() - matching.len();
@@ -69,11 +66,11 @@ async fn batch(
     let answer = delete.set_entries(Some(delete_entries(receipts.iter().copied()))).send().await;
     let failed = answer.map_err(|error| sqs_error(&error))?.failed().to_vec();
     so_far.deleted += receipts.len() - failed.len();
-    let stays = |receipt: &str| {
-        let index = receipts.iter().position(|known| *known == receipt);
-        index.is_none_or(|index| failed.iter().any(|failed| failed.id() == index.to_string()))
-    };
-    held.retain(|receipt| stays(receipt));
+    for (index, receipt) in receipts.iter().enumerate() {
+        if !failed.iter().any(|failed| failed.id() == index.to_string()) {
+            held.remove(receipt);
+        }
+    }
     match failed.first() {
         None => Ok(true),
         Some(failed) => {

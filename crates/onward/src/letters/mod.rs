@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod counts;
 pub(crate) mod delete;
 pub(crate) mod groups;
+mod held;
 pub(crate) mod letter;
 pub(crate) mod look;
 pub(crate) mod redrive;

@@ -1,7 +1,6 @@
 //! A redrive: dead letters go back to their queue, and what dies again meanwhile stays dead.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System, SendMessageBatchRequestEntry};
 use onward_worker::sqs::{MAX_ATTRIBUTES, batches, delete_entries, text_attribute, trace_header};
@@ -10,12 +9,10 @@ use onward_worker::{ATTEMPTS, MESSAGE_ID, REJECTED, is_fifo};
 use tokio_util::sync::CancellationToken;
 
 use super::client::{QueueClient, sqs_error};
+use super::held::{HIDDEN, Held};
 use super::letter;
 use super::selection::Selection;
 use crate::process::exit::{CommandError, Exit};
-
-/// How long this process keeps a dead letter at the most; at the end it gives back what it has not sent.
-const HIDDEN: Duration = Duration::from_secs(600);
 
 /// What a redrive has done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,12 +42,13 @@ pub(crate) async fn redrive(
         moved: HashSet::new(),
         again: 0,
         left: 0,
-        held: Vec::new(),
+        held: Held::default(),
     };
     let outcome = redrive.all(max, stop, report).await;
     // What was taken and not sent is visible for the next command at once, also after an error.
-    let given_back = queue.give_back(dead, &redrive.held).await;
-    (redrive.so_far(), outcome.and(given_back))
+    let so_far = redrive.so_far();
+    let given_back = redrive.held.give_back(queue, dead).await;
+    (so_far, outcome.and(given_back))
 }
 
 struct Redrive<'a> {
@@ -63,8 +61,7 @@ struct Redrive<'a> {
     moved: HashSet<String>,
     again: usize,
     left: usize,
-    /// The receipts of letters that stay.
-    held: Vec<String>,
+    held: Held,
 }
 
 /// What becomes of a letter.
@@ -88,6 +85,7 @@ impl Redrive<'_> {
         report: &mut (dyn FnMut(Redriven) + Send),
     ) -> Result<(), CommandError> {
         while self.sent.len() < max && !stop.is_cancelled() {
+            self.held.keep(self.queue, self.dead).await?;
             let letters = self.queue.receive(self.dead, (max - self.sent.len()).min(10), HIDDEN).await?;
             if letters.is_empty() {
                 return Ok(());
@@ -107,7 +105,7 @@ impl Redrive<'_> {
         let (mut to_send, mut copies, mut passed_by) = (Vec::new(), Vec::new(), Vec::new());
         for letter in letters {
             // Until it is sent and deleted it counts as one that stays.
-            self.held.extend(letter.receipt_handle.clone());
+            self.held.add(letter.receipt_handle.clone());
             match self.verdict(&letter) {
                 Verdict::Send => {
                     self.sent.insert(letter::identity(&letter).to_owned(), received_ms(&letter));
@@ -122,7 +120,7 @@ impl Redrive<'_> {
         let sent = self.send(&to_send).await;
         if sent.is_err() {
             for letter in &to_send {
-                if self.held.iter().any(|held| Some(held) == letter.receipt_handle.as_ref()) {
+                if letter.receipt_handle().is_some_and(|receipt| self.held.holds(receipt)) {
                     self.sent.remove(letter::identity(letter));
                 }
             }
@@ -181,7 +179,7 @@ impl Redrive<'_> {
             let delete = self.queue.client.delete_message_batch().queue_url(self.dead);
             let delete = delete.set_entries(Some(delete_entries(receipts.iter().copied())));
             let deleted = delete.send().await.map_err(|error| sqs_error(&error))?;
-            self.held.retain(|held| !receipts.contains(&held.as_str()));
+            receipts.iter().for_each(|receipt| self.held.remove(receipt));
             if let Some(failed) = deleted.failed().first() {
                 let message =
                     format!("a message was sent again and is still a dead letter: {}", failed.code());
