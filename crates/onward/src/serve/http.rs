@@ -3,7 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::serve::Listener;
+use axum::{Extension, Router};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -11,6 +17,9 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::process::exit::{CommandError, Exit};
 
 const DEFAULT: &str = "127.0.0.1:8080";
+
+/// How long a client may take for the header of a request.
+const MOST_FOR_HEADER: Duration = Duration::from_secs(10);
 
 /// How long requests that are under way have to end at the stop.
 const MOST_FOR_REQUESTS: Duration = Duration::from_secs(5);
@@ -52,16 +61,30 @@ impl Endpoint {
     /// Answers with these routes.
     pub(super) fn serve(self, routes: Router) -> Http {
         let ends = CancellationToken::new();
-        let ended = ends.clone();
-        let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-        let serving = tokio::spawn(async move {
-            let serving = axum::serve(self.listener, service).with_graceful_shutdown(ended.cancelled_owned());
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "the health endpoint ended");
-            }
-        });
+        let serving = tokio::spawn(answer(self.listener, routes, ends.clone()));
         Http { serving: AbortOnDropHandle::new(serving), ends }
     }
+}
+
+/// Answers each connection until the end, and then waits for the requests that are under way. `axum::serve` gives no way to cut off a
+/// request whose header never ends.
+async fn answer(mut listener: TcpListener, routes: Router, ends: CancellationToken) {
+    let mut server = Builder::new(TokioExecutor::new()).http1_only();
+    server.http1().timer(TokioTimer::new()).header_read_timeout(MOST_FOR_HEADER);
+    let open = GracefulShutdown::new();
+    // This way of accepting waits where the process has no more file descriptors.
+    while let Some((stream, peer)) = ends.run_until_cancelled(Listener::accept(&mut listener)).await {
+        let service = TowerToHyperService::new(routes.clone().layer(Extension(ConnectInfo(peer))));
+        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let connection = open.watch(connection.into_owned());
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, %error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    open.shutdown().await;
 }
 
 /// The endpoint, served until this is dropped.
