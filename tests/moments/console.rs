@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use crate::support::{
     Database, Queue, Running, address_in, arguments, development, production, project, run,
@@ -332,4 +333,57 @@ fn a_look_that_nobody_waits_for_gives_its_letters_back() {
     let mut world = world;
     let line = world.serving.wait_for("console: an action ended");
     assert!(line.contains(r#""done":3"#), "{line}");
+}
+
+#[test]
+fn two_persons_do_not_redrive_the_same_group_at_once() {
+    let world = World::start(&[("CONSOLE_TOKEN", TOKEN)]);
+    let (first, second) = (world.log_in(), world.log_in());
+    for id in ["a", "b", "c"] {
+        bury(&world, id, r#"{"reason": "it fails", "queue": "deliveries"}"#);
+    }
+    let page = "/console/dead/deliveries/confirm?action=redrive&group=it+fails";
+    let form = |csrf: &str| format!("action=redrive&group=it+fails&csrf={csrf}");
+    let (of_first, of_second) =
+        (get(&world.address, page, &first).csrf(), get(&world.address, page, &second).csrf());
+    assert_ne!(of_first, of_second, "each session has its own");
+    let act =
+        |cookie: &str, csrf: &str| post(&world.address, "/console/dead/deliveries/act", cookie, &form(csrf));
+    // A redrive ends with a receive that waits for a second, so the other person comes in time.
+    let begun = act(&first, &of_first);
+    let refused = act(&second, &of_second);
+    assert_eq!((begun.status, begun.header("location")), (303, Some("/console/actions/0")));
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert!(refused.body.contains("A redrive runs on deliveries already"), "{}", refused.body);
+    let mut world = world;
+    let line = world.serving.wait_for("console: an action ended");
+    assert!(line.contains(r#""done":3"#), "{line}");
+    // The group has died again meanwhile or not; the second one may act now.
+    let again = post(&world.address, "/console/dead/deliveries/act", &second, &form(&of_second));
+    assert_eq!((again.status, again.header("location")), (303, Some("/console/actions/1")));
+    world.serving.wait_for("console: an action ended");
+}
+
+#[test]
+fn what_is_not_a_page_is_answered_with_a_page() {
+    let world = World::start(&[("CONSOLE_TOKEN", TOKEN)]);
+    let cookie = world.log_in();
+    for path in ["/console/dead/%FF", "/console/queues/nothing", "/console/actions/99", "/console/nothing"] {
+        let answer = get(&world.address, path, &cookie);
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.body.contains("<main"), "{path}: {}", answer.body);
+    }
+    let long = post(&world.address, "/console/login", "", &format!("token={}", "x".repeat(10_000)));
+    assert_eq!(long.status, 413);
+    assert!(long.body.contains("<main"), "{}", long.body);
+}
+
+#[test]
+fn a_request_that_never_ends_is_cut_off() {
+    let world = World::start(&[]);
+    let mut stream = TcpStream::connect(&world.address).expect("answers");
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").expect("is open");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("can be set");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("the server ends the connection");
 }

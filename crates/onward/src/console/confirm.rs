@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::html;
 
 use crate::console::actions::Kind;
 use crate::console::form::Form;
-use crate::console::page::{NO_QUEUE, Visit, not_found, page, refusal};
+use crate::console::page::{NO_QUEUE, Name, Visit, not_found, page, refusal};
 use crate::console::site::Site;
 use crate::letters::selection::Selection;
 
@@ -46,7 +46,7 @@ impl fmt::Display for Question<'_> {
 }
 
 /// `GET /console/dead/{queue}/confirm`
-pub(super) async fn ask(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Response {
+pub(super) async fn ask(State(site): State<Arc<Site>>, visit: Visit, Name(name): Name) -> Response {
     let Some(queue) = site.queue(&name) else { return not_found(&site, NO_QUEUE) };
     let Some(kind) = visit.query.get("action").and_then(Kind::parse) else {
         return not_found(&site, "The address names no action.");
@@ -89,7 +89,7 @@ pub(super) async fn ask(State(site): State<Arc<Site>>, visit: Visit, Path(name):
 pub(super) async fn act(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(name): Path<String>,
+    Name(name): Name,
     form: Form,
 ) -> Response {
     if let Err(refusal) = visit.require(&site, &form) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_sdk_sqs::types::Message;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 use onward_worker::is_fifo;
@@ -11,7 +11,7 @@ use onward_worker::is_fifo;
 use crate::console::actions::Kind;
 use crate::console::letters::Looked;
 use crate::console::links::link;
-use crate::console::page::{NO_QUEUE, Visit, duration, not_found, page, stale_since, table};
+use crate::console::page::{NO_QUEUE, Name, Visit, duration, not_found, page, stale_since, table};
 use crate::console::progress::sentence;
 use crate::console::queue::QueueSite;
 use crate::console::site::Site;
@@ -59,7 +59,7 @@ fn count(known: &Known<Backlog>) -> String {
 }
 
 /// `GET /console/dead/{queue}`: the groups, or the letters of one group or of a search.
-pub(super) async fn queue(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Response {
+pub(super) async fn queue(State(site): State<Arc<Site>>, visit: Visit, Name(name): Name) -> Response {
     let Some(queue) = site.queue(&name) else { return not_found(&site, NO_QUEUE) };
     let max = if visit.query.get("more").is_some() { MORE } else { MOST };
     let title = format!("Dead letters of {name}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use crate::console::actions::Kind;
 use crate::console::json::indented;
 use crate::console::links::link;
-use crate::console::page::{NO_QUEUE, Visit, not_found, page, refusal, rows};
+use crate::console::page::{NO_QUEUE, Name, Visit, not_found, page, refusal, rows};
 use crate::console::site::Site;
 use crate::letters::letter::{self, shown_time};
 
@@ -23,7 +23,7 @@ const LONGEST_BODY: usize = 256 * 1024;
 const GONE: &str = "This letter is gone, or was not among those that were looked at.";
 
 /// `GET /console/dead/{queue}/letter`: all that is known of one.
-pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Response {
+pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit, Name(name): Name) -> Response {
     let Some(queue) = site.queue(&name) else { return not_found(&site, NO_QUEUE) };
     let id = visit.query.get("id").unwrap_or_default();
     let Some(letter) = queue.letters.seen(id) else { return not_found(&site, GONE) };
@@ -98,11 +98,7 @@ fn body(site: &Site, name: &str, letter: &Message) -> Markup {
 }
 
 /// `GET /console/dead/{queue}/body`: the body as it is, never as a page.
-pub(super) async fn download(
-    State(site): State<Arc<Site>>,
-    visit: Visit,
-    Path(name): Path<String>,
-) -> Response {
+pub(super) async fn download(State(site): State<Arc<Site>>, visit: Visit, Name(name): Name) -> Response {
     let Some(queue) = site.queue(&name) else { return not_found(&site, NO_QUEUE) };
     if !site.options.shows_bodies {
         return refusal(&site, StatusCode::FORBIDDEN, "CONSOLE_BODIES=off hides the bodies of messages.", "");

@@ -1,9 +1,6 @@
 use std::borrow::Cow;
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
 use axum::http::Uri;
-use axum::response::Response;
 use url::form_urlencoded::parse;
 
 /// More fields are not read.
@@ -14,7 +11,7 @@ const MOST_FIELDS: usize = 2_000;
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
-    fn parse(text: &[u8]) -> Self {
+    pub(super) fn parse(text: &[u8]) -> Self {
         let owned = |(name, value): (Cow<str>, Cow<str>)| (name.into_owned(), value.into_owned());
         Self(parse(text).take(MOST_FIELDS).map(owned).collect())
     }
@@ -35,15 +32,5 @@ impl Form {
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let fields = self.0.iter().filter(move |(known, _)| known == name);
         fields.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-    }
-}
-
-impl<S: Send + Sync> FromRequest<S> for Form {
-    type Rejection = Response;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        use axum::response::IntoResponse as _;
-        let body = Bytes::from_request(request, state).await.map_err(|error| error.into_response())?;
-        Ok(Self::parse(&body))
     }
 }

@@ -13,6 +13,9 @@ use crate::letters::look::{Limits, Seen, look};
 /// For how long letters are shown again without another look, so that two persons who look do not hide them from each other.
 const FRESH: Duration = Duration::from_secs(15);
 
+/// For how long they stay in memory: as long as a person may need to open one of a list.
+const KEPT: Duration = Duration::from_secs(600);
+
 /// How long a page waits for a look. The look goes on, so that what it has received is given back whoever has left.
 const MOST: Duration = Duration::from_secs(10);
 
@@ -95,6 +98,11 @@ impl Letters {
         self.last()?.letters.iter().find(|letter| letter::identity(letter) == identity).cloned()
     }
 
+    /// Frees letters that nobody has looked at for long.
+    pub(super) fn free_old(&self) {
+        self.inner().take_if(|looked| looked.at.elapsed() >= KEPT);
+    }
+
     /// The letters have changed: the next look is a new one.
     pub(super) fn forget(&self) {
         *self.inner() = None;
@@ -111,4 +119,27 @@ async fn look_at(queue: &QueueClient, max: usize, until: Instant) -> Result<Look
     let letters: Arc<[Message]> =
         messages.into_iter().filter(|message| letter::belongs_to(message, queue.name())).collect();
     Ok(Looked { at: Instant::now(), max, of_others: all - letters.len(), letters, has_more })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_are_freed_when_they_are_old() {
+        let letters = Letters::default();
+        let looked = |age: Duration| Looked {
+            at: Instant::now().checked_sub(age).expect("the machine runs for longer"),
+            max: 1,
+            letters: Arc::new([Message::builder().message_id("id-1").build()]),
+            of_others: 0,
+            has_more: false,
+        };
+        *letters.inner() = Some(looked(KEPT / 2));
+        letters.free_old();
+        assert!(letters.seen("id-1").is_some());
+        *letters.inner() = Some(looked(KEPT));
+        letters.free_old();
+        assert!(letters.seen("id-1").is_none());
+    }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use axum::extract::FromRequestParts;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{Html, IntoResponse as _, Response};
@@ -16,6 +17,7 @@ use crate::letters::letter::shown_time;
 use crate::telemetry::known::Known;
 
 pub(super) const NO_QUEUE: &str = "The app does not work this queue.";
+pub(super) const NO_PAGE: &str = "The console has no such page.";
 
 /// A request to a page.
 #[derive(Debug, Clone)]
@@ -36,6 +38,36 @@ impl FromRequestParts<Arc<Site>> for Visit {
         let is_https = forwarded_proto(&parts.headers) == Some("https");
         let (uri, query) = (parts.uri.clone(), Form::of_query(&parts.uri));
         Ok(Self { visitor, uri, query, is_https })
+    }
+}
+
+/// The name or number that the path of a page has.
+pub(super) struct Name(pub String);
+
+impl FromRequestParts<Arc<Site>> for Name {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Response> {
+        // What is not UTF-8 names nothing.
+        let named = Path::from_request_parts(parts, site).await;
+        named.map(|Path(name)| Self(name)).map_err(|_| not_found(site, NO_PAGE))
+    }
+}
+
+impl FromRequest<Arc<Site>> for Form {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, site: &Arc<Site>) -> Result<Self, Response> {
+        let body = Bytes::from_request(request, site).await.map_err(|error| {
+            let why = format!("The form cannot be read: {}.", error.body_text());
+            refusal(
+                site,
+                error.status(),
+                &why,
+                "Nothing was done. Choose fewer letters, or send a shorter message.",
+            )
+        })?;
+        Ok(Self::parse(&body))
     }
 }
 

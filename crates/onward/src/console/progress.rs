@@ -2,34 +2,26 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 
 use crate::console::actions::{Action, Kind, Progress};
 use crate::console::form::Form;
 use crate::console::live::{Next, events, live};
-use crate::console::page::{Visit, duration, not_found, page};
+use crate::console::page::{Name, Visit, duration, not_found, page};
 use crate::console::site::Site;
 
 const GONE: &str = "There is no such action since the app started.";
 
-pub(super) async fn show(
-    State(site): State<Arc<Site>>,
-    visit: Visit,
-    Path(number): Path<String>,
-) -> Response {
+pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit, Name(number): Name) -> Response {
     let Some(action) = find(&site, &number) else { return not_found(&site, GONE) };
     let title =
         format!("{} of {}", if action.kind == Kind::Redrive { "Redrive" } else { "Deletion" }, action.queue);
     page(&site, &visit, &title, live(&format!("/console/actions/{number}/events"), &progress(&action)))
 }
 
-pub(super) async fn follow(
-    State(site): State<Arc<Site>>,
-    visit: Visit,
-    Path(number): Path<String>,
-) -> Response {
+pub(super) async fn follow(State(site): State<Arc<Site>>, visit: Visit, Name(number): Name) -> Response {
     let Some(action) = find(&site, &number) else { return not_found(&site, GONE) };
     events(site, visit, move |_| {
         let action = action.clone();
@@ -41,11 +33,7 @@ pub(super) async fn follow(
 }
 
 /// `GET /console/actions/{number}/stop`: asks.
-pub(super) async fn ask_to_stop(
-    State(site): State<Arc<Site>>,
-    visit: Visit,
-    Path(number): Path<String>,
-) -> Response {
+pub(super) async fn ask_to_stop(State(site): State<Arc<Site>>, visit: Visit, Name(number): Name) -> Response {
     let Some(action) = find(&site, &number) else { return not_found(&site, GONE) };
     let content = html! {
         p { "Stop it after its current batch? What was not done stays where it is." }
@@ -62,7 +50,7 @@ pub(super) async fn ask_to_stop(
 pub(super) async fn stop(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(number): Path<String>,
+    Name(number): Name,
     form: Form,
 ) -> Response {
     if let Err(refusal) = visit.require(&site, &form) {

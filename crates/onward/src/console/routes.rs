@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 
 use crate::console::live::{Next, events, live};
 use crate::console::overview::{self, Overview};
-use crate::console::page::{NO_QUEUE, Visit, not_found, page};
+use crate::console::page::{NO_PAGE, NO_QUEUE, Name, Visit, not_found, page};
 use crate::console::site::Site;
 use crate::console::{
     access, confirm, dead, dead_letter, development, in_flight, instance, jobs, migrations, progress,
@@ -79,13 +79,13 @@ async fn all_events(State(site): State<Arc<Site>>, visit: Visit) -> Response {
     events(site, visit, |site| async move { (Overview::read(&site).await.content(&site), Next::Follows) })
 }
 
-async fn queue(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Response {
+async fn queue(State(site): State<Arc<Site>>, visit: Visit, Name(name): Name) -> Response {
     let Some(queue) = site.queue(&name) else { return not_found(&site, NO_QUEUE) };
     let content = overview::one(&site, queue).await;
     page(&site, &visit, &name, live(&format!("/console/queues/{name}/events"), &content))
 }
 
-async fn queue_events(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Response {
+async fn queue_events(State(site): State<Arc<Site>>, visit: Visit, Name(name): Name) -> Response {
     let Some(queue) = site.queue(&name).cloned() else { return not_found(&site, NO_QUEUE) };
     events(site, visit, move |site| {
         let queue = queue.clone();
@@ -114,5 +114,5 @@ async fn script() -> impl IntoResponse {
 }
 
 async fn other(State(site): State<Arc<Site>>) -> Response {
-    not_found(&site, "The console has no such page.")
+    not_found(&site, NO_PAGE)
 }

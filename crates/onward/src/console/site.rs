@@ -138,12 +138,13 @@ impl Site {
         self.actions.end().await;
     }
 
-    /// Samples what the plots show, until the app stops.
+    /// Samples what the plots show, and frees what nobody looks at any more, until the app stops.
     pub(crate) async fn sample(self: Arc<Self>) {
         let mut ticks = interval(Duration::from_secs(1));
         while self.stop.run_until_cancelled(ticks.tick()).await.is_some() {
             for queue in &self.queues {
                 queue.samples.take(&queue.watched.monitor);
+                queue.letters.free_old();
             }
         }
     }
