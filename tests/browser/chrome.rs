@@ -102,8 +102,14 @@ impl Page {
     }
 
     pub(crate) async fn find(&self, css: &str) -> Element {
-        let wait = self.client.wait().at_most(PATIENCE);
-        wait.for_element(Locator::Css(css)).await.unwrap_or_else(|error| panic!("{css}: {error}"))
+        self.locate(Locator::Css(css), css).await
+    }
+
+    async fn locate(&self, locator: Locator<'_>, name: &str) -> Element {
+        match self.client.wait().at_most(PATIENCE).for_element(locator).await {
+            Ok(found) => found,
+            Err(error) => panic!("{name}: {error}; {}", self.whereabouts().await),
+        }
     }
 
     pub(crate) async fn click(&self, css: &str) {
@@ -113,10 +119,11 @@ impl Page {
     /// Clicks the link or button with this text.
     pub(crate) async fn press(&self, text: &str) {
         let path = format!("//*[self::a or self::button][normalize-space()='{text}']");
-        let wait = self.client.wait().at_most(PATIENCE);
-        let found = wait.for_element(Locator::XPath(&path)).await;
-        let found = found.unwrap_or_else(|error| panic!("{text}: {error}"));
-        found.click().await.unwrap_or_else(|error| panic!("{text}: {error}"));
+        self.locate(Locator::XPath(&path), text)
+            .await
+            .click()
+            .await
+            .unwrap_or_else(|error| panic!("{text}: {error}"));
     }
 
     pub(crate) async fn text(&self) -> String {
@@ -144,8 +151,18 @@ impl Page {
         };
         match tokio::time::timeout(PATIENCE, shown).await {
             Ok(all) => all,
-            Err(_) => panic!("no `{what}` in time: {}", self.text().await),
+            Err(_) => panic!("no `{what}` in time: {}; {}", self.text().await, self.whereabouts().await),
         }
+    }
+
+    /// What the browser shows, for the report of a failure: an error of the browser's own is a page too.
+    async fn whereabouts(&self) -> String {
+        let script =
+            "return [location.href, document.readyState, document.documentElement.outerHTML.slice(0, 2000)]";
+        self.client
+            .execute(script, Vec::new())
+            .await
+            .map_or_else(|error| error.to_string(), |seen| seen.to_string())
     }
 
     pub(crate) async fn run(&self, script: &str) -> Value {
