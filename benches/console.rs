@@ -1,5 +1,6 @@
-//! Measures the console: the overview of twenty queues (bytes, time of an answer), and the worker's throughput with ten open
-//! overviews and with none, in alternating rounds. `cargo bench --bench console`
+//! Measures the console: the overview of twenty queues (bytes, time of an answer), the processor time that ten open overviews take,
+//! 100,000 dead letters (a look, a redrive of a group), and the worker's throughput with ten open overviews and with none, in
+//! alternating rounds. `cargo bench --bench console`
 
 use std::io::Write as _;
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName as Attribute};
 use onward::{App, Failure, Json, Queue};
 use onward_local::{LocalQueue, PrivatePostgres};
 use serde_json::Value;
@@ -21,6 +23,11 @@ const MESSAGES: usize = 30_000;
 const ROUNDS: usize = 5;
 const CONSOLES: usize = 10;
 const LOOKS: usize = 200;
+const LETTERS: usize = 100_000;
+const TOKEN: &str = "a-token-of-a-bench-0123456789";
+
+/// For how long the processor time of open overviews is counted.
+const WATCHED: Duration = Duration::from_secs(60);
 
 fn name(index: usize) -> String {
     format!("queue-{index:02}")
@@ -75,6 +82,25 @@ impl World {
         app
     }
 
+    /// Puts dead letters of three reasons into a queue of their own.
+    async fn bury(&self) {
+        let client = support::client(self.server.endpoint());
+        let dead = format!("{}-dead", self.urls[0]);
+        for batch in 0..LETTERS / 10 {
+            let entries = (0..10).map(|index| {
+                let number = batch * 10 + index;
+                let reason = ["the destination answered 503", "connection refused", "the order is closed"];
+                let rejected =
+                    format!(r#"{{"reason": "{} ({number})", "queue": "{}"}}"#, reason[number % 3], name(0));
+                let value = MessageAttributeValue::builder().data_type("String").string_value(rejected);
+                let value = value.build().expect("has a type");
+                support::entry(format!("{{\"order\": {number}}}"))
+                    .message_attributes("onward.rejected", value)
+            });
+            support::send(&client, &dead, entries).await;
+        }
+    }
+
     async fn fill(&self) {
         let client = support::client(self.server.endpoint());
         for batch in 0..MESSAGES / 10 {
@@ -100,12 +126,16 @@ impl World {
             }
         }
         let took = begun.elapsed();
-        // A kill would leave messages and open receives behind, which the next round would wait for.
-        let pid = child.id().expect("it runs").to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("runs").success());
-        child.wait().await.expect("ends");
+        stop(child).await;
         took
     }
+}
+
+/// Stops an app in order: a kill would leave messages and open receives behind, which the next one would wait for.
+async fn stop(mut app: tokio::process::Child) {
+    let pid = app.id().expect("it runs").to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("runs").success());
+    app.wait().await.expect("ends");
 }
 
 fn free_address() -> String {
@@ -130,12 +160,120 @@ fn request(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 }
 
-async fn get(address: &str, path: &str) -> Option<usize> {
+async fn exchange(address: &str, request: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
-    stream.write_all(request(path).as_bytes()).await.ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.ok()?;
-    Some(answer.len())
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
+}
+
+async fn get(address: &str, path: &str) -> Option<usize> {
+    exchange(address, &request(path)).await.map(|answer| answer.len())
+}
+
+/// Somebody who has logged in.
+struct Visitor<'a> {
+    address: &'a str,
+    cookie: String,
+}
+
+impl<'a> Visitor<'a> {
+    async fn log_in(address: &'a str) -> Self {
+        let mut visitor = Self { address, cookie: String::new() };
+        let entered = visitor.post("/console/login", &format!("token={TOKEN}")).await;
+        between(&entered, "set-cookie: ", ";").clone_into(&mut visitor.cookie);
+        visitor
+    }
+
+    async fn get(&self, path: &str) -> String {
+        let Self { address, cookie } = self;
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
+        );
+        exchange(address, &request).await.expect("answers")
+    }
+
+    async fn post(&self, path: &str, form: &str) -> String {
+        let Self { address, cookie } = self;
+        let length = form.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nCookie: {cookie}\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{form}"
+        );
+        exchange(address, &request).await.expect("answers")
+    }
+}
+
+fn between<'a>(text: &'a str, before: &str, behind: &str) -> &'a str {
+    let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("no `{before}` in {text}"));
+    rest.split_once(behind).map_or(rest, |(found, _)| found)
+}
+
+/// Looks at many dead letters, and sends one group of them back.
+async fn letters(world: &World, out: &mut impl Write) {
+    world.bury().await;
+    let address = free_address();
+    let mut command = world.app("serve", &address);
+    let mut app = tokio::process::Command::from(command.env("CONSOLE_TOKEN", TOKEN));
+    let mut app = app.kill_on_drop(true).spawn().expect("starts");
+    while get(&address, "/readyz").await.is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let pid = app.id().expect("it runs").to_string();
+    let visitor = Visitor::log_in(&address).await;
+    let dead = format!("/console/dead/{}", name(0));
+    for path in [dead.clone(), format!("{dead}?more=1"), format!("{dead}?more=1&search=99")] {
+        let begun = Instant::now();
+        let page = visitor.get(&path).await;
+        let (took, mib) = (begun.elapsed().as_secs_f64(), support::used(&pid).1);
+        writeln!(out, "{path}: {} bytes after {took:.2} s, {mib:.0} MiB at the most", page.len())
+            .expect("is open");
+    }
+    let group = "group=connection+refused+%28%23%29";
+    let csrf = visitor.get(&format!("{dead}/confirm?action=redrive&{group}")).await;
+    let csrf = between(&csrf, "name=\"csrf\" value=\"", "\"");
+    let begun = Instant::now();
+    let started = visitor.post(&format!("{dead}/act"), &format!("action=redrive&{group}&csrf={csrf}")).await;
+    let action = between(&started, "location: ", "\r\n").to_owned();
+    let ended = loop {
+        let page = visitor.get(&action).await;
+        if page.contains("It has ended") {
+            break page;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let (took, mib) = (begun.elapsed().as_secs_f64(), support::used(&pid).1);
+    let said = between(&ended, "<p class=\"result\">", "</p>");
+    writeln!(out, "a redrive of a group: `{said}` after {took:.1} s, {mib:.0} MiB at the most")
+        .expect("is open");
+    // The worker handles what was sent back; the rounds begin with an empty queue.
+    let client = support::client(world.server.endpoint());
+    let names = [Attribute::ApproximateNumberOfMessages, Attribute::ApproximateNumberOfMessagesNotVisible];
+    loop {
+        let ask = client.get_queue_attributes().queue_url(&world.urls[0]);
+        let counts = ask.set_attribute_names(Some(names.to_vec())).send().await.expect("answers");
+        if counts.attributes.unwrap_or_default().values().all(|count| count == "0") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    stop(app).await;
+}
+
+/// The share of a core that open overviews take in an app that has nothing else to do.
+async fn cost(address: &str, pid: &str, out: &mut impl Write) {
+    let spent = async || {
+        let begun = support::used(pid).0;
+        tokio::time::sleep(WATCHED).await;
+        (support::used(pid).0 - begun) / WATCHED.as_secs_f64() / 10.0
+    };
+    let without = spent().await;
+    let open: Vec<_> = (0..CONSOLES).map(|_| tokio::spawn(watch(address.to_owned()))).collect();
+    let with = spent().await;
+    open.iter().for_each(tokio::task::JoinHandle::abort);
+    writeln!(out, "idle, without: {without:.2} % of a core; with {CONSOLES} overviews: {with:.2} %")
+        .expect("is open");
 }
 
 async fn measure() {
@@ -172,8 +310,11 @@ async fn measure() {
             .expect("is open");
     }
 
+    let pid = looked_at.id().expect("it runs").to_string();
+    cost(&address, &pid, &mut out).await;
     // It would work the messages of the others.
     looked_at.kill().await.expect("ends");
+    letters(&world, &mut out).await;
     let mut ratios = Vec::new();
     for round in 0..ROUNDS {
         // Each pair in the other order.

@@ -16,7 +16,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageSystemAttributeName as Attribute;
 use onward_local::LocalQueue;
 use onward_worker::{Message, Options, Sqs, run};
-use support::{client, delete, entry, send};
+use support::{client, delete, entry, send, used};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -129,21 +129,8 @@ async fn be_client(given: &[String]) {
         "worker" => work(&client, url, handlers, 0).await,
         _ => work(&client, url, handlers, SLOW).await,
     };
-    let (cpu_ms, peak_mib) = used();
+    let (cpu_ms, peak_mib) = used("self");
     writeln!(std::io::stdout(), "{} {cpu_ms} {peak_mib} {calls}", took.as_secs_f64()).expect("is open");
-}
-
-/// The processor time and the peak memory of this process, as Linux counts them.
-fn used() -> (f64, f64) {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks =
-        |index: usize| fields.get(index).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or_default();
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak =
-        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
-    // A tick is 10 ms; user and system time are the fields 14 and 15 of the whole line.
-    ((ticks(11) + ticks(12)) * 10.0, peak.unwrap_or(0.0) / 1024.0)
 }
 
 /// `attributes` requests what a worker needs of a message: its receive count, its group and its attributes.

@@ -43,3 +43,16 @@ pub(crate) async fn delete(client: &Client, url: &str, received: &[Message]) {
     let delete = client.delete_message_batch().queue_url(url).set_entries(Some(entries.collect()));
     delete.send().await.expect("is deleted");
 }
+
+/// The processor time in milliseconds and the peak memory in MiB of a process, as Linux counts them; `self` is this one.
+pub(crate) fn used(pid: &str) -> (f64, f64) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks =
+        |index: usize| fields.get(index).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or_default();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+    // A tick is 10 ms; user and system time are the fields 14 and 15 of the whole line.
+    ((ticks(11) + ticks(12)) * 10.0, peak.unwrap_or(0.0) / 1024.0)
+}
