@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::FromArgMatches as _;
+use clap::{ArgMatches, FromArgMatches as _};
 use onward_worker::{Failure, FailureKind};
 
 use crate::cli::{self, Cli, Command, Globals};
@@ -10,6 +10,7 @@ use crate::config::context::Context;
 use crate::config::identity::Identity;
 use crate::config::queues::variable_suffix;
 use crate::config::settings::{AppEnv, Environment, Settings, load_environment, variable};
+use crate::handler::command::OwnCommand;
 use crate::handler::errors::Classify;
 use crate::handler::job::Job;
 use crate::handler::work::{Consumer, RoutesFn, Setup, SetupError, SetupFn, StopFn, Work};
@@ -50,6 +51,7 @@ pub struct App<S> {
     routes: Option<RoutesFn<S>>,
     jobs: Vec<Job<S>>,
     on_stop: Option<StopFn<S>>,
+    commands: Vec<OwnCommand<S>>,
     example: Option<&'static str>,
 }
 
@@ -70,6 +72,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             routes: None,
             jobs: Vec::new(),
             on_stop: None,
+            commands: Vec::new(),
             example: None,
         }
     }
@@ -194,6 +197,50 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self
     }
 
+    /// Adds a command of the app's own to its command line, beside `serve`, `migrate` and the others. It starts only on the right schema,
+    /// and runs with the state that the set-up has made; the workers do not run. Its arguments are a type that derives
+    /// [`clap::Args`], or `()`.
+    ///
+    /// The process exits with 0 after `Ok`, and with 1 after an error, which it shows with its causes. A request to stop ends the command
+    /// where it waits, with exit code 130: what it had committed stays. In development it upgrades the private database, as `serve` does,
+    /// and sends to the queues of a launch that runs in another terminal.
+    ///
+    /// ```no_run
+    /// # use onward::{App, Failure, Json, PgPool, Queue, Scripts, Setup};
+    /// use onward::clap::{self, Args};
+    ///
+    /// # const TEXTS: Queue<String> = Queue::new("texts");
+    /// # async fn print(Json(text): Json<String>) -> Result<(), Failure> { Ok(()) }
+    /// #[derive(Args)]
+    /// struct Import {
+    ///     /// A file with one customer in each line
+    ///     file: std::path::PathBuf,
+    /// }
+    ///
+    /// # fn run(scripts: Scripts) -> std::process::ExitCode {
+    /// App::new(scripts, |Setup { database, .. }| async move { Ok(database.postgres()?) })
+    ///     .queue(TEXTS.handler(print))
+    ///     .command("import", "Import customers from a file", |pool: PgPool, Import { file }| async move {
+    ///         let connection = pool.get().await?;
+    ///         for line in std::fs::read_to_string(&file)?.lines() {
+    ///             connection.execute("INSERT INTO customers (name) VALUES ($1)", &[&line]).await?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .run()
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn command<A, F, Fut>(mut self, name: &'static str, about: &'static str, run: F) -> Self
+    where
+        A: clap::Args + Send + 'static,
+        F: FnOnce(S, A) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), SetupError>> + Send + 'static,
+    {
+        self.commands.push(OwnCommand::new(name, about, run));
+        self
+    }
+
     /// Sets the body of a first message. The banner of a development launch shows the command that sends it.
     #[must_use]
     pub fn example(mut self, body: &'static str) -> Self {
@@ -212,24 +259,20 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         let mut environment = load_environment()?;
         let identity =
             Identity { name: self.scripts.name.to_owned(), version: self.scripts.version.to_owned() };
-        let matches = cli::command().name(self.scripts.name).version(self.scripts.version).try_get_matches();
-        let parsed = matches.and_then(|matches| {
-            let given = matches.subcommand_matches("serve").map(Given::of).unwrap_or_default();
-            Ok((Cli::from_arg_matches(&matches)?, given))
-        });
-        let (cli, given) = match parsed {
-            Ok(parsed) => parsed,
+        let asked = self.command_line()?.try_get_matches().and_then(|matches| self.asked(&matches));
+        let Asked { globals, command, given } = match asked {
+            Ok(asked) => asked,
             Err(error) => return Ok(said(&error)),
         };
-        let command = cli.command.map_or_else(|| default_command(environment.env), Ok)?;
+        let command = command.map_or_else(|| default_command(environment.env).map(Choice::Onward), Ok)?;
         let service = started_service(&identity, &command)?;
-        let serves = service.is_some() || matches!(command, Command::Serve);
+        let serves = service.is_some() || matches!(command, Choice::Onward(Command::Serve));
         if service.is_some() {
             environment.env = AppEnv::Production;
         }
         process::install_tls();
         let telemetry = log::start(environment.env, &identity, service.as_deref(), serves)?;
-        let context = self.context(&environment, cli.globals, identity)?;
+        let context = self.context(&environment, globals, identity)?;
         let runtime = tokio::runtime::Runtime::new().map_err(|error| {
             let message = format!("the runtime cannot start: {error}");
             CommandError::new(Exit::Failed, message, "check the limits of the system")
@@ -246,12 +289,65 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             };
             return crate::process::scm::run(&service, Box::new(serving));
         }
-        let exit = runtime.block_on(self.dispatch(command, &context, log, &given));
+        let exit = runtime.block_on(async {
+            match command {
+                Choice::Onward(command) => self.dispatch(command, &context, log, &given).await,
+                Choice::Own(name, arguments) => self.run_own(name, &arguments, &context).await,
+            }
+        });
         // After a second request to stop, the process does not wait for the exporters.
         if !matches!(exit, Ok(Exit::Interrupted)) {
             telemetry.end();
         }
         exit
+    }
+
+    /// The command line: Onward's commands and the app's own.
+    fn command_line(&self) -> Result<clap::Command, CommandError> {
+        let Scripts { name, version, .. } = self.scripts;
+        let mut all = cli::command().name(name).version(version);
+        for own in &self.commands {
+            let is_taken =
+                own.name == "help" || all.get_subcommands().any(|known| known.get_name() == own.name);
+            if is_taken {
+                let message = format!("the app has two commands of the name {}", own.name);
+                let help = "give its own command another name: `App::new(…).command(\"import\", …)`";
+                return Err(CommandError::new(Exit::Configuration, message, help));
+            }
+            all = all.subcommand(own.definition.clone());
+        }
+        Ok(all)
+    }
+
+    /// What the command line says.
+    fn asked(&self, matches: &ArgMatches) -> Result<Asked, clap::Error> {
+        if let Some((name, arguments)) = matches.subcommand()
+            && let Some(own) = self.commands.iter().find(|own| own.name == name)
+        {
+            let command = Some(Choice::Own(own.name, arguments.clone()));
+            let globals = Globals::from_arg_matches(matches)?;
+            return Ok(Asked { globals, command, given: Given::default() });
+        }
+        let given = matches.subcommand_matches("serve").map(Given::of).unwrap_or_default();
+        let Cli { globals, command } = Cli::from_arg_matches(matches)?;
+        Ok(Asked { globals, command: command.map(Choice::Onward), given })
+    }
+
+    /// Runs a command of the app's own.
+    async fn run_own(
+        mut self,
+        name: &str,
+        arguments: &ArgMatches,
+        context: &Context,
+    ) -> Result<Exit, CommandError> {
+        let place = self.commands.iter().position(|own| own.name == name);
+        let Some(own) = place.map(|place| self.commands.swap_remove(place)) else {
+            return Err(CommandError::fault(format!("there is no command {name}")));
+        };
+        match (own.bind)(arguments) {
+            Ok(run) => serve::command::run(context, self.into_work()?, name, run).await,
+            Err(error) => Ok(said(&error)),
+        }
     }
 
     fn context(
@@ -292,16 +388,13 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             }
             Command::History { json } => command::history::show(context, json).await,
             Command::Completions { shell } => {
-                let Scripts { name, version, .. } = self.scripts;
-                let (mut command, mut script) = (cli::command().name(name).version(version), Vec::new());
-                clap_complete::generate(shell, &mut command, name, &mut script);
+                let (mut command, mut script) = (self.command_line()?, Vec::new());
+                clap_complete::generate(shell, &mut command, self.scripts.name, &mut script);
                 data(String::from_utf8_lossy(&script).trim_end()).map(|()| Exit::Done)
             }
             Command::Man => {
-                let Scripts { name, version, .. } = self.scripts;
                 let mut page = Vec::new();
-                let written =
-                    clap_mangen::Man::new(cli::command().name(name).version(version)).render(&mut page);
+                let written = clap_mangen::Man::new(self.command_line()?).render(&mut page);
                 written.map_err(CommandError::fault)?;
                 data(String::from_utf8_lossy(&page).trim_end()).map(|()| Exit::Done)
             }
@@ -377,17 +470,34 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     }
 }
 
+/// What the command line asks for.
+struct Asked {
+    globals: Globals,
+    command: Option<Choice>,
+    /// The flags of the workers.
+    given: Given,
+}
+
+/// A command.
+enum Choice {
+    Onward(Command),
+    /// One of the app's own, with its arguments.
+    Own(&'static str, ArgMatches),
+}
+
 /// The name of the service, if a service manager started this process and passes the name.
 #[cfg(windows)]
-fn started_service(identity: &Identity, command: &Command) -> Result<Option<String>, CommandError> {
+fn started_service(identity: &Identity, command: &Choice) -> Result<Option<String>, CommandError> {
     match command {
-        Command::Service(crate::cli::Service::Run(named)) => service::name(identity, named).map(Some),
+        Choice::Onward(Command::Service(crate::cli::Service::Run(named))) => {
+            service::name(identity, named).map(Some)
+        }
         _ => Ok(None),
     }
 }
 
 #[cfg(not(windows))]
-fn started_service(_: &Identity, _: &Command) -> Result<Option<String>, CommandError> {
+fn started_service(_: &Identity, _: &Choice) -> Result<Option<String>, CommandError> {
     Ok(None)
 }
 

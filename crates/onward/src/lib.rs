@@ -55,6 +55,8 @@ mod upgrade;
 pub use app::App;
 /// The router of [`App::routes`].
 pub use axum;
+/// The arguments of [`App::command`].
+pub use clap;
 pub use database::errors::causes;
 pub use database::{Database, OtherDatabase, PgPool};
 #[cfg(feature = "sqlserver")]
@@ -104,6 +106,7 @@ mod book {
         Handlers "docs/handlers.md",
         Inbox "docs/inbox.md",
         Schedule "docs/schedule.md",
+        Commands "docs/commands.md",
         Testing "docs/testing.md",
         Configuration "docs/configuration.md",
         Production "docs/production.md",

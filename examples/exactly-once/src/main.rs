@@ -3,8 +3,11 @@
 #[cfg(test)]
 mod tests;
 
+use std::error::Error;
+use std::io::Write as _;
 use std::process::ExitCode;
 
+use onward::clap::{self, Args};
 use onward::{App, Failure, Json, PgPool, PgTx, Queue};
 use serde::{Deserialize, Serialize};
 
@@ -35,12 +38,30 @@ async fn prune_inbox(pool: PgPool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The arguments of the command `missing`.
+#[derive(Args)]
+struct Missing {
+    /// The most orders to show
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    most: i64,
+}
+
+/// Shows the orders whose invoice was not made yet.
+async fn missing(pool: PgPool, Missing { most }: Missing) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let query = "SELECT number FROM orders WHERE number NOT IN (SELECT order_number FROM invoices) ORDER BY 1 LIMIT $1";
+    for row in pool.get().await?.query(query, &[&most]).await? {
+        writeln!(std::io::stdout(), "{}", row.get::<_, i64>(0))?;
+    }
+    Ok(())
+}
+
 fn app() -> App<PgPool> {
     App::new(onward::scripts!(), async |setup| Ok(setup.database.postgres()?))
         .queue(ORDERS.handler(take_order))
         .queue(INVOICES.handler(make_invoice))
         .outbox()
         .every("prune-inbox", "30 3 * * *", prune_inbox)
+        .command("missing", "Show the orders without an invoice", missing)
         .example(r#"{"number": 1}"#)
 }
 

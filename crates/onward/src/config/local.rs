@@ -24,9 +24,19 @@ pub(crate) struct Local {
 pub(crate) struct Launch(#[expect(dead_code, reason = "the file holds the lock")] File);
 
 impl Launch {
+    /// Whether a process has the right.
+    pub(crate) fn runs(settings: &Settings) -> bool {
+        let held = |file: File| matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+        File::open(Self::path(settings)).is_ok_and(held)
+    }
+
+    fn path(settings: &Settings) -> PathBuf {
+        settings.project.join(".onward").join("launch.lock")
+    }
+
     /// Takes the right, if no other process has it.
     pub(crate) fn claim(settings: &Settings) -> Result<Self, CommandError> {
-        let path = settings.project.join(".onward").join("launch.lock");
+        let path = Self::path(settings);
         let unwritable = |error| unwritable(&path, &error);
         fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(unwritable)?;
         let mut options = File::options();

@@ -1,10 +1,15 @@
+#[cfg(feature = "local")]
+use onward_worker::sqs::queue_name;
+
 use crate::config::database_url::not_set;
 #[cfg(feature = "local")]
-use crate::config::local::Local;
+use crate::config::local::{Launch, Local, running_queues};
 #[cfg(feature = "local")]
 use crate::config::settings::AppEnv;
 use crate::config::settings::Settings;
 use crate::process::exit::CommandError;
+#[cfg(feature = "local")]
+use crate::process::exit::Exit;
 
 /// The queues that the app works, with the private servers that must run as long as the app.
 pub(crate) struct ResolvedQueues {
@@ -49,6 +54,26 @@ impl ResolvedQueues {
         }
         let form = format!("https://sqs.REGION.amazonaws.com/ACCOUNT/{}", names[0]);
         Err(not_set(settings, "QUEUE_URL", &form))
+    }
+
+    /// As [`resolve`](Self::resolve), for a command that may run beside a launch: it then uses the queues of that launch.
+    pub(crate) async fn resolve_for_command(
+        settings: &Settings,
+        names: &[&str],
+    ) -> Result<Self, CommandError> {
+        #[cfg(feature = "local")]
+        if settings.env == AppEnv::Development && settings.queue_url.is_none() && Launch::runs(settings) {
+            let urls = running_queues(&settings.project)?;
+            let named = |name: &&str| {
+                urls.iter().find(|url| queue_name(url) == *name).cloned().ok_or_else(|| {
+                    let message = format!("the launch that runs in this folder has no queue {name}");
+                    CommandError::new(Exit::Failed, message, "start it again, with this build")
+                })
+            };
+            let urls = names.iter().map(named).collect::<Result<_, _>>()?;
+            return Ok(Self { urls, echo_url: None, is_local: true, _launch: None });
+        }
+        Self::resolve(settings, names).await
     }
 
     /// The private queues of a test, whose servers the test keeps.

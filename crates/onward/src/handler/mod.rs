@@ -1,6 +1,7 @@
 //! The parts around a user's handler: its arguments, its layers, and the service that an app makes of them.
 
 pub(crate) mod breaker;
+pub(crate) mod command;
 mod decode;
 mod encoding;
 pub(crate) mod envelope;

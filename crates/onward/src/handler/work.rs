@@ -73,6 +73,13 @@ pub(crate) struct Work<S> {
     pub origins: Vec<Origins>,
 }
 
+impl<S> Work<S> {
+    /// The names of its queues, in their order.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        self.queues.iter().map(|queue| queue.name).collect()
+    }
+}
+
 /// A queue, the handler of its messages, and how the app works it: [`Queue::handler`].
 ///
 /// ```

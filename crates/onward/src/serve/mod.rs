@@ -1,19 +1,20 @@
 //! The worker from launch to exit: database, gate, queues, set-up, work, ledger.
 
 mod banner;
+pub(crate) mod command;
 mod gate;
 mod health;
 mod http;
 mod metrics;
 mod notify;
 mod pages;
+mod steps;
 mod workers;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
-use std::time::Duration;
 
 use onward_migrate::DatabaseUrl;
 use tokio::sync::oneshot;
@@ -22,33 +23,29 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::context::Context;
-use crate::config::database_url::ResolvedDatabase;
 use crate::config::identity::host_name;
 use crate::config::queues::ResolvedQueues;
 use crate::config::settings::AppEnv;
-use crate::config::sqs::client;
 #[cfg(feature = "console")]
 use crate::console::SiteParts;
 use crate::database::Database;
-use crate::handler::work::{Setup, SetupFn, Work};
+use crate::handler::work::Work;
 use crate::outbox::Outbox;
 use crate::outbox::pauses::Pauses;
 use crate::outbox::relay::Relay;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::signal::{Reload, Stop};
 use crate::queue::addresses::Addresses;
-use crate::queue::producer::Producer;
 use crate::schedule::run::{Jobs, Node};
 use crate::schedule::table::Schedule;
 use crate::telemetry::log::{LogLevels, LogView};
 use crate::telemetry::metrics::Watched;
-#[cfg(feature = "local")]
-use crate::{drafts, scripts};
 
 use self::http::Endpoint;
 use self::metrics::Metrics;
 use self::pages::Pages;
 pub(crate) use self::pages::PagesOptions;
+use self::steps::{Ready, end_of_app, enter, open, ready, stopped_early};
 use self::workers::{Prepared, Workers};
 
 /// Serves until a request to stop; a second request ends the process at once.
@@ -78,17 +75,6 @@ async fn reload(mut requests: Reload, levels: LogLevels) {
     }
 }
 
-/// A development launch runs the scripts that the developer sees.
-#[cfg(feature = "local")]
-fn refuse_stale(context: &Context) -> Result<(), CommandError> {
-    let is_launch = context.settings.env == AppEnv::Development;
-    let stale = || scripts::stale(&context.history, &context.settings.project);
-    match is_launch.then(stale).flatten() {
-        Some(message) => Err(CommandError::new(Exit::Failed, message, scripts::REBUILD)),
-        None => Ok(()),
-    }
-}
-
 /// The step order of `serve`.
 async fn serve<S: Clone + Send + Sync + 'static>(
     context: &Context,
@@ -96,13 +82,8 @@ async fn serve<S: Clone + Send + Sync + 'static>(
     log: LogView,
     stop: CancellationToken,
 ) -> Result<Exit, CommandError> {
-    let names: Vec<_> = work.queues.iter().map(|queue| queue.name).collect();
-    #[cfg(feature = "local")]
-    refuse_stale(context)?;
-    let resolved = ResolvedDatabase::resolve(context).await?;
-    #[cfg(feature = "local")]
-    drafts::prepare(context, &resolved).await?;
-    let Some(passed) = gate::pass(context, &resolved.url, &stop).await? else { return Ok(stopped_early()) };
+    let names = work.names();
+    let Some((resolved, passed)) = enter(context, &stop).await? else { return Ok(stopped_early()) };
     let queues = ResolvedQueues::resolve(&context.settings, &names).await?;
     if context.settings.env == AppEnv::Development {
         banner::show(context, &resolved, passed, &queues.urls, work.example)?;
@@ -119,9 +100,6 @@ async fn serve<S: Clone + Send + Sync + 'static>(
 
 /// Told when everything is set up: the address of health and metrics, if they are served.
 pub(crate) type Started = oneshot::Sender<Option<SocketAddr>>;
-
-/// How long what the app itself does at the stop may take.
-const MOST_FOR_APP: Duration = Duration::from_secs(10);
 
 /// Where the app works.
 pub(crate) struct Place<'a> {
@@ -144,16 +122,12 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
     let Place { url, schema, queues, log, pages } = place;
     #[cfg(not(feature = "console"))]
     drop(log);
-    let names: Vec<_> = work.queues.iter().map(|queue| queue.name).collect();
-    let connections = work.queues.iter().map(|queue| queue.options.concurrency).sum();
+    let names = work.names();
     let grace = work.queues.iter().map(|queue| queue.options.grace).max().unwrap_or_default();
-    let database = Database::open(url, &context.identity.name, connections)?;
+    let database = open(context, url, &work)?;
     let readied = async {
-        let first = client(&queues.urls[0], queues.is_local).await?;
-        let known = names.iter().map(ToString::to_string).zip(queues.urls.clone());
-        let addresses = Addresses::new(first.clone(), known);
-        let state = set_up(work.setup, &database, queues, &addresses).await?;
-        let prepared = workers::prepare(work.queues, queues, first, &context.identity).await?;
+        let Ready { client, addresses, state } = ready(work.setup, &database, &names, queues).await?;
+        let prepared = workers::prepare(work.queues, queues, client, &context.identity).await?;
         Ok::<_, CommandError>((addresses, state, prepared))
     };
     let Some((addresses, state, prepared)) = stop.run_until_cancelled(readied).await.transpose()? else {
@@ -234,11 +208,7 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
     }
     relaying.cancel();
     end_relay(relay).await;
-    if let Some(on_stop) = work.on_stop
-        && tokio::time::timeout(MOST_FOR_APP, on_stop(state)).await.is_err()
-    {
-        tracing::warn!("what the app does at the stop did not end in time");
-    }
+    end_of_app(work.on_stop, state).await;
     if let Some(pages) = pages {
         pages.end().await;
     }
@@ -251,23 +221,6 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
 /// The name of this process in the table of the jobs.
 fn node_name() -> String {
     format!("{}:{}", host_name(), std::process::id())
-}
-
-/// No message was received yet, so nothing has to be drained.
-fn stopped_early() -> Exit {
-    tracing::info!("a request to stop ended the start; no message was received");
-    Exit::Done
-}
-
-async fn set_up<S>(
-    setup: SetupFn<S>,
-    database: &Database,
-    queues: &ResolvedQueues,
-    addresses: &Addresses,
-) -> Result<S, CommandError> {
-    let producer = Producer::new(addresses.clone());
-    let given = Setup { database: database.clone(), echo_url: queues.echo_url.clone(), producer };
-    setup(given).await.map_err(CommandError::of_setup)
 }
 
 #[cfg(feature = "otel")]

@@ -1,0 +1,60 @@
+//! A command of the app's own: the steps of `serve` as far as the set-up, and then the command in place of the work.
+
+use std::io::IsTerminal as _;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::context::Context;
+use crate::config::queues::ResolvedQueues;
+use crate::database::errors::causes;
+use crate::handler::command::Run;
+use crate::handler::work::Work;
+use crate::process::exit::{CommandError, Exit};
+use crate::process::signal::Stop;
+
+use super::steps::{end_of_app, enter, open, ready, stopped_early};
+
+/// Runs a command until its end or a request to stop, which ends it where it waits.
+pub(crate) async fn run<S: Clone + Send + Sync + 'static>(
+    context: &Context,
+    work: Work<S>,
+    name: &str,
+    run: Run<S>,
+) -> Result<Exit, CommandError> {
+    let signals = Stop::listen(std::io::stderr().is_terminal())?;
+    let stop = CancellationToken::new();
+    tokio::select! {
+        exit = steps(context, work, name, run, &stop) => exit,
+        () = signals.requested_twice(&stop) => Ok(Exit::Interrupted),
+    }
+}
+
+async fn steps<S: Clone + Send + Sync + 'static>(
+    context: &Context,
+    work: Work<S>,
+    name: &str,
+    run: Run<S>,
+    stop: &CancellationToken,
+) -> Result<Exit, CommandError> {
+    let names = work.names();
+    let Some((resolved, _)) = enter(context, stop).await? else { return Ok(stopped_early()) };
+    let queues = ResolvedQueues::resolve_for_command(&context.settings, &names).await?;
+    let database = open(context, &resolved.url, &work)?;
+    let ready = ready(work.setup, &database, &names, &queues);
+    let Some(ready) = stop.run_until_cancelled(ready).await.transpose()? else {
+        return Ok(stopped_early());
+    };
+    let outcome = stop.run_until_cancelled(run(ready.state.clone())).await;
+    end_of_app(work.on_stop, ready.state).await;
+    match outcome {
+        Some(Ok(())) => Ok(Exit::Done),
+        Some(Err(error)) => {
+            let message = format!("{name} failed: {}", causes(&*error));
+            Err(CommandError::new(Exit::Failed, message, "correct what the message names, then run it again"))
+        }
+        None => {
+            let message = format!("a request to stop ended {name}");
+            Err(CommandError::new(Exit::Interrupted, message, "what it had committed stays; run it again"))
+        }
+    }
+}
