@@ -13,5 +13,6 @@ mod script;
 #[cfg(target_os = "linux")]
 mod service;
 mod support;
+mod template;
 mod tidy;
 mod worker;

@@ -19,7 +19,7 @@
 //! | the definitions for systemd, launchd and Windows | `service/` |
 //! | what an app's own tests use | `testing/` |
 //! | the options of a worker as flags and variables | `options.rs` |
-//! | `cargo onward`, the same for a folder without an app | `tool.rs` |
+//! | `cargo onward`: a new project, and the same for a folder without an app | `tool/` |
 //! | the command line | `cli.rs`, `command/` |
 
 mod app;
@@ -47,7 +47,7 @@ mod service;
 mod telemetry;
 #[cfg(feature = "local")]
 pub mod testing;
-#[cfg(feature = "local")]
+#[cfg(feature = "tool")]
 mod tool;
 mod transaction;
 mod upgrade;
@@ -79,7 +79,7 @@ pub use queue::producer::{Producer, SendError, Unsent};
 pub use scripts::Scripts;
 /// The driver of [`PgTx`] and of the connections of [`PgPool`].
 pub use tokio_postgres;
-#[cfg(feature = "local")]
+#[cfg(feature = "tool")]
 pub use tool::cargo_onward;
 pub use transaction::postgres::PgTx;
 #[cfg(feature = "sqlserver")]

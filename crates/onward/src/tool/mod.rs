@@ -1,4 +1,8 @@
-//! `cargo onward`: the commands of the scripts for a folder, without an app that embeds it. It also runs where the build is broken.
+//! `cargo onward`: a new project, and the commands of the scripts for a folder, without an app that embeds it. It also runs where the
+//! build is broken.
+
+mod init;
+mod template;
 
 use std::process::ExitCode;
 
@@ -15,7 +19,9 @@ use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::{ended, said};
 use crate::process::{install_tls, program};
 
-/// Write, check and seal a folder of SQL scripts
+use self::init::Init;
+
+/// Make a new project; write, check and seal a folder of SQL scripts
 #[derive(Debug, Parser)]
 #[command(name = "cargo onward", bin_name = "cargo onward", version, disable_help_subcommand = true)]
 struct Tool {
@@ -23,7 +29,7 @@ struct Tool {
     #[arg(long, global = true, value_name = "FOLDER", default_value = "sql")]
     scripts: String,
     /// The database that they are written for
-    #[arg(long, global = true, value_enum, default_value = "postgres")]
+    #[arg(long, visible_alias = "database", global = true, value_enum, default_value = "postgres")]
     dialect: Written,
     #[command(flatten)]
     globals: Globals,
@@ -39,6 +45,8 @@ enum Written {
 
 #[derive(Debug, Subcommand)]
 enum ToolCommand {
+    /// Make a new project: an app with its first script, a handler, tests, CI and what a deployment needs
+    Init(Init),
     #[command(flatten)]
     Script(Script),
     /// Show what the scripts would do to a database, and do nothing
@@ -86,6 +94,7 @@ fn run(tool: Tool) -> Result<Exit, CommandError> {
     let runtime = tokio::runtime::Runtime::new().map_err(CommandError::fault)?;
     runtime.block_on(async {
         match tool.command {
+            ToolCommand::Init(init) => init::run(&init, dialect),
             ToolCommand::Script(script) => command::script::run(&project, &identity.applier(), &script).await,
             ToolCommand::Plan(migrate) => {
                 let context = context(&project, tool.globals, identity)?;
