@@ -1,7 +1,7 @@
 //! An SQS worker that loses nothing: receive, lease, handle, acknowledge, shut down.
 //!
 //! [`run`] works a queue until it is told to stop, and returns a [`Ledger`] of what became of every message.
-//! It reads no environment, installs no signal handler and holds no global. The queue is anything that implements
+//! It reads no environment unless asked to (`Sqs::from_env`, with the feature `env`), installs no signal handler and holds no global. The queue is anything that implements
 //! [`Queue`]: Amazon SQS ([`Sqs`]) or the one in memory ([`MemoryQueue`]) for tests.
 //!
 //! | what | where |

@@ -1,6 +1,8 @@
 //! A web service that upgrades its own database when it starts, and refuses to work on any other schema.
 
 use std::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -29,8 +31,7 @@ fn failed(_: tokio_postgres::Error) -> StatusCode {
     StatusCode::INTERNAL_SERVER_ERROR
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn run() -> Result<(), Box<dyn Error>> {
     let url = std::env::var("DATABASE_URL")?;
     let scripts = onward_migrate::scripts!();
     // In production a job of its own may call `migrate`; then the service calls `gate` alone.
@@ -46,4 +47,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ended = closed => ended??,
     }
     Ok(())
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        // Returned from `main` it would be shown as Rust's `Debug`, which is not for a person.
+        Err(error) => {
+            // Without a terminal or a log there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -82,6 +82,7 @@ async fn the_service_upgrades_its_database_and_works_on_it() {
     let refused = refused.expect("it does not serve").expect("ends");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("Script-0001"), "{said}");
+    assert!(said.starts_with("error: ") && !said.contains("Error {"), "for a person: {said}");
     assert!(!said.contains("`app "), "a service has no commands: {said}");
 }
 

@@ -1,7 +1,6 @@
 //! The configuration: the settings, and the database and queues that they name.
 
 pub(crate) mod context;
-pub(crate) mod credentials;
 pub(crate) mod database_url;
 pub(crate) mod identity;
 #[cfg(feature = "local")]

@@ -1,147 +1,18 @@
-use std::time::Duration;
-
-use aws_config::BehaviorVersion;
-use aws_config::environment::EnvironmentVariableRegionProvider;
-use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::ProfileFileRegionProvider;
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::config::{Credentials, Region};
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use url::Url;
+use onward_worker::sqs::{client_of, client_of_private};
 
-use crate::config::credentials::RereadCredentials;
 use crate::process::exit::{CommandError, Exit};
 
-/// Longer than the longest poll, so that only a call that hangs times out.
-const CALL_TIMEOUT: Duration = Duration::from_secs(35);
-
-/// A client for the queue, configured by the AWS SDK's own variables and files.
-///
-/// If the SDK's own variables do not set them, `QUEUE_URL` gives the region and, for a server other than Amazon's, the
-/// endpoint.
+/// A client for the queue, configured by the AWS SDK's own variables and files; for a private queue by nothing.
 pub(crate) async fn client(queue_url: &str, local: bool) -> Result<Client, CommandError> {
-    let place = Place::of(queue_url)?;
-    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(CALL_TIMEOUT)
-        .build();
-    let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone()).timeout_config(timeouts);
-    if local {
-        let credentials = Credentials::new("local", "local", None, None, "onward-local");
-        loader = loader.credentials_provider(credentials).region(Region::new("us-east-1"));
-    } else {
-        // The URL comes before the instance metadata, which do not exist everywhere and are slow to fail.
-        let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-            .or_else(ProfileFileRegionProvider::new())
-            .or_else(place.region.map(Region::new));
-        let region = region.region().await;
-        let credentials = RereadCredentials { http: http.clone(), region: region.clone() };
-        loader = loader.region(region).credentials_provider(credentials);
-    }
-    let shared = loader.load().await;
-    let mut config = aws_sdk_sqs::config::Builder::from(&shared);
-    let is_set =
-        ["AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL"].iter().any(|name| std::env::var_os(name).is_some());
-    if let Some(endpoint) = place.endpoint.filter(|_| local || !is_set) {
-        config = config.endpoint_url(endpoint);
-    }
-    Ok(Client::from_conf(config.build()))
-}
-
-/// The region and the endpoint that a queue's URL contains.
-#[derive(Debug, PartialEq, Eq)]
-struct Place {
-    region: Option<String>,
-    endpoint: Option<String>,
-}
-
-impl Place {
-    fn of(queue_url: &str) -> Result<Self, CommandError> {
-        let malformed = |reason: &str| {
-            let help =
-                "write it as https://sqs.REGION.amazonaws.com/ACCOUNT/NAME; `aws sqs get-queue-url` shows it";
-            let message = format!("QUEUE_URL cannot be read as the URL of a queue: {reason}");
-            CommandError::new(Exit::Configuration, message, help)
-        };
-        let no_scheme = "it does not begin with https:// and a host";
-        let url = Url::parse(queue_url).map_err(|error| match error {
-            url::ParseError::RelativeUrlWithoutBase | url::ParseError::EmptyHost => malformed(no_scheme),
-            error => malformed(&error.to_string()),
-        })?;
-        let host = url.host_str().unwrap_or_default();
-        if !["http", "https"].contains(&url.scheme()) || host.is_empty() || queue_url.contains(":///") {
-            return Err(malformed(no_scheme));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(malformed("it holds a user name"));
-        }
-        if onward_worker::sqs::queue_name(url.path()).is_empty() {
-            return Err(malformed("it does not end with the name of a queue"));
-        }
-        if let Some(region) = region_of(host) {
-            // The SDK makes the standard endpoint itself. Another of Amazon's, as one for FIPS, in a VPC or of the dual stack, is
-            // the user's choice and stays.
-            let is_standard = host.starts_with("sqs.") && !host.ends_with(".api.aws");
-            let endpoint = (!is_standard).then(|| url.origin().ascii_serialization());
-            return Ok(Self { region: Some(region.to_owned()), endpoint });
-        }
-        // A server other than Amazon's ignores the region, but the SDK needs one.
-        let endpoint = url.origin().ascii_serialization();
-        Ok(Self { region: Some("us-east-1".to_owned()), endpoint: Some(endpoint) })
-    }
-}
-
-/// The region in a host of Amazon's. The forms: <https://docs.aws.amazon.com/general/latest/gr/sqs-service.html>, and for a
-/// VPC endpoint <https://docs.aws.amazon.com/vpc/latest/privatelink/create-interface-endpoint.html>.
-fn region_of(host: &str) -> Option<&str> {
-    let labels: Vec<_> = host.split('.').collect();
-    match labels[..] {
-        ["sqs" | "sqs-fips", region, "amazonaws", "com"]
-        | ["sqs" | "sqs-fips", region, "amazonaws", "com", "cn"]
-        | ["sqs" | "sqs-fips", region, "api", "aws"]
-        | [.., "sqs" | "sqs-fips", region, "vpce", "amazonaws", "com"]
-        | [.., "sqs" | "sqs-fips", region, "vpce", "amazonaws", "com", "cn"]
-        | [region, "queue", "amazonaws", "com"]
-        | [region, "queue", "amazonaws", "com", "cn"] => Some(region),
-        ["queue", "amazonaws", "com"] => Some("us-east-1"),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_queue_url_says_where_the_queue_is() {
-        let aws =
-            Place::of("https://sqs.eu-west-1.amazonaws.com/123456789012/orders").expect("is a queue's URL");
-        assert_eq!(aws, Place { region: Some("eu-west-1".to_owned()), endpoint: None });
-        let region = |host: &str| {
-            let place = Place::of(&format!("https://{host}/123456789012/orders")).expect("is a queue's URL");
-            (place.region.unwrap_or_default(), place.endpoint.is_some())
-        };
-        for (host, expected, is_kept) in [
-            ("sqs.cn-north-1.amazonaws.com.cn", "cn-north-1", false),
-            ("sqs-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1", true),
-            ("sqs.eu-west-1.api.aws", "eu-west-1", true),
-            ("vpce-0a1b-2c3d.sqs.eu-central-1.vpce.amazonaws.com", "eu-central-1", true),
-            ("vpce-0a1b-2c3d-eu-central-1a.sqs.eu-central-1.vpce.amazonaws.com", "eu-central-1", true),
-            ("eu-west-1.queue.amazonaws.com", "eu-west-1", true),
-            ("queue.amazonaws.com", "us-east-1", true),
-        ] {
-            assert_eq!(region(host), (expected.to_owned(), is_kept), "{host}");
-        }
-        let local = Place::of("http://127.0.0.1:9324/000000000000/orders").expect("is a queue's URL");
-        assert_eq!(local.endpoint.as_deref(), Some("http://127.0.0.1:9324"));
-        for url in ["", "orders", "https://sqs.eu-west-1.amazonaws.com", "ftp://host/1/orders", "http:///1/x"]
-        {
-            assert_eq!(Place::of(url).expect_err("is malformed").exit, Exit::Configuration, "{url}");
-        }
-    }
+    let made = match local {
+        true => client_of_private(queue_url),
+        false => client_of(queue_url).await,
+    };
+    made.map_err(|error| {
+        let help =
+            "write it as https://sqs.REGION.amazonaws.com/ACCOUNT/NAME; `aws sqs get-queue-url` shows it";
+        let message = format!("QUEUE_URL cannot be read as the URL of a queue: {}", error.reason());
+        CommandError::new(Exit::Configuration, message, help)
+    })
 }

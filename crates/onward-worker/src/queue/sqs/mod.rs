@@ -2,6 +2,10 @@
 
 mod admin;
 mod batch;
+#[cfg(feature = "env")]
+mod credentials;
+#[cfg(feature = "env")]
+mod env;
 mod error;
 mod letter;
 
@@ -19,6 +23,8 @@ pub use self::batch::{
     MAX_ATTRIBUTES, batches, delete_entries, text_attribute, trace_header, visibility_entries,
 };
 use self::batch::{refused, seconds};
+#[cfg(feature = "env")]
+pub use self::env::{FromEnvError, WrongUrl, client_of, client_of_private};
 use self::error::queue_error;
 pub use self::letter::{REJECTED, attribute_value};
 use super::{Attempts, Death, Queue, Refused, is_fifo, is_nearly_used_up};

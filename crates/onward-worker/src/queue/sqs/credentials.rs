@@ -12,7 +12,7 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 /// The SDK's own chain, asked anew: the SDK reads a profile's file once in a process's life, and would go on with credentials
 /// that were rotated since.
 #[derive(Debug)]
-pub(crate) struct RereadCredentials {
+pub(super) struct RereadCredentials {
     pub http: SharedHttpClient,
     pub region: Option<Region>,
 }
