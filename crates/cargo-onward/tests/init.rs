@@ -287,3 +287,67 @@ fn version<'a>(manifest: &'a str, name: &str) -> Option<&'a str> {
     let line = manifest.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "))?;
     line.split('"').find(|text| text.starts_with(|c: char| c.is_ascii_digit()))
 }
+
+/// What a person writes by mistake in `src/main.rs`, and what the compiler says of it.
+const MISTAKES: [(&str, &[&str]); 7] = [
+    (
+        "async fn take(Json(order): Json<u64>) -> Result<(), Failure> { let _ = order; Ok(()) }
+         pub fn orders() -> Consumer<()> { ORDERS.handler(take) }",
+        &["the handler does not take the body of a queue of `std::string::String`", "its last argument is `Json<u64>`"],
+    ),
+    (
+        "async fn take(path: std::path::PathBuf, Json(order): Json<String>) -> Result<(), Failure> { let _ = (path, order); Ok(()) }
+         pub fn orders() -> Consumer<()> { ORDERS.handler(take) }",
+        &["is not a message handler", "arguments that implement `FromMessage`", "`State<S>`, `PgTx`"],
+    ),
+    (
+        "async fn take(Json(order): Json<String>) { let _ = order; }
+         pub fn orders() -> Consumer<()> { ORDERS.handler(take) }",
+        &["is not a message handler", "returns `Result<(), Failure>`"],
+    ),
+    (
+        "fn take(Json(order): Json<String>) -> Result<(), Failure> { let _ = order; Ok(()) }
+         pub fn orders() -> Consumer<()> { ORDERS.handler(take) }",
+        &["is not a message handler", "a handler is an async fn"],
+    ),
+    (
+        "async fn take(State(pool): State<PgPool>, Json(order): Json<String>) -> Result<(), Failure> { let _ = (pool, order); Ok(()) }
+         pub fn orders() -> Consumer<u8> { ORDERS.handler(take) }",
+        &["expected `Consumer<u8>`", "found `Consumer<Pool<Manager>>`"],
+    ),
+    (
+        "async fn take(tx: PgTx, Json(order): Json<String>) -> Result<(), Failure> { let _ = order; tx.send(&ORDERS, &7).await }
+         pub fn orders() -> Consumer<()> { ORDERS.handler(take) }",
+        &["mismatched types", "expected `&String`, found `&{integer}`"],
+    ),
+    (
+        "async fn work(pool: PgPool) -> Result<(), Failure> { let _ = pool; Ok(()) }
+         pub fn jobs(app: App<Outbound>) -> App<Outbound> { app.every(\"nightly\", \"0 3 * * *\", work) }",
+        &["type mismatch", "expected function signature `fn(Outbound) -> _`"],
+    ),
+];
+
+#[test]
+fn a_mistake_in_a_handler_is_explained() {
+    let _one = ONE_BUILD.lock();
+    let project = Project::make("shop-postgres", "postgres");
+    let main = project.folder.join("src/main.rs");
+    let right = read(&main);
+    for (mistake, expected) in MISTAKES {
+        let imports = "#[allow(unused_imports)] use onward::{Consumer, Failure, Json, PgPool, PgTx, State};
+                       #[allow(dead_code)] const ORDERS: Queue<String> = Queue::new(\"orders\");";
+        fs::write(&main, format!("{right}\n{imports}\n{mistake}\n")).expect("is written");
+        let mut cargo = Command::new("cargo");
+        cargo
+            .args(["build", "--quiet"])
+            .current_dir(&project.folder)
+            .env("CARGO_TARGET_DIR", &project.target);
+        let said = run(&mut cargo);
+        assert_eq!(said.code, Some(101), "{mistake}: {}", said.err);
+        for text in expected {
+            // The compiler breaks long lines where it likes.
+            let shown = said.err.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(shown.contains(text), "{mistake}\n`{text}` is not in:\n{}", said.err);
+        }
+    }
+}

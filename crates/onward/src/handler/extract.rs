@@ -109,6 +109,12 @@ pub trait FromMessage<S>: Sized + Send {
 ///     PAYMENTS.handler(book)
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "the handler does not take the body of a queue of `{T}`",
+    label = "its last argument is `{Self}`",
+    note = "the last argument of a queue's handler is its body: `Json<{T}>`, `Sns<{T}>`, `EventBridge<{T}>`, \
+            `CloudEvent<{T}>`, `RawBody` or `Message`"
+)]
 pub trait Body<T> {}
 
 impl<T> Body<T> for Json<T> {}

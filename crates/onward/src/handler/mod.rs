@@ -32,7 +32,8 @@ use crate::handler::extract::{Body, Delivery, FromMessage, Stop};
     message = "`{Self}` is not a message handler",
     label = "not a handler",
     note = "a handler is an async fn of one to six arguments that implement `FromMessage`, and returns \
-            `Result<(), Failure>`"
+            `Result<(), Failure>`; the body comes last, as `Json<T>` (T: Deserialize), and before it what else it takes: \
+            `State<S>`, `PgTx`, `MssqlTx`, `Attempt` or `Message`"
 )]
 pub trait Handler<S, Arguments>: Clone + Send + Sync + 'static {
     /// Handles one message.

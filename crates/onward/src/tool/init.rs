@@ -1,6 +1,5 @@
 //! `cargo onward init`: a project of one's own.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
