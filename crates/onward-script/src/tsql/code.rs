@@ -17,6 +17,8 @@ pub(super) struct Code<'a> {
     depths: Vec<usize>,
     /// For each parenthesis the other one, if there is one.
     partners: Vec<Option<usize>>,
+    /// For each token the parenthesis that it stands in.
+    around: Vec<Option<usize>>,
 }
 
 impl<'a> Code<'a> {
@@ -28,8 +30,9 @@ impl<'a> Code<'a> {
         };
         let words = tokens.iter().map(word).collect();
         let (mut depths, mut partners) = (Vec::with_capacity(tokens.len()), vec![None; tokens.len()]);
-        let mut open = Vec::new();
+        let (mut open, mut around) = (Vec::new(), Vec::with_capacity(tokens.len()));
         for (index, token) in tokens.iter().enumerate() {
+            around.push(open.last().copied());
             if token.kind == TokenKind::Symbol('(') {
                 open.push(index);
             }
@@ -40,7 +43,7 @@ impl<'a> Code<'a> {
                 (partners[start], partners[index]) = (Some(index), Some(start));
             }
         }
-        Self { text, tokens, words, depths, partners }
+        Self { text, tokens, words, depths, partners, around }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -140,6 +143,11 @@ impl<'a> Code<'a> {
         self.partners.get(index).copied().flatten().filter(|_| self.is_symbol(index, ')'))
     }
 
+    /// The parenthesis that a token stands in.
+    pub(super) fn around(&self, index: usize) -> Option<usize> {
+        self.around[index]
+    }
+
     /// The index behind a name of one or more parts.
     pub(super) fn behind_name(&self, start: usize) -> usize {
         let mut index = start;
@@ -151,6 +159,18 @@ impl<'a> Code<'a> {
             }
         }
         index
+    }
+
+    /// The first token of the name that a token is the last part of.
+    pub(super) fn start_of_name(&self, last: usize) -> usize {
+        let mut start = last;
+        while self.is_symbol_before(start, '.') {
+            start -= 1;
+            if start > 0 && self.is_plain_name(start - 1) {
+                start -= 1;
+            }
+        }
+        start
     }
 
     /// The items of a list, split at the commas outside deeper parentheses.

@@ -114,6 +114,10 @@ fn wrong_column(code: &Code<'_>, column: Range<usize>) -> Option<Fault> {
         let message = format!("the column `{}` has no type", code.shown(start));
         return is_wrong.then(|| code.fault(start, message, "write its type, or delete the comma behind it"));
     }
+    if code.is_open(start + 1) {
+        let message = format!("the column `{}` has no type", code.shown(start));
+        return Some(code.fault(start, message, "write its type before the parenthesis"));
+    }
     let types = ["AS", "DOUBLE", "NATIONAL"];
     if code.is_reserved(start + 1) && !code.any(start + 1, &types) {
         let message = format!("`{}` where the type of a column is expected", code.shown(start + 1));

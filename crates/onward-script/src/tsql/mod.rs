@@ -10,15 +10,18 @@ mod code;
 mod columns;
 mod danger;
 mod dialects;
+mod doubles;
 mod fault;
 mod heads;
 mod keywords;
 mod lists;
 mod names;
 mod nesting;
+mod operands;
 mod pairs;
 mod routine;
 mod rows;
+mod settings;
 mod sources;
 mod spelling;
 mod words;
@@ -46,6 +49,9 @@ const RULES: &[Rule] = &[
     sources::check,
     keywords::check,
     pairs::check,
+    settings::check,
+    doubles::check,
+    operands::check,
     spelling::check,
 ];
 
@@ -201,6 +207,53 @@ mod tests {
         ]);
     }
 
+    #[test]
+    fn what_stands_twice_is_found() {
+        assert_found(&[
+            ("SELECT * FROM t WHERE [a] [a] = 1", "[a]", "twice"),
+            ("SELECT * FROM t WHERE t t.a = 1", "t", "twice"),
+            ("SELECT * FROM t WHERE a a IN (1)", "a", "twice"),
+            ("SELECT COUNT COUNT(1) FROM t", "COUNT", "twice"),
+            ("SELECT QUOTENAME(t.a a) FROM t", "a", "twice"),
+            (
+                "CREATE PROCEDURE p @a uniqueidentifier uniqueidentifier AS SELECT 1",
+                "uniqueidentifier",
+                "twice",
+            ),
+            ("IF OBJECT_ID('t' 't') IS NULL PRINT 'x'", "'t'", "twice"),
+            ("PRINT 'x' 'x'", "'x'", "twice"),
+            ("IF @a IS NOT NULL NULL PRINT 'x'", "NULL", "twice"),
+        ]);
+    }
+
+    #[test]
+    fn two_operands_have_something_between_them() {
+        assert_found(&[
+            ("SELECT t.a u.b FROM t, u", "u", "comma"),
+            ("SELECT 1 FROM t WHERE t.a u.b", "u", "operator"),
+            ("UPDATE t SET a = @a b = 1", "b", "comma"),
+            ("UPDATE t SET a = u.a [b] = u.b FROM u", "[b]", "comma"),
+            ("UPDATE t SET a = GETDATE() b = 1", "b", "comma"),
+            ("SELECT 1 FROM t WHERE [a] @a", "@a", "operator"),
+            ("CREATE PROCEDURE p @a int, @b (7) AS SELECT 1", "(", "operator"),
+            ("SELECT * FRO t", "FRO", "behind `*`"),
+            ("CREATE INDEX i ON t ([a] ASC [b] ASC)", "[b]", "comma"),
+            ("CREATE INDEX i ON t (a) INCLUDE ([b] [c])", "[c]", "comma"),
+            ("SELECT a, b, c FROM t GROUP BY a b, c", "b", "comma"),
+            ("SELECT * FROM OPENJSON(@j) WITH (a int '$.a' b int '$.b')", "b", "comma"),
+            ("CREATE TABLE t (a (50))", "a", "has no type"),
+        ]);
+    }
+
+    #[test]
+    fn options_are_on_or_off() {
+        assert_found(&[
+            ("SET NOCOUNT\nSELECT 1", "NOCOUNT", "`ON` or `OFF`"),
+            ("SET QUOTED_IDENTIFIER, ANSI_NULLS O", "ANSI_NULLS", "`ON` or `OFF`"),
+            ("CREATE PROCEDURE p AS BEGIN ST NOCOUNT ON SELECT 1 END", "NOCOUNT", "without `SET`"),
+        ]);
+    }
+
     /// Each of these looks like a fault to a rule that is less careful.
     #[test]
     fn what_the_server_accepts_is_not_reported() {
@@ -240,6 +293,14 @@ mod tests {
             "dbo.p @a = 1",
             "RESTORE DATABASE d FROM DISK = N'x' WITH MOVE 'a' TO 'b', REPLACE",
             "CREATE LOGIN l WITH PASSWORD = 'x' MUST_CHANGE, CHECK_POLICY = ON",
+            "SELECT name name, t.id id, 'a' 'b' FROM objects objects JOIN dbo.t t (NOLOCK) ON objects.id = t.id",
+            "CREATE TABLE u (date date, [int] int)\nSELECT (SELECT MAX(v.b) b FROM v v) x",
+            "SELECT TOP (1) t.a FROM t\nSELECT TOP 1 t.a FROM t\nSELECT TOP (1) x = 1",
+            "EXEC dbo.p @a\nEXEC @r = dbo.p @a\nEXEC .p @a\nDECLARE @t dbo.list, @u [int] = 5",
+            "SELECT 100. * SUM(a) FROM t WHERE a >= 10. AND t.b = 1 GROUP BY a, b WITH ROLLUP",
+            "SELECT SUM(a) OVER (ORDER BY b ASC ROWS UNBOUNDED PRECEDING) FROM t ORDER BY 1 DESC OFFSET 1 ROWS",
+            "SET QUOTED_IDENTIFIER, ANSI_NULLS ON\nSET XACT_ABORT OFF\nALTER DATABASE d SET ANSI_NULLS OFF",
+            "INSERT INTO @t (a) SELECT 1\nMERGE a.b USING c.d ON 1 = 1 WHEN MATCHED THEN DELETE OUTPUT deleted.a;",
             "SELECT $1.5, 1., .5, 0x1F, -1, @@ROWCOUNT, N'x' + N'y'",
         ];
         for text in sound {

@@ -91,8 +91,7 @@ fn without_comma(code: &Code<'_>, index: usize) -> Option<Fault> {
 
 /// Whether the parentheses around a token hold a query, in which a string may be the name of a column.
 fn is_select(code: &Code<'_>, index: usize) -> bool {
-    let open = (0..index).rev().find(|open| code.close(*open).is_some_and(|close| close > index));
-    open.is_none_or(|open| code.any(open + 1, &["SELECT", "WITH"]))
+    code.around(index).is_none_or(|open| code.any(open + 1, &["SELECT", "WITH"]))
 }
 
 /// Whether a variable names the procedure of a call: `EXEC @procedure`, `EXEC @result = @procedure`.
