@@ -2,7 +2,7 @@
 //! 100,000 dead letters (a look, a redrive of a group), and the worker's throughput with ten open overviews and with none, in
 //! alternating rounds. `cargo bench --bench console`
 
-use std::io::Write as _;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -215,8 +215,9 @@ async fn letters(world: &World, out: &mut impl Write) {
     world.bury().await;
     let address = free_address();
     let mut command = world.app("serve", &address);
-    let mut app = tokio::process::Command::from(command.env("CONSOLE_TOKEN", TOKEN));
-    let mut app = app.kill_on_drop(true).spawn().expect("starts");
+    command.env("CONSOLE_TOKEN", TOKEN);
+    let mut app = tokio::process::Command::from(command);
+    let app = app.kill_on_drop(true).spawn().expect("starts");
     while get(&address, "/readyz").await.is_none() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

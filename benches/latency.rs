@@ -1,6 +1,7 @@
 //! Measures the time of a message from the send call to the handler, idle and at half of the worker's maximum load. A
 //! raw receive loop is the comparison. `cargo bench --bench latency`
 
+#[expect(dead_code, reason = "other benches use the rest")]
 mod support;
 
 use std::io::Write as _;

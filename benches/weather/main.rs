@@ -7,6 +7,7 @@ mod app;
 mod gate;
 #[path = "../../tests/queues/proxy.rs"]
 mod proxy;
+#[expect(dead_code, reason = "other benches use the rest")]
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -138,7 +138,7 @@ async fn receive<Q: Queue, H: MessageHandler>(
     Ok(one_suspicious(shared, claims).await)
 }
 
-/// Sends anew what has its last receive, marks the suspicious messages, and gives back all but one before that one begins: if it kills the process, the others do
+/// Sends anew what has few receives left, marks the suspicious messages, and gives back all but one before that one begins: if it kills the process, the others do
 /// not pay for it with a receive. In a FIFO queue to go back would cost them a receive for certain, so they stay.
 async fn one_suspicious<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
@@ -151,9 +151,11 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
     let mut kept = Vec::with_capacity(claims.len());
     for mut claim in claims {
         let is_suspicious = is_suspicious(shared, &mut claim, known_limit);
-        // What waits here while another message ends the process pays for it with a receive.
-        let has_last_receive = known_limit.is_some_and(|limit| claim.message.receive_count >= limit);
-        if has_last_receive && shared.renew_before_return(&claim, RETURN_OF_SUSPICIOUS).await {
+        // What waits here while another message ends the process pays for it with a receive. It is sent anew with its last one but one, so that
+        // an outage of the queue at that moment leaves another chance.
+        let receives = claim.message.receive_count;
+        let has_few = known_limit.is_some_and(|limit| receives >= limit.min(receives_of_few(limit)));
+        if has_few && shared.renew_before_return(&claim, RETURN_OF_SUSPICIOUS).await {
             shared.done_at_once(claim).await;
             continue;
         }
@@ -170,6 +172,11 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
     kept
 }
 
+/// From how many receives on a message has so few left that it is sent anew before it waits here.
+fn receives_of_few(limit: u32) -> u32 {
+    limit.saturating_sub(1).max(SUSPICIOUS_RECEIVES)
+}
+
 /// Whether a message may end the process. Where it is known what ran when one died, it is one of those, or one with its last receives,
 /// which must not end with a process that another message has ended.
 fn is_suspicious<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim, known_limit: Option<u32>) -> bool {
@@ -178,8 +185,7 @@ fn is_suspicious<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim, known_li
     if message.receive_count > 1 || message.recorded_attempts().is_some() {
         claim.suspect = shared.process.suspect(shared.core.queue.name(), message.identity());
     }
-    let last =
-        known_limit.map_or(SUSPICIOUS_RECEIVES, |limit| limit.saturating_sub(1).max(SUSPICIOUS_RECEIVES));
+    let last = known_limit.map_or(SUSPICIOUS_RECEIVES, receives_of_few);
     claim.suspect.is_some() || message.receive_count >= last
 }
 

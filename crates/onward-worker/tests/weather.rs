@@ -448,6 +448,30 @@ async fn a_message_with_its_last_receive_outlives_any_number_of_kills() {
     assert_eq!((queue.len(), queue.dead_letters()), (1, vec![]), "it waits for a process that lives");
 }
 
+/// With its last receive but one it is sent anew, too: two kills in two outages of the queue are more than one.
+#[tokio::test(start_paused = true)]
+async fn a_message_with_few_receives_left_is_sent_anew_before_it_waits() {
+    let (queue, mut records) = (queue(), Records::new());
+    queue.send("good");
+    for _ in 0..3 {
+        let received = queue.receive(10, Duration::ZERO, MINUTE).await.expect("works");
+        let back: Vec<_> = received.into_iter().map(|message| (message.receipt, Duration::ZERO)).collect();
+        queue.change_visibility(&back).await.expect("works");
+    }
+    let process = Faulty { queue: queue.clone(), is_standard: true, ..Faulty::default() };
+    let handler = |_: Message| std::future::pending::<Result<(), Failure>>();
+    let options = Options { wait: SECOND, ..Options::default() };
+    let (shared, never) = (records.process(), std::future::pending());
+    let held = run_in(&shared, process.clone(), handler, options, Monitor::default(), never);
+    assert!(timeout(20 * SECOND, held).await.is_err(), "it runs until the kill");
+    process.is_dead.store(true, Ordering::Relaxed);
+    sleep(10 * MINUTE).await;
+    let received = queue.receive(10, Duration::ZERO, MINUTE).await.expect("works");
+    let counts: Vec<_> = received.iter().map(|message| message.receive_count).collect();
+    assert_eq!(counts.len(), 1, "it is there once: {counts:?}");
+    assert!(counts[0] <= 2, "its receives began anew: {counts:?}");
+}
+
 /// A message with its last receive that has to go back is sent anew. Where the queue takes nothing at present, it waits for that here: to
 /// go back as it is would be its death.
 #[tokio::test(start_paused = true)]

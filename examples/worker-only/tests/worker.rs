@@ -1,6 +1,7 @@
 //! The worker as a process: it works its queue, says at once what is wrong with it, and stops in order.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, ErrorKind};
+use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 
 use onward_local::LocalQueue;
@@ -12,6 +13,7 @@ fn worker(url: &str) -> Command {
     let mut worker = Command::new(env!("CARGO_BIN_EXE_app-worker-only"));
     worker.env("QUEUE_URL", url).env("AWS_ACCESS_KEY_ID", "x").env("AWS_SECRET_ACCESS_KEY", "x");
     worker.env_remove("AWS_ENDPOINT_URL").env_remove("AWS_ENDPOINT_URL_SQS").env_remove("AWS_REGION");
+    worker.env_remove("AWS_DEFAULT_REGION").env_remove("AWS_EC2_METADATA_DISABLED");
     worker.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     worker
 }
@@ -62,6 +64,22 @@ async fn it_works_its_queue_until_it_is_told_to_stop() {
     let counts =
         attributes(&client, &dead, &[Attribute::ApproximateNumberOfMessages]).await.expect("answers");
     assert_eq!(counts.get(&Attribute::ApproximateNumberOfMessages).map(String::as_str), Some("1"));
+}
+
+/// The region is that of the queue's URL. The instance metadata do not exist everywhere, and are slow to fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_does_not_ask_the_instance_metadata_for_what_it_knows() {
+    let metadata = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = metadata.local_addr().expect("is bound");
+    let server = LocalQueue::start(0).await.expect("a port is free");
+    let url = server.create("orders").await.expect("is allowed").replace("orders", "invoices");
+    let mut worker = worker(&url);
+    worker.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{address}")).env("HOME", "/nowhere");
+    let output = worker.output().expect("runs");
+    assert!(said(&output).contains("QueueDoesNotExist"), "{}", said(&output));
+    metadata.set_nonblocking(true).expect("can be set");
+    let asked = metadata.accept().map_err(|error| error.kind());
+    assert!(matches!(asked, Err(ErrorKind::WouldBlock)), "{asked:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

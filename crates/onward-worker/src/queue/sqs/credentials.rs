@@ -25,8 +25,10 @@ impl ProvideCredentials for RereadCredentials {
         future::ProvideCredentials::new(async {
             // Not kept: it remembers the file.
             let config = ProviderConfig::without_region().with_http_client(self.http.clone());
-            let config = config.with_region(self.region.clone());
-            let chain = DefaultCredentialsChain::builder().configure(config).build().await;
+            let mut chain = DefaultCredentialsChain::builder().configure(config);
+            // Without it the chain looks for a region of its own, also in the instance metadata, which are slow to fail elsewhere.
+            chain.set_region(self.region.clone());
+            let chain = chain.build().await;
             chain.provide_credentials().await.map(|credentials| with_expiry(credentials, SystemTime::now()))
         })
     }
