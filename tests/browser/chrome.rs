@@ -157,8 +157,7 @@ impl Page {
 
     /// What the browser shows, for the report of a failure: an error of the browser's own is a page too.
     async fn whereabouts(&self) -> String {
-        let script =
-            "return [location.href, document.readyState, document.documentElement.outerHTML.slice(0, 2000)]";
+        let script = "return [location.href, document.readyState, document.body.innerText.slice(0, 2000)]";
         self.client
             .execute(script, Vec::new())
             .await

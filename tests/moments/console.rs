@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use crate::support::{
     Database, Queue, Running, address_in, arguments, development, production, project, run,
@@ -376,14 +375,4 @@ fn what_is_not_a_page_is_answered_with_a_page() {
     let long = post(&world.address, "/console/login", "", &format!("token={}", "x".repeat(10_000)));
     assert_eq!(long.status, 413);
     assert!(long.body.contains("<main"), "{}", long.body);
-}
-
-#[test]
-fn a_request_that_never_ends_is_cut_off() {
-    let world = World::start(&[]);
-    let mut stream = TcpStream::connect(&world.address).expect("answers");
-    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").expect("is open");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("can be set");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("the server ends the connection");
 }

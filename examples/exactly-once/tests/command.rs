@@ -3,6 +3,7 @@
 #[expect(dead_code, reason = "another test uses the rest")]
 mod world;
 
+use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
 use tokio_postgres::{Client, NoTls};
@@ -69,6 +70,24 @@ async fn an_error_is_shown_with_its_causes() {
     for expected in ["missing failed", "42P01", "invoices", "help:"] {
         assert!(said(&failed).contains(expected), "{expected}: {}", said(&failed));
     }
+}
+
+/// A scheduler must not take it for done.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_stop_before_it_begins_is_no_success() {
+    let world = World::create("command_early").await;
+    // A server that accepts and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("postgres://app@{}/app", silent.local_addr().expect("is bound"));
+    let waiting =
+        world.app("missing").env("DATABASE_URL", url).stderr(Stdio::piped()).spawn().expect("starts");
+    let _asked = silent.accept().expect("it connects");
+    let pid = waiting.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("runs").success());
+    let stopped = waiting.wait_with_output().expect("ends");
+    assert_eq!(stopped.status.code(), Some(130), "{}", said(&stopped));
+    assert!(said(&stopped).contains("nothing was done"), "{}", said(&stopped));
 }
 
 #[cfg(unix)]

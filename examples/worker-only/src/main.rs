@@ -20,14 +20,18 @@ async fn stop() {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         },
-        (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "signals cannot be received"),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!(%error, "signals cannot be received; only a kill ends the worker");
+            std::future::pending().await
+        }
     }
 }
 
 #[cfg(not(unix))]
 async fn stop() {
     if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::error!(%error, "signals cannot be received");
+        tracing::error!(%error, "signals cannot be received; only a kill ends the worker");
+        std::future::pending::<()>().await;
     }
 }
 

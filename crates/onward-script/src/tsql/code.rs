@@ -166,9 +166,9 @@ impl<'a> Code<'a> {
         let mut start = last;
         while self.is_symbol_before(start, '.') {
             start -= 1;
-            if start > 0 && self.is_plain_name(start - 1) {
-                start -= 1;
-            }
+            // `send.p`: behind a dot that word begins nothing; `EXEC .p` has no schema.
+            let is_part = start > 0 && self.is_name(start - 1) && !self.is_reserved(start - 1);
+            start -= usize::from(is_part);
         }
         start
     }

@@ -7,7 +7,7 @@ use super::fault::Fault;
 
 /// Words that begin an item of the list which is no column.
 const CONSTRAINTS: &[&str] =
-    &["CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "INDEX", "PERIOD", "LIKE"];
+    &["CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "CONNECTION", "INDEX", "PERIOD", "LIKE"];
 
 /// Words that may stand behind the type of a column.
 const WORDS: &[&str] = &[

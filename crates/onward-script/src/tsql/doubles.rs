@@ -28,19 +28,23 @@ fn is_doubled_name(code: &Code<'_>, index: usize) -> bool {
         || code.are(behind, &["NOT", "IN"])
         || code.are(behind, &["NOT", "LIKE"])
         || code.is_symbol(behind, ')') && code.is_symbol_before(index, '.') && !is_in_query(code, index)
-        || code.is_open(behind) && !is_table(code, index) && !code.is_symbol_before(index, ',')
+        || code.is_open(behind) && is_in_expression(code, index)
         || index > 0 && code.is_variable(index - 1)
 }
 
 /// Whether the parentheses around a token hold a query, or the tables of a join.
 fn is_in_query(code: &Code<'_>, index: usize) -> bool {
-    code.around(index).is_none_or(|open| code.find(open..index, &["SELECT", "WITH", "JOIN"]).is_some())
+    let words = ["SELECT", "WITH", "JOIN", "APPLY", "OUTPUT"];
+    code.around(index).is_none_or(|open| code.find(open..index, &words).is_some())
 }
 
-/// Whether a name is that of a table, which may have an alias and old hints: `FROM t t (NOLOCK)`.
-fn is_table(code: &Code<'_>, index: usize) -> bool {
-    let words = ["APPLY", "FROM", "INTO", "JOIN", "UPDATE", "USING", "INSERT", "DELETE", "MERGE", "TABLE"];
-    words.contains(&code.before(code.start_of_name(index)))
+/// Whether a name begins an operand. A column may have the name of its type, and a table old hints: `FROM t t (NOLOCK)`.
+fn is_in_expression(code: &Code<'_>, index: usize) -> bool {
+    let start = code.start_of_name(index);
+    let words =
+        ["AND", "ELSE", "HAVING", "IF", "NOT", "OR", "RETURN", "SELECT", "THEN", "WHEN", "WHERE", "WHILE"];
+    words.contains(&code.before(start))
+        || ['=', '<', '>', '+', '-', '*', '/'].iter().any(|symbol| code.is_symbol_before(start, *symbol))
 }
 
 /// `'x' 'x'` between the parentheses of a call, behind `=` and behind PRINT; `= NULL NULL`, `IS NOT NULL NULL`.

@@ -85,10 +85,13 @@ fn repeated(code: &Code<'_>, index: usize) -> Option<Fault> {
     let is_right = code.is_symbol_before(index, ',')
         || code.is_symbol(index + 2, ',')
         || ["GRANT", "DENY", "REVOKE"].contains(&code.before(index));
+    // A column may have the name of its type.
+    let is_column = !code.is_reserved(index)
+        && (code.is_symbol_before(index, '(') || ["ADD", "COLUMN"].contains(&code.before(index)));
     let is_keyword = code.is_reserved(index) || code.any(index, KEYWORDS) || code.any(index, TYPES);
     // `IGNORE_DUP_KEY = ON ON [PRIMARY]`
     let may_repeat = REPEATED.contains(&word) || word == "ON" && code.is_symbol_before(index, '=');
-    let is_twice = is_keyword && word == code.word(index + 1) && !may_repeat && !is_right;
+    let is_twice = is_keyword && word == code.word(index + 1) && !may_repeat && !is_right && !is_column;
     is_twice.then(|| code.fault(index + 1, format!("`{word}` twice"), "delete one of both"))
 }
 

@@ -301,6 +301,14 @@ mod tests {
             "SELECT SUM(a) OVER (ORDER BY b ASC ROWS UNBOUNDED PRECEDING) FROM t ORDER BY 1 DESC OFFSET 1 ROWS",
             "SET QUOTED_IDENTIFIER, ANSI_NULLS ON\nSET XACT_ABORT OFF\nALTER DATABASE d SET ANSI_NULLS OFF",
             "INSERT INTO @t (a) SELECT 1\nMERGE a.b USING c.d ON 1 = 1 WHEN MATCHED THEN DELETE OUTPUT deleted.a;",
+            "CREATE TABLE v (time time(7), [time] [time](7), char char(5), xml xml(CONTENT dbo.c))",
+            "ALTER TABLE t ADD time time(7) NULL\nALTER TABLE t ALTER COLUMN [binary] [binary](16) NOT NULL",
+            "SELECT * FROM a, dbo.t t (NOLOCK)\nSELECT * FROM (dbo.t t CROSS APPLY dbo.v v)",
+            "INSERT INTO @t (max) VALUES (1)\nINSERT INTO x SELECT a FROM (DELETE dbo.t OUTPUT deleted.a a) d",
+            "SELECT a FROM t GROUP BY a AT TIME ZONE z, c\nCREATE TABLE e (a int, CONNECTION (x TO y)) AS EDGE",
+            "EXEC send.[p] @a\nEXEC [a].enable.[p] @a\nEXEC [p];1 @a",
+            "UPDATE t SET a = 1 OUTPUT inserted.* done: SELECT 1",
+            "UPDATE t SET noexec += 1\nSELECT 1 FROM t JOIN u nocount ON nocount.a = t.a\nCREATE INDEX nocount ON t (a)",
             "SELECT $1.5, 1., .5, 0x1F, -1, @@ROWCOUNT, N'x' + N'y'",
         ];
         for text in sound {

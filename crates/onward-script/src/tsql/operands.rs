@@ -72,7 +72,9 @@ fn is_item_behind(code: &Code<'_>, index: usize) -> bool {
     if !code.is_plain_name(index) || !code.is_plain_name(next) {
         return false;
     }
-    before_list(code, index) == Some("INCLUDE") || code.is_symbol(next + 1, ',') && is_grouped(code, index)
+    let is_zone = code.word(index) == "ZONE" || code.are(next, &["AT", "TIME"]);
+    before_list(code, index) == Some("INCLUDE")
+        || code.is_symbol(next + 1, ',') && !is_zone && is_grouped(code, index)
 }
 
 /// The word before the parenthesis that a token stands in.
@@ -108,7 +110,13 @@ fn is_variable_behind(code: &Code<'_>, index: usize) -> bool {
 fn is_length_behind(code: &Code<'_>, index: usize) -> bool {
     let open = index + 1;
     let is_length = code.is_number(open + 1) || code.word(open + 1) == "MAX";
-    code.is_variable(index) && code.is_open(open) && is_length && code.close(open) == Some(open + 2)
+    // A table may have a column of the name MAX.
+    let is_table = ["INTO", "INSERT"].contains(&code.before(index));
+    code.is_variable(index)
+        && !is_table
+        && code.is_open(open)
+        && is_length
+        && code.close(open) == Some(open + 2)
 }
 
 /// `SELECT * name`: all columns have no alias.
@@ -118,5 +126,6 @@ fn is_word_behind_star(code: &Code<'_>, index: usize) -> bool {
             || code.is_symbol_before(index, '.') && index > 1 && code.is_plain_name(index - 2)
             || code.is_symbol_before(index, ',')
             || code.open(index - 1).is_some_and(|open| code.before(open) == "TOP"));
-    is_all && code.is_plain_name(index + 1)
+    // A label is a statement.
+    is_all && code.is_plain_name(index + 1) && !code.is_symbol(index + 2, ':')
 }

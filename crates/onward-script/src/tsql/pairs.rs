@@ -71,7 +71,9 @@ fn empty_parentheses(code: &Code<'_>, index: usize) -> Option<Fault> {
 fn without_comma(code: &Code<'_>, index: usize) -> Option<Fault> {
     let next = index + 1;
     let is_value = code.is_string(index) || code.is_number(index) || code.is_variable(index);
-    if !is_value || code.is_symbol_before(index, '.') {
+    // `EXEC p;1 @a` calls one of several procedures of a name.
+    let is_number_of_procedure = code.is_number(index) && code.is_symbol_before(index, ';');
+    if !is_value || code.is_symbol_before(index, '.') || is_number_of_procedure {
         return None;
     }
     let is_top = code.before(index) == "TOP";

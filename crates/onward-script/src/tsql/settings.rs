@@ -3,6 +3,7 @@
 
 use super::code::Code;
 use super::fault::Fault;
+use super::words::STARTS;
 
 /// Options that are on or off.
 const SWITCHES: &[&str] = &[
@@ -47,9 +48,9 @@ fn without_value(code: &Code<'_>, set: usize) -> Option<Fault> {
         index += 2;
     }
     let value = index + 1;
-    // `ALTER DATABASE … SET ANSI_NULLS = …` is not T-SQL either, and a message about `=` would be another one.
-    let is_wrong =
-        code.any(index, SWITCHES) && !code.any(value, &["ON", "OFF"]) && !code.is_symbol(value, '=');
+    // `UPDATE t SET noexec.a = 1`, `SET noexec += 1`: a table and a column may have these names.
+    let ends = value >= code.len() || code.is_symbol(value, ';') || code.is_name(value);
+    let is_wrong = code.any(index, SWITCHES) && !code.any(value, &["ON", "OFF"]) && ends;
     is_wrong.then(|| {
         let option = code.word(index);
         code.fault(index, format!("`{option}` without `ON` or `OFF`"), format!("write SET {option} ON"))
@@ -59,7 +60,10 @@ fn without_value(code: &Code<'_>, set: usize) -> Option<Fault> {
 /// `NOCOUNT ON` without its SET
 fn without_set(code: &Code<'_>, option: usize) -> Option<Fault> {
     let is_set = code.before(option) == "SET" || code.is_symbol_before(option, ',');
-    let is_wrong = !is_set && code.any(option + 1, &["ON", "OFF"]);
+    let behind = option + 2;
+    let ends = behind >= code.len() || code.is_symbol(behind, ';') || code.any(behind, STARTS);
+    // `JOIN u nocount ON nocount.a = t.a` goes on.
+    let is_wrong = !is_set && code.any(option + 1, &["ON", "OFF"]) && ends;
     is_wrong.then(|| {
         let option_name = code.word(option);
         let message = format!("`{option_name}` without `SET`");

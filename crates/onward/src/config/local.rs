@@ -26,7 +26,7 @@ pub(crate) struct Launch(#[expect(dead_code, reason = "the file holds the lock")
 impl Launch {
     /// Whether a process has the right.
     pub(crate) fn runs(settings: &Settings) -> bool {
-        let held = |file: File| matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+        let held = |file: File| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
         File::open(Self::path(settings)).is_ok_and(held)
     }
 

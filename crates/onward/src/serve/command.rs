@@ -12,7 +12,7 @@ use crate::handler::work::Work;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::signal::Stop;
 
-use super::steps::{end_of_app, enter, open, ready, stopped_early};
+use super::steps::{end_of_app, enter, open, ready};
 
 /// Runs a command until its end or a request to stop, which ends it where it waits.
 pub(crate) async fn run<S: Clone + Send + Sync + 'static>(
@@ -37,13 +37,16 @@ async fn steps<S: Clone + Send + Sync + 'static>(
     stop: &CancellationToken,
 ) -> Result<Exit, CommandError> {
     let names = work.names();
-    let Some((resolved, _)) = enter(context, stop).await? else { return Ok(stopped_early()) };
+    let stopped = |help: &str| {
+        let message = format!("a request to stop ended {name}");
+        Err(CommandError::new(Exit::Interrupted, message, help))
+    };
+    let early = "nothing was done; run it again";
+    let Some((resolved, _)) = enter(context, stop).await? else { return stopped(early) };
     let queues = ResolvedQueues::resolve_for_command(&context.settings, &names).await?;
     let database = open(context, &resolved.url, &work)?;
     let ready = ready(work.setup, &database, &names, &queues);
-    let Some(ready) = stop.run_until_cancelled(ready).await.transpose()? else {
-        return Ok(stopped_early());
-    };
+    let Some(ready) = stop.run_until_cancelled(ready).await.transpose()? else { return stopped(early) };
     let outcome = stop.run_until_cancelled(run(ready.state.clone())).await;
     end_of_app(work.on_stop, ready.state).await;
     match outcome {
@@ -52,9 +55,6 @@ async fn steps<S: Clone + Send + Sync + 'static>(
             let message = format!("{name} failed: {}", causes(&*error));
             Err(CommandError::new(Exit::Failed, message, "correct what the message names, then run it again"))
         }
-        None => {
-            let message = format!("a request to stop ended {name}");
-            Err(CommandError::new(Exit::Interrupted, message, "what it had committed stays; run it again"))
-        }
+        None => stopped("what it had committed stays; run it again"),
     }
 }

@@ -18,8 +18,9 @@ use crate::process::exit::{CommandError, Exit};
 
 const DEFAULT: &str = "127.0.0.1:8080";
 
-/// How long a client may take for the header of a request.
-const MOST_FOR_HEADER: Duration = Duration::from_secs(10);
+/// How long a client may take for the header of a request. The time begins when the server waits for one, so it is also how long an idle
+/// connection stays open: longer than the minute for which load balancers keep theirs.
+const MOST_FOR_HEADER: Duration = Duration::from_secs(75);
 
 /// How long requests that are under way have to end at the stop.
 const MOST_FOR_REQUESTS: Duration = Duration::from_secs(5);
@@ -100,5 +101,29 @@ impl Http {
         if tokio::time::timeout(MOST_FOR_REQUESTS, self.serving).await.is_err() {
             tracing::warn!("a request did not end in time");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_never_ends_is_cut_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("is bound");
+        let ends = CancellationToken::new();
+        let routes = Router::new().route("/", get(async || "hello"));
+        let serving = tokio::spawn(answer(listener, routes, ends.clone()));
+        let mut client = TcpStream::connect(address).await.expect("answers");
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await.expect("is open");
+        let mut answered = Vec::new();
+        client.read_to_end(&mut answered).await.expect("the server ends the connection");
+        ends.cancel();
+        serving.await.expect("ends");
     }
 }

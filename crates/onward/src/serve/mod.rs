@@ -45,7 +45,7 @@ use self::http::Endpoint;
 use self::metrics::Metrics;
 use self::pages::Pages;
 pub(crate) use self::pages::PagesOptions;
-use self::steps::{Ready, end_of_app, enter, open, ready, stopped_early};
+use self::steps::{Ready, end_of_app, enter, open, ready};
 use self::workers::{Prepared, Workers};
 
 /// Serves until a request to stop; a second request ends the process at once.
@@ -216,6 +216,12 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
         http.end().await;
     }
     outcome
+}
+
+/// Nothing has begun that would have to end.
+fn stopped_early() -> Exit {
+    tracing::info!("a request to stop ended the start; no message was received");
+    Exit::Done
 }
 
 /// The name of this process in the table of the jobs.

@@ -15,7 +15,9 @@ use crate::config::sqs::client;
 use crate::database::Database;
 use crate::database::errors::causes;
 use crate::handler::work::{Setup, SetupFn, StopFn, Work};
-use crate::process::exit::{CommandError, Exit};
+use crate::process::exit::CommandError;
+#[cfg(feature = "local")]
+use crate::process::exit::Exit;
 use crate::queue::addresses::Addresses;
 use crate::queue::producer::Producer;
 #[cfg(feature = "local")]
@@ -91,10 +93,4 @@ pub(super) async fn end_of_app<S>(on_stop: Option<StopFn<S>>, state: S) {
     {
         tracing::warn!("what the app does at the stop did not end in time");
     }
-}
-
-/// Nothing has begun that would have to end.
-pub(super) fn stopped_early() -> Exit {
-    tracing::info!("a request to stop ended the start; no message was received");
-    Exit::Done
 }

@@ -142,8 +142,12 @@ fn check_folder(folder: &Path) -> Result<(), CommandError> {
 }
 
 fn source(text: &str) -> Result<Source, CommandError> {
-    if text.contains("://") || text.starts_with("git@") {
+    if text.contains("://") {
         return Ok(Source::Git(text.to_owned()));
+    }
+    // Cargo takes no address in the short form of ssh.
+    if let Some((host, path)) = text.strip_prefix("git@").and_then(|address| address.split_once(':')) {
+        return Ok(Source::Git(format!("ssh://git@{host}/{path}")));
     }
     let folder = Path::new(text);
     if folder.is_dir() {
@@ -171,11 +175,14 @@ fn plain(folder: PathBuf) -> PathBuf {
     }
 }
 
-/// Writes the files beside the folder first, so that a disk that is full leaves nothing behind.
+/// Writes the files into a folder of their own first, so that a disk that is full leaves nothing behind. It lies where they go to: to
+/// another file system nothing can be renamed.
 fn write_all(folder: &Path, files: &[File]) -> Result<(), Error> {
+    let is_there = folder.is_dir();
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)?;
-    let unfinished = tempfile::Builder::new().prefix(".onward-init-").tempdir_in(parent)?;
+    let beside = if is_there { folder } else { parent };
+    fs::create_dir_all(beside)?;
+    let unfinished = tempfile::Builder::new().prefix(".onward-init-").tempdir_in(beside)?;
     // The folder of a temporary file is its owner's alone.
     let project = unfinished.path().join("project");
     for File { path, text, is_executable } in files {
@@ -186,7 +193,7 @@ fn write_all(folder: &Path, files: &[File]) -> Result<(), Error> {
             make_executable(&file)?;
         }
     }
-    if !folder.is_dir() {
+    if !is_there {
         return fs::rename(&project, folder);
     }
     for entry in fs::read_dir(&project)? {
@@ -223,5 +230,5 @@ fn begin_repository(folder: &Path) -> bool {
 
 fn unwritable(folder: &Path, error: &Error) -> CommandError {
     let message = format!("{} cannot be written: {error}", folder.display());
-    CommandError::new(Exit::Failed, message, "correct what the message names; nothing was written")
+    CommandError::new(Exit::Failed, message, "correct what the message names, and run it again")
 }

@@ -42,6 +42,20 @@ impl Source {
             }
         }
     }
+
+    /// The command that installs `cargo onward` of it.
+    fn install(&self) -> String {
+        match self {
+            Self::Version(version) => format!("cargo install --locked cargo-onward@{version}"),
+            Self::Git(url) => format!("cargo install --locked --git '{url}' cargo-onward"),
+            Self::Folder(folder) => {
+                format!(
+                    "cargo install --locked --path '{}'",
+                    folder.join("crates").join("cargo-onward").display()
+                )
+            }
+        }
+    }
 }
 
 fn quoted(text: &str) -> String {
@@ -86,7 +100,9 @@ pub(super) fn files(wanted: &Wanted<'_>) -> Result<Vec<File>, minijinja::Error> 
         // It takes the last line's end away.
         files.push(plain(path, &(environment.render_str(text, &values)? + "\n")));
     }
-    files.push(plain(".github/workflows/ci.yml", include_str!("template/ci.yml")));
+    // It has braces of its own, so it is no template of the engine.
+    let ci = include_str!("template/ci.yml").replace("@DIALECT@", database);
+    files.push(plain(".github/workflows/ci.yml", &ci.replace("@INSTALL@", &wanted.source.install())));
     files.push(plain(".gitignore", include_str!("template/gitignore")));
     files.push(plain(".gitattributes", include_str!("template/gitattributes")));
     let hook = plain(".githooks/pre-commit", include_str!("template/pre-commit"));

@@ -73,8 +73,10 @@ impl Sqs {
     pub async fn from_env() -> Result<Self, FromEnvError> {
         let url = std::env::var(QUEUE_URL).ok().filter(|url| !url.trim().is_empty());
         let url = url.ok_or_else(|| WrongUrl { reason: "it is not set".to_owned() }).map_err(FromEnvError)?;
-        let client = client_of(&url).await.map_err(FromEnvError)?;
-        Ok(Self::new(client, &url))
+        // A file of secrets often ends with a line's end.
+        let url = url.trim();
+        let client = client_of(url).await.map_err(FromEnvError)?;
+        Ok(Self::new(client, url))
     }
 }
 
