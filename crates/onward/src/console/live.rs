@@ -42,9 +42,7 @@ where
             if visit.visitor.session.as_ref().is_some_and(|session| !site.sessions.holds(session)) {
                 return None;
             }
-            // A look at a database is large in memory, and what holds this future is moved several times: an unoptimised build would
-            // overflow its stack.
-            let (markup, next) = Box::pin(content(site.clone())).await;
+            let (markup, next) = content(site.clone()).await;
             // An event cannot carry a carriage return.
             let text = markup.into_string().replace('\r', "&#13;");
             if text == last && next == Next::Follows {

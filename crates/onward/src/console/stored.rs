@@ -35,7 +35,7 @@ impl Stored {
     }
 
     pub(super) async fn look(&self) -> Known<Tables> {
-        self.tables.look(async { Ok((self.read().await?, None)) }).await
+        self.tables.look(Box::pin(async { Ok((self.read().await?, None)) })).await
     }
 
     async fn read(&self) -> Result<Tables, String> {

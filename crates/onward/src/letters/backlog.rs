@@ -37,7 +37,7 @@ impl Counted {
 
     /// The backlog, not older than [`INTERVAL`] where SQS answers.
     pub(crate) async fn look(&self) -> Known<Backlog> {
-        self.backlog.look(async { self.read().await.map_err(|error| error.to_string()) }).await
+        self.backlog.look(Box::pin(async { self.read().await.map_err(|error| error.to_string()) })).await
     }
 
     /// Has the next look ask again: the messages were changed.

@@ -1,3 +1,4 @@
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
@@ -53,10 +54,11 @@ impl<T: Clone> OnDemand<T> {
     }
 
     /// What is known, not older than the interval where the server answers. `read` asks it; beside its answer it may say what of it could
-    /// not be read.
+    /// not be read. It is on the heap, because what asks a server is large, and the pages that hold it are moved several times: an
+    /// unoptimised build would overflow its stack.
     pub(crate) async fn look(
         &self,
-        read: impl Future<Output = Result<(T, Option<String>), String>>,
+        read: Pin<Box<impl Future<Output = Result<(T, Option<String>), String>>>>,
     ) -> Known<T> {
         let mut state = self.state.lock().await;
         let State { asked, known } = &mut *state;
@@ -89,20 +91,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_is_asked_once_and_what_it_said_outlives_its_silence() {
         let number = OnDemand::new("the server", Duration::ZERO);
-        let said = number.look(async { Ok((1, None)) }).await;
+        let said = number.look(Box::pin(async { Ok((1, None)) })).await;
         assert_eq!((said.value(), said.error.as_deref()), (Some(&1), None));
-        let silent = number.look(std::future::pending()).await;
+        let silent = number.look(Box::pin(std::future::pending())).await;
         assert_eq!(
             (silent.value(), silent.error.as_deref()),
             (Some(&1), Some("the server did not answer in time"))
         );
-        let partly = number.look(async { Ok((2, Some("a part of it".to_owned()))) }).await;
+        let partly = number.look(Box::pin(async { Ok((2, Some("a part of it".to_owned()))) })).await;
         assert_eq!((partly.value(), partly.error.as_deref()), (Some(&2), Some("a part of it")));
 
         let seldom = OnDemand::new("the server", Duration::from_secs(3600));
         for _ in 0..2 {
-            let first = seldom.look(async { Ok((1, None)) }).await;
-            let second = seldom.look(async { Ok((2, None)) }).await;
+            let first = seldom.look(Box::pin(async { Ok((1, None)) })).await;
+            let second = seldom.look(Box::pin(async { Ok((2, None)) })).await;
             assert_eq!(first.value(), second.value(), "it is not asked again");
         }
     }
