@@ -147,9 +147,11 @@ fn a_driver_is_named_in_its_folder_only() {
 
 #[test]
 fn libraries_read_no_environment() {
-    for package in ["onward-script", "onward-migrate", "onward-worker"] {
+    for package in ["onward-script", "onward-migrate"] {
         assert_eq!(files_naming(package, "env::var"), [""; 0], "{package}");
     }
+    // Only where a program asks for it: `Sqs::from_env`.
+    assert_eq!(files_naming("onward-worker", "env::var"), ["queue/sqs/env.rs"]);
 }
 
 #[test]

@@ -184,7 +184,8 @@ async fn run(queue: &QueueSite, action: &Action) {
         outcome => outcome,
     };
     let Progress { done, again, left, .. } = action.progress();
-    let error = outcome.as_ref().err();
+    let error = outcome.as_ref().err().cloned();
+    action.state().ended = Some(outcome);
     tracing::info!(
         who = action.who,
         queue = action.queue,
@@ -195,7 +196,6 @@ async fn run(queue: &QueueSite, action: &Action) {
         error,
         "console: an action ended"
     );
-    action.state().ended = Some(outcome);
 }
 
 async fn act(client: &QueueClient, dead: &str, action: &Action) -> Result<(), CommandError> {

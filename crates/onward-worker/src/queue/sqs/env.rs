@@ -16,8 +16,8 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use url::Url;
 
+use super::admin::queue_name;
 use super::credentials::RereadCredentials;
-use super::{Sqs, queue_name};
 
 /// Longer than the longest poll, so that only a call that hangs times out.
 const CALL_TIMEOUT: Duration = Duration::from_secs(35);
@@ -48,36 +48,14 @@ impl WrongUrl {
     }
 }
 
-impl Sqs {
-    /// The queue that the variable `QUEUE_URL` names, as [`client_of`] reaches it.
-    ///
-    /// ```no_run
-    /// use onward_worker::{Failure, Message, Options, Sqs, run};
-    ///
-    /// async fn print(message: Message) -> Result<(), Failure> {
-    ///     println!("{}", message.body);
-    ///     Ok(())
-    /// }
-    ///
-    /// # async fn work() -> Result<(), Box<dyn std::error::Error>> {
-    /// let stop = async { if tokio::signal::ctrl_c().await.is_err() { std::future::pending().await } };
-    /// let ledger = run(Sqs::from_env().await?, print, Options::default(), stop).await?;
-    /// println!("{ledger}");
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The variable is not set, or is not the URL of a queue. Whether the queue is there shows at the first poll.
-    pub async fn from_env() -> Result<Self, FromEnvError> {
-        let url = std::env::var(QUEUE_URL).ok().filter(|url| !url.trim().is_empty());
-        let url = url.ok_or_else(|| WrongUrl { reason: "it is not set".to_owned() }).map_err(FromEnvError)?;
-        // A file of secrets often ends with a line's end.
-        let url = url.trim();
-        let client = client_of(url).await.map_err(FromEnvError)?;
-        Ok(Self::new(client, url))
-    }
+/// The URL that the variable names, and a client for it.
+pub(super) async fn from_env() -> Result<(Client, String), FromEnvError> {
+    let url = std::env::var(QUEUE_URL).ok();
+    // A file of secrets often ends with a line's end.
+    let url = url.map(|url| url.trim().to_owned()).filter(|url| !url.is_empty());
+    let url = url.ok_or_else(|| FromEnvError(WrongUrl { reason: "it is not set".to_owned() }))?;
+    let client = client_of(&url).await.map_err(FromEnvError)?;
+    Ok((client, url))
 }
 
 /// Why `QUEUE_URL` names no queue.

@@ -67,6 +67,33 @@ impl Sqs {
         }
     }
 
+    /// The queue that the variable `QUEUE_URL` names, as [`client_of`] reaches it.
+    ///
+    /// ```no_run
+    /// use onward_worker::{Failure, Message, Options, Sqs, run};
+    ///
+    /// async fn print(message: Message) -> Result<(), Failure> {
+    ///     println!("{}", message.body);
+    ///     Ok(())
+    /// }
+    ///
+    /// # async fn work() -> Result<(), Box<dyn std::error::Error>> {
+    /// let stop = async { if tokio::signal::ctrl_c().await.is_err() { std::future::pending().await } };
+    /// let ledger = run(Sqs::from_env().await?, print, Options::default(), stop).await?;
+    /// println!("{ledger}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The variable is not set, or is not the URL of a queue. Whether the queue is there shows at the first poll.
+    #[cfg(feature = "env")]
+    pub async fn from_env() -> Result<Self, FromEnvError> {
+        let (client, url) = env::from_env().await?;
+        Ok(Self::new(client, &url))
+    }
+
     /// Names the worker in its dead letters: the host's name and the app's version.
     #[must_use]
     pub fn signed(self, node: &str, version: &str) -> Self {
