@@ -111,7 +111,7 @@ fn letter(database: &Database, dead: &str, reason: &str, body: &str) {
 }
 
 fn dead_letters_are_found_by_reason_and_redriven(runtime: &Runtime, _: &str) {
-    let mut world = World::start();
+    let world = World::start();
     let driver = Driver::start();
     runtime.block_on(async {
         let page = driver.open(VIEWS[0]).await;
@@ -155,10 +155,11 @@ fn dead_letters_are_found_by_reason_and_redriven(runtime: &Runtime, _: &str) {
         page.press("Delete the selected").await;
         page.wait_for("it concerns 1.").await;
         page.press("Delete").await;
-        page.wait_for("1 deleted").await;
+        // Until it ends, an action hides what it has received.
+        let deleted = page.wait_for("It has ended.").await;
+        assert!(deleted.contains("1 deleted"), "{deleted}");
         page.client.close().await.expect("the browser ends");
     });
-    world.serving.wait_for("console: an action ended");
     let said = run(&mut arguments(
         production(&world.database.url, &world.queue.url),
         ["queue", "dead", "--group", "--json"],
