@@ -51,7 +51,7 @@ fn a_message_is_sent_by_the_form_and_seen_done(runtime: &Runtime, _: &str) {
 
 /// An app with a token, 200 dead letters of three reasons, and two that are hostile.
 struct World {
-    serving: Running,
+    _serving: Running,
     base: String,
     database: Database,
     queue: Queue,
@@ -80,7 +80,7 @@ impl World {
         let mut command = arguments(production(&database.url, &queue.url), ["serve"]);
         let mut serving = Running::start(command.env("HTTP_ADDR", "127.0.0.1:0").env("CONSOLE_TOKEN", TOKEN));
         let base = format!("http://{}", address_in(&serving.wait_for("health and metrics")));
-        Self { serving, base, database, queue }
+        Self { _serving: serving, base, database, queue }
     }
 
     async fn log_in(&self, page: &Page) {
