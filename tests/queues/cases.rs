@@ -43,7 +43,8 @@ fn trial<F: Future<Output = ()> + 'static>(
         let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
         runtime.block_on(async {
             let case = case(World::create(kind, is_fifo).await);
-            tokio::time::timeout(Duration::from_secs(120), case).await.expect("ends in time");
+            // moto takes half a minute alone, and several beside other tests.
+            tokio::time::timeout(Duration::from_secs(400), case).await.expect("ends in time");
         });
         Ok(())
     })
