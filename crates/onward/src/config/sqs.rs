@@ -10,9 +10,7 @@ pub(crate) async fn client(queue_url: &str, local: bool) -> Result<Client, Comma
         false => client_of(queue_url).await,
     };
     made.map_err(|error| {
-        let help =
-            "write it as https://sqs.REGION.amazonaws.com/ACCOUNT/NAME; `aws sqs get-queue-url` shows it";
         let message = format!("QUEUE_URL cannot be read as the URL of a queue: {}", error.reason());
-        CommandError::new(Exit::Configuration, message, help)
+        CommandError::new(Exit::Configuration, message, error.help())
     })
 }

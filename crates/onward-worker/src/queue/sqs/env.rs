@@ -33,8 +33,7 @@ pub struct WrongUrl {
 
 impl fmt::Display for WrongUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let form = "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME";
-        write!(f, "{}; write it as {form}, `aws sqs get-queue-url` shows it", self.reason)
+        write!(f, "{}; {}", self.reason, self.help())
     }
 }
 
@@ -45,6 +44,12 @@ impl WrongUrl {
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
+    }
+
+    /// The form that it should have, and where to find it.
+    #[must_use]
+    pub const fn help(&self) -> &'static str {
+        "write it as https://sqs.REGION.amazonaws.com/ACCOUNT/NAME; `aws sqs get-queue-url` shows it"
     }
 }
 
