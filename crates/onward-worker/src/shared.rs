@@ -20,6 +20,9 @@ use crate::queue::{Attempts, Queue};
 use crate::retry::{SUSPICIOUS_RECEIVES, USUAL_RECEIVES, least_interval, least_interval_in_fifo};
 use crate::runs::Runs;
 
+/// How often a message that has another receive left is tried to be sent anew.
+const TRIES: u32 = 4;
+
 /// What every task of a worker uses.
 #[derive(Debug)]
 pub(crate) struct Core<Q> {
@@ -104,8 +107,9 @@ impl<Q: Queue, H> Shared<Q, H> {
         self.return_to_queue(claim, delay);
     }
 
-    /// As [`Shared::renew`]. A message with its last receive is tried again as long as the lease lasts and the worker may take its
-    /// time: to go back as it is would be its death, and outages of the queue pass.
+    /// As [`Shared::renew`], and tried again: a message that goes back as it is stays away for many minutes, which one failed call is no
+    /// reason for. With its last receive that would be its death, so it is tried as long as the lease lasts and the worker may take its
+    /// time: outages of the queue pass.
     pub(crate) async fn renew_before_return(&self, claim: &Claim, delay: Duration) -> bool {
         let limit = self.core.queue.receive_limit().unwrap_or(USUAL_RECEIVES);
         let has_last = claim.message.receive_count >= limit && !self.core.queue.is_fifo();
@@ -113,8 +117,11 @@ impl<Q: Queue, H> Shared<Q, H> {
         loop {
             match self.try_renew(claim, delay).await {
                 Ok(is_sent) => return is_sent,
-                Err(_) if !has_last || !claim.lease.is_held() || self.abandon.is_cancelled() => return false,
                 Err(_) => failures += 1,
+            }
+            let is_enough = failures >= TRIES && !has_last;
+            if is_enough || !claim.lease.is_held() || self.abandon.is_cancelled() {
+                return false;
             }
             tokio::select! {
                 () = tokio::time::sleep(Backoff::CALLS.delay(failures)) => {}

@@ -448,9 +448,16 @@ async fn a_message_with_its_last_receive_outlives_any_number_of_kills() {
     assert_eq!((queue.len(), queue.dead_letters()), (1, vec![]), "it waits for a process that lives");
 }
 
-/// With its last receive but one it is sent anew, too: two kills in two outages of the queue are more than one.
+/// With its last receive but one it is sent anew, too, also if the first call fails: two kills in two outages of the queue are more
+/// than one.
 #[tokio::test(start_paused = true)]
 async fn a_message_with_few_receives_left_is_sent_anew_before_it_waits() {
+    for fault in [Duration::ZERO, Duration::from_millis(500)] {
+        few_receives_are_left(fault).await;
+    }
+}
+
+async fn few_receives_are_left(fault: Duration) {
     let (queue, mut records) = (queue(), Records::new());
     queue.send("good");
     for _ in 0..3 {
@@ -459,6 +466,7 @@ async fn a_message_with_few_receives_left_is_sent_anew_before_it_waits() {
         queue.change_visibility(&back).await.expect("works");
     }
     let process = Faulty { queue: queue.clone(), is_standard: true, ..Faulty::default() };
+    let process = Faulty { sends_from: Some(Instant::now() + fault), ..process };
     let handler = |_: Message| std::future::pending::<Result<(), Failure>>();
     let options = Options { wait: SECOND, ..Options::default() };
     let (shared, never) = (records.process(), std::future::pending());

@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::Builder;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use tokio::time::Instant;
 
@@ -33,6 +35,9 @@ use crate::message::{Attribute, AttributeValue, Message, Receipt};
 
 /// How long a redrive policy counts before it is asked for again: it may be changed or repaired.
 const POLICY_AGE: Duration = Duration::from_secs(60);
+
+/// How much longer than its wait a poll may take. The worker stops waiting for it earlier, this ends the call itself.
+const POLL_MARGIN: Duration = Duration::from_secs(15);
 
 /// A queue of Amazon SQS, or of anything that speaks its protocol.
 #[derive(Debug, Clone)]
@@ -156,6 +161,7 @@ impl Queue for Sqs {
             }
             self.is_policy_asked.store(true, Ordering::Relaxed);
         }
+        let poll = TimeoutConfig::builder().operation_attempt_timeout(wait + POLL_MARGIN).build();
         let received = self
             .client
             .receive_message()
@@ -169,6 +175,8 @@ impl Queue for Sqs {
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp)
             .message_attribute_names("All")
+            .customize()
+            .config_override(Builder::new().timeout_config(poll))
             .send()
             .await
             .map_err(|error| queue_error(&error))?;
