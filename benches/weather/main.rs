@@ -25,14 +25,14 @@ use tokio_postgres::NoTls;
 
 use self::app::Item;
 use self::gate::{Gate, Sky};
-use self::proxy::Proxy;
+use self::proxy::{Proxy, Weather};
 
 const QUEUES: [&str; 3] = ["orders", "ledger.fifo", "plain"];
 const DESTINATIONS: [&str; 4] = ["a", "b", "c", "d"];
 const WORKERS: usize = 3;
 
 /// How many of a hundred queue calls fail in clear weather, too.
-const FAULTS: u64 = 1;
+const FAULTS: Weather = Weather { percent: 1, silent: None };
 
 /// How many minutes the rest may take after the weather has cleared: the longest delay is that of a FIFO queue, half an hour.
 const REST: u64 = 40;

@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use onward_worker::{Failure, Ledger, Message, Options, Sqs, run};
 use tokio::sync::Notify;
 
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Weather};
 use crate::world::{Kind, World};
 
 /// Every case for one kind of server.
@@ -108,7 +108,8 @@ async fn everything_is_done_once_and_in_batches(world: World) {
 
 async fn nothing_is_lost_to_faults(world: World) {
     world.send(&bodies(500), None).await;
-    let proxy = Proxy::start(&world.endpoint, 15, 7).await;
+    let weather = Weather { percent: 15, silent: None };
+    let proxy = Proxy::start(&world.endpoint, weather, 7).await;
     let sqs = Sqs::new(world.client_through(&proxy.endpoint), &world.url);
     let seen = Seen::default();
     let log = seen.clone();

@@ -10,6 +10,15 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+/// Which requests fail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weather {
+    /// How many of a hundred, in any of the ways.
+    pub percent: u64,
+    /// All that contain this text never reach the server, and get no answer.
+    pub silent: Option<&'static str>,
+}
+
 pub(crate) struct Proxy {
     pub(crate) endpoint: String,
     faults: Arc<AtomicU64>,
@@ -23,8 +32,8 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// Starts a proxy in which `percent` of a hundred requests fail.
-    pub(crate) async fn start(upstream: &str, percent: u64, seed: u64) -> Self {
+    /// Starts a proxy in which some requests fail.
+    pub(crate) async fn start(upstream: &str, weather: Weather, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let endpoint = format!("http://{}", listener.local_addr().expect("is bound"));
         let upstream = upstream.trim_start_matches("http://").to_owned();
@@ -36,7 +45,7 @@ impl Proxy {
                 let (upstream, counted, random) = (upstream.clone(), counted.clone(), random.fork());
                 // The end of a connection is one of the proxy's faults.
                 tokio::spawn(
-                    async move { drop(forward(stream, &upstream, percent, random, &counted).await) },
+                    async move { drop(forward(stream, &upstream, weather, random, &counted).await) },
                 );
             }
         });
@@ -52,14 +61,18 @@ impl Proxy {
 async fn forward(
     mut client: TcpStream,
     upstream: &str,
-    percent: u64,
+    weather: Weather,
     mut random: fastrand::Rng,
     faults: &AtomicU64,
 ) -> std::io::Result<()> {
     let mut server = TcpStream::connect(upstream).await?;
     loop {
         let Some(request) = read_message(&mut client).await? else { return Ok(()) };
-        if random.u64(..100) >= percent {
+        if weather.silent.is_some_and(|text| contains(&request, text)) {
+            faults.fetch_add(1, Ordering::Relaxed);
+            return silence(&mut client).await;
+        }
+        if random.u64(..100) >= weather.percent {
             server.write_all(&request).await?;
             let Some(answer) = read_message(&mut server).await? else { return Ok(()) };
             client.write_all(&answer).await?;
@@ -93,12 +106,19 @@ async fn forward(
             _ => {
                 server.write_all(&request).await?;
                 read_message(&mut server).await?;
-                let mut rest = [0; 1];
-                client.read_exact(&mut rest).await?;
-                return Ok(());
+                return silence(&mut client).await;
             }
         }
     }
+}
+
+/// Answers nothing until the client closes the connection.
+async fn silence(client: &mut TcpStream) -> std::io::Result<()> {
+    client.read_exact(&mut [0; 1]).await.map(|_| ())
+}
+
+fn contains(request: &[u8], text: &str) -> bool {
+    request.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// Refuses the first entry of a batch, and sends the first message of a receive twice. Does not change other answers.

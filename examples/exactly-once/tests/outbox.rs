@@ -1,6 +1,7 @@
 //! The outbox in bad weather: rows that cannot be sent stop no other, and a stop is heard in spite of a backlog.
 
-#[expect(dead_code, reason = "another test uses the rest")]
+#[path = "../../../tests/queues/proxy.rs"]
+mod proxy;
 mod world;
 
 use std::collections::BTreeSet;
@@ -10,6 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use proxy::{Proxy, Weather};
 use world::{DEADLINE, Worker, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,8 +22,7 @@ async fn rows_that_cannot_be_sent_stop_no_other() {
     world
         .insert("SELECT 'invoices', NULL, format('{\"number\": %s}', n) FROM generate_series(1, 20) n")
         .await;
-    let http =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("is bound");
+    let http = free_address();
     let _worker = Worker(world.app("serve").env("HTTP_ADDR", http.to_string()).spawn().expect("starts"));
     world.until("invoices", 20).await;
     world.until("outbox WHERE queue = 'ledger.fifo' AND parked IS NULL", 0).await;
@@ -58,6 +59,41 @@ async fn rows_that_cannot_be_sent_stop_no_other() {
     let unset =
         world.app("doctor").env_remove("QUEUE_URL_INVOICES").stdout(Stdio::piped()).output().expect("runs");
     assert!(String::from_utf8_lossy(&unset.stdout).contains("QUEUE_URL_INVOICES is not set"), "{unset:?}");
+}
+
+/// The queue that does not answer would hold up the others for the time of its call at each try, and have their rows sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_does_not_answer_holds_up_no_other() {
+    let mut world = World::create("silent").await;
+    world.queues.create("audit").await.expect("is allowed");
+    let silence = Weather { percent: 0, silent: Some("/audit") };
+    let proxy = Proxy::start(world.queues.endpoint(), silence, 1).await;
+    for url in [&mut world.orders, &mut world.invoices] {
+        *url = url.replace(world.queues.endpoint(), &proxy.endpoint);
+    }
+    let http = free_address();
+    let _worker = Worker(world.app("serve").env("HTTP_ADDR", http.to_string()).spawn().expect("starts"));
+    let mut sent = 0;
+    // Each round meets the queue in another state: not tried yet, on its way, waiting, tried again.
+    while proxy.faults() < 4 {
+        world.insert("SELECT 'audit', NULL, n::text FROM generate_series(1, 20) n").await;
+        world
+            .insert("SELECT 'invoices', NULL, format('{\"number\": %s}', n) FROM generate_series(1, 30) n")
+            .await;
+        sent += 30;
+        world.until("outbox WHERE queue = 'invoices'", 0).await;
+        world.until("invoices", sent).await;
+    }
+    let metrics = get(http);
+    let received = format!("onward_messages_total{{queue=\"invoices\",outcome=\"received\"}} {sent}");
+    assert!(metrics.lines().any(|line| line == received), "none is sent twice: {received}: {metrics}");
+    assert_eq!(world.count("outbox WHERE queue <> 'audit'").await, 0);
+}
+
+/// An address that nobody listens on.
+fn free_address() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("is bound")
 }
 
 /// Every metric that is emitted is documented, and every one that the dashboard and the alerts name is emitted.

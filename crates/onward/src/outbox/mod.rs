@@ -1,6 +1,6 @@
 //! The outbox: the table that handlers write to in their transactions, and the relay that publishes it.
 
-pub(crate) mod pauses;
+mod pauses;
 pub(crate) mod relay;
 mod table;
 

@@ -1,12 +1,17 @@
 //! Publishes what handlers have committed to the table `outbox`: at least once, in order, in batches of ten, one node at a
 //! time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aws_sdk_sqs::config::Builder;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use onward_worker::sqs::batches;
 use onward_worker::{QueueError, is_fifo};
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::outbox::pauses::Pauses;
@@ -17,53 +22,93 @@ use crate::queue::entry::{Entry, rounds};
 /// How often the relay reads the table without a wake: for rows of other nodes, and for rows that a crash left.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// After this time the relay drops a turn and its connection, because the database or a queue does not answer. A later turn
-/// publishes the rows again, under the same key.
+/// How soon a node tries again whose commit fell into the turn of another one. That one has read the table perhaps before the commit.
+const OTHERS_TURN: Duration = Duration::from_millis(250);
+
+/// After this time a turn begins no further call. Its other rows wait for the next turn.
+const TURN: Duration = Duration::from_secs(20);
+
+/// The longest call, repetitions included: as long as a queue that does not answer holds up the others.
+const MAX_CALL: Duration = Duration::from_secs(10);
+
+/// After this time the relay drops a turn and its connection, because the database does not answer. A later turn publishes the rows
+/// again, under the same key.
 const MAX_TURN: Duration = Duration::from_secs(60);
 
 /// How long the end of the process waits for the remaining rows.
 pub(crate) const LAST_TURN: Duration = Duration::from_secs(10);
 
+/// How many batches of a queue may be on their way at once.
+const CONCURRENT_BATCHES: usize = 20;
+
 pub(crate) struct Relay {
-    pub outbox: Outbox,
-    pub addresses: Addresses,
+    outbox: Outbox,
+    addresses: Addresses,
     /// Notified after each commit of this process.
-    pub wake: Arc<Notify>,
-    pub pauses: Pauses,
+    wake: Arc<Notify>,
+    pauses: Mutex<Pauses>,
+}
+
+/// What a try to publish came to.
+#[derive(PartialEq, Eq)]
+enum Turned {
+    /// Rows were sent or parked, and there may be more.
+    Published,
+    Nothing,
+    /// Another node publishes.
+    Other,
 }
 
 impl Relay {
+    pub(crate) fn new(outbox: Outbox, addresses: Addresses, wake: Arc<Notify>) -> Self {
+        Self { outbox, addresses, wake, pauses: Mutex::default() }
+    }
+
+    fn pauses(&self) -> MutexGuard<'_, Pauses> {
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Publishes until `stop` is cancelled. The next node publishes the rest.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(self, stop: CancellationToken) {
         loop {
-            let turn = tokio::time::timeout(MAX_TURN, self.publish()).await;
-            match turn.unwrap_or_else(|_| Err("a database or a queue did not answer in time".to_owned())) {
-                Ok(0) => {}
-                Ok(_) if stop.is_cancelled() => break,
-                Ok(_) => continue,
+            let turn = timeout(MAX_TURN, self.publish()).await;
+            let mut pause = POLL_INTERVAL;
+            match turn.unwrap_or_else(|_| Err("the database did not answer in time".to_owned())) {
+                Ok(Turned::Published) if stop.is_cancelled() => break,
+                Ok(Turned::Published) => continue,
+                Ok(Turned::Nothing) => {}
+                Ok(Turned::Other) => {
+                    // Without a pause each commit of a busy fleet would ask for the turn.
+                    tokio::select! {
+                        () = tokio::time::sleep(OTHERS_TURN) => {}
+                        () = stop.cancelled() => break,
+                    }
+                    pause = OTHERS_TURN;
+                }
                 Err(reason) => {
-                    tracing::warn!(%reason, "the outbox could not be published; the relay tries again")
+                    tracing::warn!(%reason, "the outbox could not be published; the relay tries again");
                 }
             }
             tokio::select! {
                 () = self.wake.notified() => {}
-                () = tokio::time::sleep(POLL_INTERVAL) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => break,
             }
         }
         // Publishes what the last handlers have committed, before the process ends.
-        let rest = async { while matches!(self.publish().await, Ok(published) if published > 0) {} };
-        if tokio::time::timeout(LAST_TURN, rest).await.is_err() {
+        let rest = async { while matches!(self.publish().await, Ok(Turned::Published)) {} };
+        if timeout(LAST_TURN, rest).await.is_err() {
             tracing::warn!(
                 "the process ends before the whole outbox is published; the next node publishes the rest"
             );
         }
     }
 
-    /// One transaction: takes the turn, publishes some rows, and deletes those that the queue accepted. After a crash in
+    /// One transaction: takes the turn, publishes some rows, and deletes those that the queues accepted. After a crash in
     /// between, the next turn publishes them again, under the same key.
-    async fn publish(&mut self) -> Result<usize, String> {
-        let Some((turn, rows)) = self.outbox.turn(&self.pauses.now()).await? else { return Ok(0) };
+    async fn publish(&self) -> Result<Turned, String> {
+        let paused = self.pauses().now();
+        let Some((turn, rows)) = self.outbox.turn(&paused).await? else { return Ok(Turned::Other) };
         let mut queues: Vec<(String, Vec<Row>)> = Vec::new();
         for row in rows {
             match queues.iter_mut().find(|(queue, _)| *queue == row.queue) {
@@ -71,41 +116,68 @@ impl Relay {
                 None => queues.push((row.queue.clone(), vec![row])),
             }
         }
-        let mut published = Published::default();
-        for (queue, rows) in queues {
-            match self.send(&queue, rows, &mut published).await {
-                Ok(()) => self.pauses.end(&queue, None),
-                Err(reason) => {
-                    let pause = self.pauses.begin(&queue, None);
-                    tracing::warn!(queue, ?pause, %reason, "a queue takes nothing from the outbox; its rows wait");
-                }
-            }
-        }
+        let published = Mutex::new(Published::default());
+        let until = Instant::now() + TURN;
+        join_all(queues.into_iter().map(|(queue, rows)| self.send(queue, rows, until, &published))).await;
+        let published = published.into_inner().unwrap_or_else(PoisonError::into_inner);
         turn.end(&published.sent, &published.parked).await?;
-        Ok(published.sent.len() + published.parked.len())
+        match published.sent.len() + published.parked.len() {
+            0 => Ok(Turned::Nothing),
+            _ => Ok(Turned::Published),
+        }
     }
 
-    /// Sends the rows of one queue in order. An error concerns the queue as a whole.
-    async fn send(&mut self, queue: &str, rows: Vec<Row>, published: &mut Published) -> Result<(), String> {
-        let url = self.addresses.url(queue).await.map_err(|error| error.to_string())?;
-        for round in rounds(is_fifo(queue), rows, |row| row.group.clone()) {
-            for batch in batches(&round, |row| row.body.len()) {
-                self.send_batch(queue, &url, batch, published).await?;
+    /// Sends the rows of one queue. Its failure as a whole makes its rows wait.
+    async fn send(&self, queue: String, rows: Vec<Row>, until: Instant, published: &Mutex<Published>) {
+        match self.send_rounds(&queue, rows, until, published).await {
+            Ok(()) => self.pauses().end(&queue, None),
+            Err(reason) => {
+                let pause = self.pauses().begin(&queue, None);
+                tracing::warn!(queue, ?pause, %reason, "a queue takes nothing from the outbox; its rows wait");
             }
+        }
+    }
+
+    /// Sends round by round, the batches of a round at the same time: in a FIFO queue they are of different groups, and another queue
+    /// has no order. After a call that failed, and after `until`, no other one begins.
+    async fn send_rounds(
+        &self,
+        queue: &str,
+        rows: Vec<Row>,
+        until: Instant,
+        published: &Mutex<Published>,
+    ) -> Result<(), String> {
+        let url = timeout(MAX_CALL, self.addresses.url(queue)).await;
+        let url = url
+            .map_err(|_| "its address could not be asked for in time")?
+            .map_err(|error| error.to_string())?;
+        for round in rounds(is_fifo(queue), rows, |row| row.group.clone()) {
+            let mut batches = batches(&round, |row: &Row| row.body.len());
+            let (mut sending, mut outcome) = (FuturesUnordered::new(), Ok(()));
+            loop {
+                while outcome.is_ok() && Instant::now() < until && sending.len() < CONCURRENT_BATCHES {
+                    let Some(batch) = batches.next() else { break };
+                    sending.push(self.send_batch(queue, &url, batch, published));
+                }
+                // All calls are awaited: one that is dropped may have been sent.
+                let Some(sent) = sending.next().await else { break };
+                outcome = outcome.and(sent);
+            }
+            outcome?;
         }
         Ok(())
     }
 
     async fn send_batch(
-        &mut self,
+        &self,
         queue: &str,
         url: &str,
         batch: &[Row],
-        published: &mut Published,
+        published: &Mutex<Published>,
     ) -> Result<(), String> {
         // Behind a row that has failed nothing of its group is sent, so that none overtakes it.
-        let batch: Vec<_> =
-            batch.iter().filter(|row| !self.pauses.contains(queue, row.group.as_deref())).collect();
+        let is_next = |row: &&Row| !self.pauses().contains(queue, row.group.as_deref());
+        let batch: Vec<_> = batch.iter().filter(is_next).collect();
         if batch.is_empty() {
             return Ok(());
         }
@@ -122,8 +194,11 @@ impl Relay {
         };
         let entries = batch.iter().enumerate().map(entry).collect();
         let request = self.addresses.client.send_message_batch().queue_url(url).set_entries(Some(entries));
-        let answer = request.send().await.map_err(|error| QueueError::of_sdk(&error).to_string())?;
+        let limits = TimeoutConfig::builder().operation_timeout(MAX_CALL).build();
+        let sending = request.customize().config_override(Builder::new().timeout_config(limits)).send();
+        let answer = sending.await.map_err(|error| QueueError::of_sdk(&error).to_string())?;
         let row = |id: &str| batch.get(id.parse::<usize>().ok()?);
+        let mut published = published.lock().unwrap_or_else(PoisonError::into_inner);
         published.sent.extend(answer.successful().iter().filter_map(|entry| Some(row(entry.id())?.id)));
         for failed in answer.failed() {
             let Some(row) = row(failed.id()) else { continue };
@@ -132,7 +207,7 @@ impl Relay {
                 tracing::error!(queue, id = row.id, %reason, "a row of the outbox can never be sent; it is parked");
                 published.parked.push(Parked { id: row.id, reason });
             } else {
-                let pause = self.pauses.begin(queue, row.group.as_deref());
+                let pause = self.pauses().begin(queue, row.group.as_deref());
                 tracing::warn!(queue, id = row.id, ?pause, %reason, "a row of the outbox was refused; it is sent again");
             }
         }

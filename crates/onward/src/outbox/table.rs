@@ -12,7 +12,7 @@ use crate::database::{MssqlManager, MssqlPool, run_batch};
 use crate::transaction::guard::TransactionGuard;
 
 /// How many rows one transaction publishes.
-const ROWS: i64 = 100;
+const ROWS: i64 = 200;
 
 /// A message to publish.
 pub(crate) struct Row {

@@ -31,7 +31,6 @@ use crate::console::SiteParts;
 use crate::database::Database;
 use crate::handler::work::Work;
 use crate::outbox::Outbox;
-use crate::outbox::pauses::Pauses;
 use crate::outbox::relay::Relay;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::signal::{Reload, Stop};
@@ -238,7 +237,7 @@ fn observe(watched: &[Watched]) {
 fn observe(_: &[Watched]) {}
 
 fn relay(database: &Database, addresses: Addresses) -> Relay {
-    Relay { outbox: Outbox::of(database), addresses, pauses: Pauses::default(), wake: database.wake.clone() }
+    Relay::new(Outbox::of(database), addresses, database.wake.clone())
 }
 
 async fn end_relay(relay: Option<JoinHandle<()>>) {

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use onward_local::LocalQueue;
 
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Weather};
 
 const WORKERS: usize = 3;
 
 /// How many of a hundred queue calls of the workers fail; `proxy.rs` lists the ways.
-const FAULTS: u64 = 3;
+const FAULTS: Weather = Weather { percent: 3, silent: None };
 
 /// Much longer than the test takes: a test that reaches it has failed.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -56,7 +56,7 @@ impl World {
         Worker(self.app("serve").spawn().expect("the app starts"))
     }
 
-    async fn send_orders(&self, orders: i64) {
+    fn client(&self) -> Client {
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
@@ -64,7 +64,31 @@ impl World {
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .endpoint_url(self.queues.endpoint())
             .build();
-        let client = Client::from_conf(config);
+        Client::from_conf(config)
+    }
+
+    /// What each queue and its dead-letter queue still have: messages that can be received, in flight, and delayed.
+    async fn left(&self) -> String {
+        let client = self.client();
+        let mut left = Vec::new();
+        for url in [&self.orders, &self.invoices] {
+            for url in [url.clone(), format!("{url}-dead")] {
+                let name = url.rsplit('/').next().unwrap_or_default().to_owned();
+                let all =
+                    client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
+                let attributes = all.send().await.expect("exists").attributes.expect("were asked for");
+                let number = |name| &attributes[&name];
+                let visible = number(QueueAttributeName::ApproximateNumberOfMessages);
+                let hidden = number(QueueAttributeName::ApproximateNumberOfMessagesNotVisible);
+                let delayed = number(QueueAttributeName::ApproximateNumberOfMessagesDelayed);
+                left.push(format!("{name}: {visible} visible, {hidden} in flight, {delayed} delayed"));
+            }
+        }
+        left.join("; ")
+    }
+
+    async fn send_orders(&self, orders: i64) {
+        let client = self.client();
         let numbers: Vec<_> = (0..orders).collect();
         for batch in numbers.chunks(10) {
             let entries = batch.iter().map(|number| {
@@ -104,7 +128,9 @@ pub(crate) async fn every_order_and_every_invoice_is_made_exactly_once(
         if done >= orders && killed == kills {
             break;
         }
-        assert!(begun.elapsed() < DEADLINE, "{taken} orders, {done} invoices, {killed} killed");
+        if begun.elapsed() > DEADLINE {
+            panic!("{taken} orders, {done} invoices, {killed} killed; {}", world.left().await);
+        }
         // A worker whose first polls fail takes its configuration for wrong and ends. A service manager starts it again.
         for worker in &mut workers {
             if worker.0.try_wait().expect("can be asked").is_some() {
