@@ -1,10 +1,12 @@
 use std::collections::HashSet;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{ArgMatches, FromArgMatches as _};
 use onward_worker::{Failure, FailureKind};
 
+use crate::checks::Whole;
 use crate::cli::{self, Cli, Command, Globals};
 use crate::config::context::Context;
 use crate::config::identity::Identity;
@@ -14,7 +16,8 @@ use crate::handler::command::OwnCommand;
 use crate::handler::errors::Classify;
 use crate::handler::job::Job;
 use crate::handler::work::{Consumer, RoutesFn, Setup, SetupError, SetupFn, StopFn, Work};
-use crate::options::{self, Given, Origins, WrongValue};
+use crate::inbox::Retention;
+use crate::options::{self, AllOrigins, AppOptions, Given, WrongValue};
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::{data, ended, said};
 use crate::scripts::Scripts;
@@ -47,6 +50,7 @@ pub struct App<S> {
     setup: SetupFn<S>,
     queues: Vec<Consumer<S>>,
     has_outbox: bool,
+    options: AppOptions,
     classify: Option<Arc<Classify>>,
     routes: Option<RoutesFn<S>>,
     jobs: Vec<Job<S>>,
@@ -68,6 +72,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             setup,
             queues: Vec::new(),
             has_outbox: false,
+            options: AppOptions::default(),
             classify: None,
             routes: None,
             jobs: Vec::new(),
@@ -89,6 +94,45 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     #[must_use]
     pub fn outbox(mut self) -> Self {
         self.has_outbox = true;
+        self
+    }
+
+    /// Has `serve` delete the rows of the inbox that are older than this, a thousand at a time, on one process of the app at a time, with
+    /// pauses between. Without it they stay. The variable `INBOX_RETENTION` overrides it. It needs an index that begins with `handled_at`,
+    /// see `docs/inbox.md`.
+    ///
+    /// ```no_run
+    /// # use onward::{App, Failure, Json, PgTx, Queue, Scripts};
+    /// use onward::Retention;
+    /// # const TEXTS: Queue<String> = Queue::new("texts");
+    /// # async fn save(tx: PgTx, Json(text): Json<String>) -> Result<(), Failure> { Ok(()) }
+    /// # fn run(scripts: Scripts) -> std::process::ExitCode {
+    /// App::new(scripts, |_| async { Ok(()) }).queue(TEXTS.handler(save)).inbox(Retention::days(15)).run()
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn inbox(mut self, retention: Retention) -> Self {
+        self.options.inbox_retention = retention.duration();
+        self
+    }
+
+    /// The most connections to the database that the app's pool opens; without it one for each handler and up to 16 more. With fewer than
+    /// that a handler may wait for one, for ten seconds at the most. The variable `DATABASE_CONNECTIONS` overrides it.
+    #[must_use]
+    pub fn database_connections(mut self, most: usize) -> Self {
+        self.options.connections = most;
+        self
+    }
+
+    /// How long the server lets a statement on a connection of the pool take; without it there is no limit. PostgreSQL only: SQL Server has
+    /// no such limit, and the app does not start there. The variable `STATEMENT_TIMEOUT` overrides it.
+    /// <https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-STATEMENT-TIMEOUT>
+    ///
+    /// A handler that has timed out leaves its statement to the server, which goes on with it; a limit a little longer than the
+    /// handler's ends it there, too.
+    #[must_use]
+    pub fn statement_timeout(mut self, limit: Duration) -> Self {
+        self.options.statement_timeout = limit;
         self
     }
 
@@ -150,8 +194,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// # use onward::{App, Failure, Json, PgPool, Queue, Scripts, Setup};
     /// # const TEXTS: Queue<String> = Queue::new("texts");
     /// # async fn print(Json(text): Json<String>) -> Result<(), Failure> { Ok(()) }
-    /// async fn prune(pool: PgPool) -> Result<(), Failure> {
-    ///     let old = "DELETE FROM inbox WHERE handled_at < now() - interval '15 days'";
+    /// async fn forget(pool: PgPool) -> Result<(), Failure> {
+    ///     let old = "DELETE FROM texts WHERE printed_at < now() - interval '1 year'";
     ///     pool.get().await?.execute(old, &[]).await?;
     ///     Ok(())
     /// }
@@ -159,7 +203,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// # fn run(scripts: Scripts) -> std::process::ExitCode {
     /// App::new(scripts, |Setup { database, .. }| async move { Ok(database.postgres()?) })
     ///     .queue(TEXTS.handler(print))
-    ///     .every("prune", "0 3 * * * Europe/Berlin", prune)
+    ///     .every("forget", "0 3 * * * Europe/Berlin", forget)
     ///     .run()
     /// # }
     /// ```
@@ -345,7 +389,11 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             return Err(CommandError::fault(format!("there is no command {name}")));
         };
         match (own.bind)(arguments) {
-            Ok(run) => serve::command::run(context, self.into_work()?, name, run).await,
+            Ok(run) => {
+                options::configure_app(&mut self.options, &Given::default(), variable)
+                    .map_err(wrong_value)?;
+                serve::command::run(context, self.into_work()?, name, run).await
+            }
             Err(error) => Ok(said(&error)),
         }
     }
@@ -400,11 +448,12 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             }
             Command::Check => command::status::check(context).await,
             Command::Doctor { json } => {
-                let (app, origins) = self.configured(given)?;
-                let queues = app.queues.into_iter().zip(origins);
+                let (app, AllOrigins { queues: of_queues, app: origins }) = self.configured(given)?;
+                let queues = app.queues.into_iter().zip(of_queues);
                 let queues: Vec<_> =
                     queues.map(|(queue, origins)| (queue.name, queue.options, origins)).collect();
-                command::doctor::run(context, &queues, app.has_outbox, json).await
+                let whole = Whole { has_outbox: app.has_outbox, options: app.options, origins };
+                command::doctor::run(context, &queues, &whole, json).await
             }
             Command::Service(command) => service::run(&context.settings, &context.identity, &command),
             Command::Queue(queue) => command::queue::run(context, &queue).await,
@@ -413,8 +462,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         }
     }
 
-    /// The app with the options of its queues as flags and variables say, and for each queue where its values come from.
-    fn configured(mut self, given: &Given) -> Result<(Self, Vec<Origins>), CommandError> {
+    /// The app with its options as flags and variables say, and where their values come from.
+    fn configured(mut self, given: &Given) -> Result<(Self, AllOrigins), CommandError> {
         let names: Vec<_> = self.queues.iter().map(|queue| queue.name).collect();
         if let Some((flag, queue)) = given.unknown(&names) {
             let message = format!("--{flag} names the queue {queue}, which the app does not work");
@@ -435,11 +484,9 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             options::configure(&mut queue.options, queue.name, suffix, given, variable)
         };
         let configured: Result<Vec<_>, _> = self.queues.iter_mut().zip(&suffixes).map(configure).collect();
-        let origins = configured.map_err(|WrongValue { origin, value, form }| {
-            let message = format!("{origin} is `{value}`, and must be {form}");
-            CommandError::new(Exit::Configuration, message, "correct it; `serve --help` lists the options")
-        })?;
-        Ok((self, origins))
+        let queues = configured.map_err(wrong_value)?;
+        let app = options::configure_app(&mut self.options, given, variable).map_err(wrong_value)?;
+        Ok((self, AllOrigins { queues, app }))
     }
 
     #[cfg(feature = "local")]
@@ -464,10 +511,15 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         if let Some(twice) = self.jobs.iter().find(|job| !names.insert(job.name)) {
             return wrong(format!("the app has two jobs of the name {}", twice.name));
         }
-        let Self { queues, setup, has_outbox, classify, routes, jobs, on_stop, example, .. } = self;
-        let origins = vec![Vec::new(); queues.len()];
-        Ok(Work { queues, setup, has_outbox, classify, routes, jobs, on_stop, example, origins })
+        let Self { queues, setup, has_outbox, options, classify, routes, jobs, on_stop, example, .. } = self;
+        let origins = AllOrigins { queues: vec![Vec::new(); queues.len()], app: Vec::new() };
+        Ok(Work { queues, setup, has_outbox, options, classify, routes, jobs, on_stop, example, origins })
     }
+}
+
+fn wrong_value(WrongValue { origin, value, form }: WrongValue) -> CommandError {
+    let message = format!("{origin} is `{value}`, and must be {form}");
+    CommandError::new(Exit::Configuration, message, "correct it; `serve --help` lists the options")
 }
 
 /// What the command line asks for.

@@ -11,14 +11,14 @@
 //! | the step order of `serve` | `serve/mod.rs` |
 //! | queues with the type of their bodies, and what sends to them | `queue/` |
 //! | what a handler takes, and what goes around it | `handler/` |
-//! | a handler's transaction, the inbox, the outbox | `transaction/`, `outbox/` |
+//! | a handler's transaction, the inbox, the outbox | `transaction/`, `inbox/`, `outbox/` |
 //! | the copy of a development database before its drafts | `drafts.rs` |
 //! | the settings, and the database and queues that they name | `config/` |
 //! | exit codes, signals, the output on the terminal | `process/` |
 //! | log, metrics, traces | `telemetry/` |
 //! | the definitions for systemd, launchd and Windows | `service/` |
 //! | what an app's own tests use | `testing/` |
-//! | the options of a worker as flags and variables | `options.rs` |
+//! | the options of the workers and of the app as flags and variables | `options/` |
 //! | `cargo onward`: a new project, and the same for a folder without an app | `tool/` |
 //! | the command line | `cli.rs`, `command/` |
 
@@ -33,6 +33,7 @@ mod database;
 #[cfg(feature = "local")]
 mod drafts;
 mod handler;
+mod inbox;
 mod letters;
 mod options;
 mod outbox;
@@ -68,6 +69,7 @@ pub use handler::limit::{LimitByKey, LimitedByKey};
 pub use handler::service::{HandlerError, MessageService};
 pub use handler::work::{Consumer, Setup};
 pub use handler::{Handler, Takes};
+pub use inbox::Retention;
 #[cfg(feature = "local")]
 pub use onward_macros::test;
 pub use onward_worker::{

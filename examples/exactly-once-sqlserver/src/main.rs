@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use onward::{App, Failure, Json, MssqlTx, Queue};
+use onward::{App, Failure, Json, MssqlTx, Queue, Retention};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         .queue(ORDERS.handler(take_order))
         .queue(INVOICES.handler(make_invoice))
         .outbox()
+        .inbox(Retention::days(15))
         .example(r#"{"number": 1}"#)
         .run()
 }

@@ -99,3 +99,10 @@ ALTER TABLE ONLY public.outbox
 
 ALTER TABLE ONLY public.schedule
     ADD CONSTRAINT schedule_pkey PRIMARY KEY (job);
+
+
+--
+-- Name: inbox_handled_at; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX inbox_handled_at ON public.inbox USING btree (handled_at);

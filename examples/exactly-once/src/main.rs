@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use onward::clap::{self, Args};
-use onward::{App, Failure, Json, PgPool, PgTx, Queue};
+use onward::{App, Failure, Json, PgPool, PgTx, Queue, Retention};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, PartialEq, Deserialize, Serialize)]
@@ -30,11 +30,11 @@ async fn make_invoice(tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure>
     Ok(())
 }
 
-/// The inbox recognises a message as long as its row exists: longer than SQS keeps one, which is 14 days at the most.
-async fn prune_inbox(pool: PgPool) -> Result<(), Failure> {
-    let old = "DELETE FROM inbox WHERE handled_at < now() - interval '15 days'";
+/// Deletes the orders that the books need no longer.
+async fn forget_orders(pool: PgPool) -> Result<(), Failure> {
+    let old = "DELETE FROM orders WHERE taken_at < now() - interval '10 years'";
     let deleted = pool.get().await?.execute(old, &[]).await?;
-    tracing::info!(deleted, "the inbox was pruned");
+    tracing::info!(deleted, "old orders were deleted");
     Ok(())
 }
 
@@ -60,7 +60,8 @@ fn app() -> App<PgPool> {
         .queue(ORDERS.handler(take_order))
         .queue(INVOICES.handler(make_invoice))
         .outbox()
-        .every("prune-inbox", "30 3 * * *", prune_inbox)
+        .inbox(Retention::days(15))
+        .every("forget-orders", "30 3 * * *", forget_orders)
         .command("missing", "Show the orders without an invoice", missing)
         .example(r#"{"number": 1}"#)
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use onward::testing::{RunningApp, TestApp, TestDb};
-use onward::{App, Failure, FailureKind, Json, Outgoing, PgPool, PgTx, Queue};
+use onward::{App, Budget, Failure, FailureKind, Json, Outgoing, PgPool, PgTx, Queue};
 
-use crate::{INVOICES, ORDERS, Order, app, prune_inbox};
+use crate::{INVOICES, ORDERS, Order, app, forget_orders};
 
 const ORDER: Order = Order { number: 7 };
 
@@ -160,11 +160,10 @@ async fn what_it_does_at_the_stop_comes_after_the_last_message(db: TestDb) {
 
 #[onward::test]
 async fn a_job_is_a_function_that_a_test_calls(db: TestDb) -> Result<(), Failure> {
-    let old = "INSERT INTO inbox (queue, message_id, handled_at) VALUES ('orders', 'old', now() - interval '16 days'), \
-               ('orders', 'new', now())";
+    let old = "INSERT INTO orders (number, taken_at) VALUES (1, now() - interval '11 years'), (2, now())";
     db.pool().get().await?.execute(old, &[]).await?;
-    prune_inbox(db.pool().clone()).await?;
-    assert_eq!(count(&db, "inbox").await, 1);
+    forget_orders(db.pool().clone()).await?;
+    assert_eq!(count(&db, "orders").await, 1);
     Ok(())
 }
 
@@ -231,4 +230,23 @@ async fn the_database_of_a_failed_test_stays_until_it_runs_again(db: TestDb) {
         connection.await.expect("does not panic").expect("ends");
     }
     drop(db);
+}
+
+#[onward::test]
+async fn the_server_ends_a_statement_that_takes_too_long(db: TestDb) {
+    async fn sleeps(tx: PgTx, Json(_): Json<Order>) -> Result<(), Failure> {
+        tx.batch_execute("SELECT pg_sleep(60)").await?;
+        Ok(())
+    }
+    let app = App::new(onward::scripts!(), |_| async { Ok(()) })
+        .queue(ORDERS.handler(sleeps).budget(Budget { attempts: 1, time: Duration::ZERO }))
+        .statement_timeout(Duration::from_millis(100))
+        .database_connections(2);
+    let app = RunningApp::start(app, &db).await;
+    app.send(&ORDERS, &ORDER).await;
+    app.idle().await;
+    let dead = app.dead_letters(&ORDERS).await;
+    let reason = dead.first().and_then(|letter| letter.reason.as_deref()).unwrap_or_default();
+    assert!(reason.contains("57014"), "{dead:?}");
+    app.stop().await;
 }

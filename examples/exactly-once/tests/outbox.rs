@@ -90,6 +90,44 @@ async fn a_queue_that_does_not_answer_holds_up_no_other() {
     assert_eq!(world.count("outbox WHERE queue <> 'audit'").await, 0);
 }
 
+/// Old rows go in transactions of 1,000, by one of several processes at a time, and young ones stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn old_rows_of_the_inbox_are_deleted() {
+    let world = World::create("retention").await;
+    world.run("INSERT INTO inbox SELECT 'orders', n::text, now() - n * interval '1 hour' FROM generate_series(1, 3000) n").await;
+    let _workers: Vec<_> = (0..2).map(|_| Worker(world.app("serve").spawn().expect("starts"))).collect();
+    // 15 days are 360 hours; the row of that age is too old, too.
+    world.until("inbox", 359).await;
+    assert_eq!(world.count("inbox WHERE handled_at < now() - interval '15 days'").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_retention_of_the_inbox_needs_its_index() {
+    let world = World::create("retention_index").await;
+    world.run("DROP INDEX inbox_handled_at").await;
+    let output = world.app("serve").stderr(Stdio::piped()).output().expect("runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(
+        said.contains("`inbox` has no index") && said.contains("CREATE INDEX inbox_handled_at"),
+        "{said}"
+    );
+    let doctor = |days: &str| {
+        let mut doctor = world.app("doctor");
+        doctor.env("INBOX_RETENTION", days).env("DATABASE_CONNECTIONS", "5").env("STATEMENT_TIMEOUT", "3s");
+        String::from_utf8_lossy(&doctor.stdout(Stdio::piped()).output().expect("runs").stdout).into_owned()
+    };
+    let said = doctor("2d");
+    let inbox = "orders: the inbox keeps a row for 2 days, but a message may come after 4";
+    for expected in [inbox, "raise `inbox-retention` to 5d", "32 handlers share 5 connections"] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    assert!(said.contains("statement-timeout 3s (from STATEMENT_TIMEOUT)"), "{said}");
+    assert!(
+        doctor("5d").contains("orders: the inbox keeps a row for 5 days, a message lives for 4 at the most")
+    );
+}
+
 /// An address that nobody listens on.
 fn free_address() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");

@@ -46,7 +46,7 @@ impl Node {
 
 /// The row of the job: attempts, outcome, and whether it has ended.
 async fn row(client: &tokio_postgres::Client) -> (i64, Option<String>, bool) {
-    let select = "SELECT attempts, outcome, ended_at IS NOT NULL FROM schedule WHERE job = 'prune-inbox'";
+    let select = "SELECT attempts, outcome, ended_at IS NOT NULL FROM schedule WHERE job = 'forget-orders'";
     let row = client.query_one(select, &[]).await.expect("is read");
     (row.get(0), row.get(1), row.get(2))
 }
@@ -76,7 +76,7 @@ async fn a_due_time_runs_once_and_is_taken_over_from_a_node_that_died() {
     assert_eq!(world.count(due).await, 1, "only the last due time is made up for");
 
     // The job of the node that claims it hangs, and the node dies.
-    client.batch_execute("BEGIN; LOCK TABLE inbox IN EXCLUSIVE MODE").await.expect("is locked");
+    client.batch_execute("BEGIN; LOCK TABLE orders IN EXCLUSIVE MODE").await.expect("is locked");
     let (other, connection) = tokio_postgres::connect(&world.database, NoTls).await.expect("connects");
     tokio::spawn(connection);
     other
@@ -99,12 +99,12 @@ async fn a_due_time_runs_once_and_is_taken_over_from_a_node_that_died() {
 
     // A failure is tried again, and says why.
     client
-        .batch_execute("ALTER TABLE inbox RENAME TO away; UPDATE schedule SET due = due - interval '2 days'")
+        .batch_execute("ALTER TABLE orders RENAME TO away; UPDATE schedule SET due = due - interval '2 days'")
         .await
         .expect("is written");
     world.until("schedule WHERE outcome LIKE '%42P01%' AND ended_at IS NULL", 1).await;
     client
-        .batch_execute("ALTER TABLE away RENAME TO inbox; UPDATE schedule SET lease_until = now()")
+        .batch_execute("ALTER TABLE away RENAME TO orders; UPDATE schedule SET lease_until = now()")
         .await
         .expect("is written");
     world.until("schedule WHERE outcome = 'done' AND attempts = 2", 1).await;

@@ -2,14 +2,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use onward_migrate::{Engine as _, ServerInfo, Session, Status};
 
-use super::{Check, doubtful, failed, well, wrong};
+use super::{Check, Whole, doubtful, failed, well, wrong};
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
 use crate::config::settings::AppEnv;
-use crate::database::Database;
+use crate::database::{Database, pool_size};
+use crate::options::AppOptions;
 use crate::outbox::{Outbox, Rows};
 
-pub(super) async fn checks(context: &Context, connections: usize, has_outbox: bool) -> Vec<Check> {
+pub(super) async fn checks(context: &Context, whole: &Whole, handlers: usize) -> Vec<Check> {
     let database = match ResolvedDatabase::resolve(context).await {
         Ok(database) => database,
         Err(error) => return vec![failed("database", error)],
@@ -32,11 +33,20 @@ pub(super) async fn checks(context: &Context, connections: usize, has_outbox: bo
         Err(error) => checks.push(failed("schema", error.into())),
     }
     match session.server_info().await {
-        Ok(info) => checks.extend(server_info(&info, connections, context.settings.env)),
+        Ok(info) => {
+            let connections = pool_size(&whole.options, handlers);
+            checks.extend(server_info(&info, connections, context.settings.env));
+            if connections < handlers {
+                let help = "raise `database-connections`, or lower `concurrency`, where the handlers use the database";
+                let says =
+                    format!("{handlers} handlers share {connections} connections, and may wait for one");
+                checks.push(doubtful("pool", says, help));
+            }
+        }
         Err(error) => checks.push(failed("server", error.into())),
     }
-    if has_outbox {
-        checks.push(match Database::open(&database.url, &context.identity.name, 1) {
+    if whole.has_outbox {
+        checks.push(match Database::open(&database.url, &context.identity.name, &AppOptions::default(), 1) {
             Ok(database) => outbox(&database).await,
             Err(error) => failed("outbox", error),
         });

@@ -9,8 +9,7 @@ use onward_worker::{FLUSH, Options};
 
 use crate::config::context::Context;
 use crate::config::settings::{AppEnv, Settings};
-use crate::database::pool_size;
-use crate::options::{Origins, SETTINGS};
+use crate::options::{APP_SETTINGS, AppOptions, Origins, SETTINGS, Setting};
 use crate::outbox::relay::LAST_TURN;
 use crate::process::exit::CommandError;
 use crate::process::program::named;
@@ -58,13 +57,16 @@ fn failed(what: &'static str, error: CommandError) -> Check {
 }
 
 /// All checks: of the configuration, the database, the options, the stop and the queues.
-pub(crate) async fn all(context: &Context, worked: &[Worked], has_outbox: bool) -> Vec<Check> {
+pub(crate) async fn all(context: &Context, worked: &[Worked], whole: &Whole) -> Vec<Check> {
     let mut checks = vec![environment(&context.settings)];
-    let connections = pool_size(worked.iter().map(|(_, options, _)| options.concurrency).sum());
-    checks.extend(database::checks(context, connections, has_outbox).await);
-    checks.extend(worked.iter().map(options));
-    checks.push(stop(worked, has_outbox));
-    checks.extend(queue::checks(&context.settings, worked).await);
+    let handlers = worked.iter().map(|(_, options, _)| options.concurrency).sum();
+    checks.extend(database::checks(context, whole, handlers).await);
+    checks.push(set("the app", &APP_SETTINGS, &whole.options, &whole.origins));
+    checks.extend(worked.iter().map(|(queue, options, origins)| set(queue, &SETTINGS, options, origins)));
+    checks.push(stop(worked, whole.has_outbox));
+    let retention = whole.options.inbox_retention;
+    checks
+        .extend(queue::checks(&context.settings, worked, (!retention.is_zero()).then_some(retention)).await);
     for check in &mut checks {
         check.says = named(&check.says);
         check.help = check.help.as_deref().map(named);
@@ -75,10 +77,23 @@ pub(crate) async fn all(context: &Context, worked: &[Worked], has_outbox: bool) 
 /// A queue of the app, its options, and where those come from that the environment has set.
 pub(crate) type Worked = (&'static str, Options, Origins);
 
-/// The options of a queue that differ from the defaults.
-fn options((queue, options, origins): &Worked) -> Check {
-    let defaults = Options::default();
-    let set = SETTINGS.iter().filter_map(|setting| {
+/// What is of the app as a whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Whole {
+    pub has_outbox: bool,
+    pub options: AppOptions,
+    pub origins: Origins,
+}
+
+/// The options that differ from the defaults.
+fn set<O: Clone + Default>(
+    of: &str,
+    settings: &[Setting<O>],
+    options: &O,
+    origins: &[(&'static str, String)],
+) -> Check {
+    let defaults = O::default();
+    let set = settings.iter().filter_map(|setting| {
         let value = setting.show(options);
         let origin =
             origins.iter().find(|(flag, _)| *flag == setting.flag).map(|(_, origin)| origin.as_str());
@@ -87,8 +102,8 @@ fn options((queue, options, origins): &Worked) -> Check {
     });
     let set: Vec<_> = set.collect();
     let says = match set.is_empty() {
-        true => format!("{queue}: the defaults"),
-        false => format!("{queue}: {}; else the defaults", set.join(", ")),
+        true => format!("{of}: the defaults"),
+        false => format!("{of}: {}; else the defaults", set.join(", ")),
     };
     well("options", says)
 }

@@ -1,7 +1,9 @@
+use std::time::Duration;
+
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use onward_worker::sqs::{RedrivePolicy, attributes, queue_name, queue_url};
-use onward_worker::{Options, QueueErrorKind};
+use onward_worker::{Options, QueueErrorKind, is_fifo};
 
 use super::{Check, Worked, doubtful, failed, well, wrong};
 use crate::config::permissions;
@@ -9,7 +11,12 @@ use crate::config::queues::{configured_url, queue_variable};
 use crate::config::settings::{AppEnv, Settings};
 use crate::config::sqs::client;
 
-pub(super) async fn checks(settings: &Settings, queues: &[Worked]) -> Vec<Check> {
+/// `retention` is how long the inbox keeps a row, where it does not keep all.
+pub(super) async fn checks(
+    settings: &Settings,
+    queues: &[Worked],
+    retention: Option<Duration>,
+) -> Vec<Check> {
     let Some(first) = &settings.queue_url else {
         return vec![match settings.env {
             AppEnv::Development => well("queue", "`serve` starts a private one"),
@@ -20,7 +27,7 @@ pub(super) async fn checks(settings: &Settings, queues: &[Worked]) -> Vec<Check>
     for (index, (name, options, _)) in queues.iter().enumerate() {
         match configured_url(first, index, name) {
             Some(url) => {
-                let mut of_queue = queue(&url, options).await;
+                let mut of_queue = queue(&url, options, retention).await;
                 if queues.len() > 1 {
                     of_queue.iter_mut().for_each(|check| check.says = format!("{name}: {}", check.says));
                 }
@@ -36,7 +43,7 @@ pub(super) async fn checks(settings: &Settings, queues: &[Worked]) -> Vec<Check>
     checks
 }
 
-async fn queue(url: &str, options: &Options) -> Vec<Check> {
+async fn queue(url: &str, options: &Options, retention: Option<Duration>) -> Vec<Check> {
     let client = match client(url, false).await {
         Ok(client) => client,
         Err(error) => return vec![failed("queue", error)],
@@ -50,7 +57,13 @@ async fn queue(url: &str, options: &Options) -> Vec<Check> {
     checks.extend(actions(&client, url).await);
 
     let policy = all.get(&Attribute::RedrivePolicy).and_then(|text| RedrivePolicy::parse(text));
-    checks.extend(redrive(&client, policy.as_ref(), number(Attribute::MessageRetentionPeriod)).await);
+    let kept = number(Attribute::MessageRetentionPeriod);
+    let (of_dead_letters, kept_dead) = redrive(&client, policy.as_ref(), kept).await;
+    checks.extend(of_dead_letters);
+    if let (Some(retention), Some(kept)) = (retention, kept) {
+        checks
+            .push(inbox(retention, Kept { messages: kept, dead_letters: kept_dead, is_fifo: is_fifo(url) }));
+    }
     let (limit, lease) = (options.handler_timeout, options.max_lease);
     checks.push(if limit > lease {
         let help = "lower the handler's timeout, or raise `max_lease`";
@@ -63,11 +76,16 @@ async fn queue(url: &str, options: &Options) -> Vec<Check> {
     checks
 }
 
-async fn redrive(client: &Client, policy: Option<&RedrivePolicy>, retention: Option<u64>) -> Vec<Check> {
+/// With it how long dead letters are kept, in seconds.
+async fn redrive(
+    client: &Client,
+    policy: Option<&RedrivePolicy>,
+    retention: Option<u64>,
+) -> (Vec<Check>, Option<u64>) {
     let Some(policy) = policy else {
         let help = "give the queue a RedrivePolicy: without one a message that always fails comes back until it expires, and \
                     the worker cannot reject any";
-        return vec![doubtful("dead letters", "the queue has no dead-letter queue", help)];
+        return (vec![doubtful("dead letters", "the queue has no dead-letter queue", help)], None);
     };
     let count = policy.max_receive_count;
     let mut checks = vec![if count < 3 {
@@ -81,7 +99,7 @@ async fn redrive(client: &Client, policy: Option<&RedrivePolicy>, retention: Opt
         Ok(dead) => dead,
         Err(error) => {
             checks.push(failed("dead-letter queue", error.into()));
-            return checks;
+            return (checks, None);
         }
     };
     let kept = attributes(client, &dead, &[Attribute::MessageRetentionPeriod]).await;
@@ -95,7 +113,29 @@ async fn redrive(client: &Client, policy: Option<&RedrivePolicy>, retention: Opt
             well("retention", format!("dead letters are kept for {} days", kept / 86_400))
         });
     }
-    checks
+    (checks, kept)
+}
+
+/// How long a queue keeps what it has, in seconds.
+struct Kept {
+    messages: u64,
+    dead_letters: Option<u64>,
+    is_fifo: bool,
+}
+
+/// Whether the inbox recognises a message as long as it may come. In a standard queue a dead letter keeps the time at which it was first
+/// sent, in a FIFO queue it begins anew.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html>
+fn inbox(retention: Duration, Kept { messages, dead_letters, is_fifo }: Kept) -> Check {
+    let dead_letters = dead_letters.unwrap_or_default();
+    let longest = if is_fifo { messages + dead_letters } else { messages.max(dead_letters) };
+    let days = |seconds: u64| seconds.div_ceil(86_400);
+    let keeps = format!("the inbox keeps a row for {} days", days(retention.as_secs()));
+    if retention.as_secs() > longest {
+        return well("inbox", format!("{keeps}, a message lives for {} at the most", days(longest)));
+    }
+    let says = format!("{keeps}, but a message may come after {}, and would be handled again", days(longest));
+    doubtful("inbox", says, format!("raise `inbox-retention` to {}d", days(longest) + 1))
 }
 
 async fn actions(client: &Client, url: &str) -> Vec<Check> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::checks::{self, Check, Verdict, Worked};
+use crate::checks::{self, Check, Verdict, Whole, Worked};
 use crate::config::context::Context;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
@@ -10,10 +10,10 @@ use crate::process::terminal::data;
 pub(crate) async fn run(
     context: &Context,
     worked: &[Worked],
-    has_outbox: bool,
+    whole: &Whole,
     as_json: bool,
 ) -> Result<Exit, CommandError> {
-    let checks = checks::all(context, worked, has_outbox).await;
+    let checks = checks::all(context, worked, whole).await;
     let is_well = checks.iter().all(|check| check.verdict != Verdict::Wrong);
     if as_json {
         let all: Vec<_> = checks.iter().map(as_value).collect();

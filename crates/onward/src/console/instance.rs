@@ -10,9 +10,8 @@ use maud::{Markup, html};
 use crate::checks::{self, Check, Verdict};
 use crate::config::identity::host_name;
 use crate::console::page::{Visit, duration, page, rows, table};
-use crate::console::queue::QueueSite;
 use crate::console::site::Site;
-use crate::options::SETTINGS;
+use crate::options::{APP_SETTINGS, SETTINGS, Setting};
 
 /// How long the checks may take.
 const MOST: Duration = Duration::from_secs(30);
@@ -22,7 +21,7 @@ pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Respons
     let outcome = match visit.query.get("checks") {
         Some(_) => {
             let worked = site.worked();
-            let all = checks::all(&site.context, &worked, site.stored.has_outbox());
+            let all = checks::all(&site.context, &worked, &site.whole);
             let late = |_| "the checks did not end in time".to_owned();
             Some(tokio::time::timeout(MOST, all).await.map_err(late))
         }
@@ -43,7 +42,8 @@ pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Respons
         }
         h2 { "Configuration" }
         (settings(&site))
-        @for queue in &site.queues { (options(queue)) }
+        (options("the app", &APP_SETTINGS, &site.whole.options, &site.whole.origins))
+        @for queue in &site.queues { (options(queue.watched.queue, &SETTINGS, &queue.options, &queue.origins)) }
     };
     drop(known);
     page(&site, &visit, "Instance", content)
@@ -106,15 +106,20 @@ fn settings(site: &Site) -> Markup {
     )
 }
 
-fn options(queue: &QueueSite) -> Markup {
-    let title = format!("Options of {}", queue.watched.queue);
+fn options<O: Clone>(
+    of: &str,
+    settings: &[Setting<O>],
+    options: &O,
+    origins: &[(&'static str, String)],
+) -> Markup {
+    let title = format!("Options of {of}");
     let origin =
-        |flag| queue.origins.iter().find(|(known, _)| *known == flag).map_or("the app", |(_, origin)| origin);
+        |flag| origins.iter().find(|(known, _)| *known == flag).map_or("the app", |(_, origin)| origin);
     html! {
         h3 { (title) }
         (table(&title, &["option", "value", "from"], html! {
-            @for setting in &SETTINGS { tr {
-                td { (setting.flag) } td { (setting.show(&queue.options)) } td { (origin(setting.flag)) }
+            @for setting in settings { tr {
+                td { (setting.flag) } td { (setting.show(options)) } td { (origin(setting.flag)) }
             } }
         }))
     }

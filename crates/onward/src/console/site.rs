@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-use crate::checks::{Check, Worked};
+use crate::checks::{Check, Whole, Worked};
 use crate::config::context::Context;
 use crate::config::settings::AppEnv;
 use crate::console::actions::Actions;
@@ -32,6 +32,8 @@ pub(crate) struct Site {
     pub(super) example: Option<&'static str>,
     pub(super) address: SocketAddr,
     pub(super) began: Instant,
+    /// What `doctor` needs to know of the app.
+    pub(super) whole: Whole,
     pub(super) sessions: Sessions,
     pub(super) actions: Actions,
     /// The name and the times of each periodic job.
@@ -51,7 +53,7 @@ pub(crate) struct SiteParts {
     pub url: DatabaseUrl,
     pub queues: Vec<Arc<QueueSite>>,
     pub database: Database,
-    pub has_outbox: bool,
+    pub whole: Whole,
     pub jobs: Vec<(&'static str, &'static str)>,
     pub log: Option<LogView>,
     pub example: Option<&'static str>,
@@ -61,19 +63,8 @@ pub(crate) struct SiteParts {
 
 impl Site {
     pub(crate) fn new(parts: SiteParts) -> Arc<Self> {
-        let SiteParts {
-            context,
-            options,
-            url,
-            queues,
-            database,
-            has_outbox,
-            jobs,
-            log,
-            example,
-            address,
-            stop,
-        } = parts;
+        let SiteParts { context, options, url, queues, database, whole, jobs, log, example, address, stop } =
+            parts;
         Arc::new(Self {
             context,
             options,
@@ -82,7 +73,8 @@ impl Site {
             schedule: Schedule::of(&database),
             jobs,
             runs: Mutex::default(),
-            stored: Stored::new(database, has_outbox),
+            stored: Stored::new(database, whole.has_outbox),
+            whole,
             log,
             example,
             address,

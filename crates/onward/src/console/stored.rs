@@ -30,10 +30,6 @@ impl Stored {
         Self { database, has_outbox, tables: OnDemand::new("the database", INTERVAL) }
     }
 
-    pub(super) fn has_outbox(&self) -> bool {
-        self.has_outbox
-    }
-
     pub(super) async fn look(&self) -> Known<Tables> {
         self.tables.look(Box::pin(async { Ok((self.read().await?, None)) })).await
     }

@@ -12,16 +12,20 @@ use onward_migrate::{DatabaseUrl, PostgresUrl, tls_connector};
 use tokio::sync::Notify;
 
 use self::begin::Begin;
+use crate::options::AppOptions;
 use crate::process::exit::{CommandError, Exit};
 
 /// How long a handler waits for a connection before its attempt fails.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How many connections the pool of so many handlers may open: one for the transaction of each, and some more for the
-/// handlers that ask the pool for another one meanwhile. Without these, handlers that each hold one connection would wait for
-/// each other.
-pub(crate) fn pool_size(handlers: usize) -> usize {
-    handlers + handlers.min(16)
+/// How many connections the pool of so many handlers may open, where the app does not say it: one for the transaction of each, and some
+/// more for the handlers that ask the pool for another one meanwhile. Without these, handlers that each hold one connection would wait
+/// for each other.
+pub(crate) fn pool_size(options: &AppOptions, handlers: usize) -> usize {
+    match options.connections {
+        0 => handlers + handlers.min(16),
+        most => most,
+    }
 }
 
 /// A pool of PostgreSQL connections for handlers.
@@ -106,10 +110,26 @@ impl Database {
     }
 
     /// The pool for as many handlers, not yet connected.
-    pub(crate) fn open(url: &DatabaseUrl, app: &str, handlers: usize) -> Result<Self, CommandError> {
-        let size = pool_size(handlers);
+    pub(crate) fn open(
+        url: &DatabaseUrl,
+        app: &str,
+        options: &AppOptions,
+        handlers: usize,
+    ) -> Result<Self, CommandError> {
+        let size = pool_size(options, handlers);
         let pools = match url {
-            DatabaseUrl::Postgres(url) => Pools::Postgres(postgres(url, app, size)?, Begin::new(url.clone())),
+            DatabaseUrl::Postgres(url) => {
+                Pools::Postgres(postgres(url, app, options, size)?, Begin::new(url.clone()))
+            }
+            #[cfg(feature = "sqlserver")]
+            DatabaseUrl::SqlServer(_) if !options.statement_timeout.is_zero() => {
+                let help = "unset STATEMENT_TIMEOUT, and limit the time of a handler with HANDLER_TIMEOUT";
+                return Err(CommandError::new(
+                    Exit::Configuration,
+                    "SQL Server has no limit for the time of a statement",
+                    help,
+                ));
+            }
             #[cfg(feature = "sqlserver")]
             DatabaseUrl::SqlServer(url) => {
                 let manager = MssqlManager { url: url.clone(), app: app.to_owned() };
@@ -126,9 +146,14 @@ impl Database {
     }
 }
 
-fn postgres(url: &PostgresUrl, app: &str, size: usize) -> Result<PgPool, CommandError> {
+fn postgres(url: &PostgresUrl, app: &str, options: &AppOptions, size: usize) -> Result<PgPool, CommandError> {
     let mut config = url.driver_config();
     config.application_name(app);
+    if !options.statement_timeout.is_zero() {
+        let of_url = config.get_options().unwrap_or_default();
+        let all = format!("{of_url} -c statement_timeout={}", options.statement_timeout.as_millis());
+        config.options(all.trim_start());
+    }
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = Manager::from_config(config, tls_connector(url)?, recycling);
     build(Pool::builder(manager), size)
@@ -256,6 +281,8 @@ mod tests {
 
     #[test]
     fn handlers_that_hold_a_transaction_leave_connections_to_the_pool() {
-        assert_eq!([1, 4, 16, 200].map(pool_size), [2, 8, 32, 216]);
+        let options = AppOptions::default();
+        assert_eq!([1, 4, 16, 200].map(|handlers| pool_size(&options, handlers)), [2, 8, 32, 216]);
+        assert_eq!(pool_size(&AppOptions { connections: 3, ..options }, 200), 3);
     }
 }

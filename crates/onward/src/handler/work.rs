@@ -13,7 +13,7 @@ use crate::handler::errors::{Classify, judged};
 use crate::handler::job::Job;
 use crate::handler::service::{HandlerError, MessageService};
 use crate::handler::{Handler, Takes};
-use crate::options::Origins;
+use crate::options::{AllOrigins, AppOptions};
 use crate::queue::Queue;
 use crate::queue::producer::Producer;
 
@@ -62,15 +62,16 @@ pub(crate) struct Work<S> {
     pub queues: Vec<Consumer<S>>,
     pub setup: SetupFn<S>,
     pub has_outbox: bool,
+    pub options: AppOptions,
     pub classify: Option<Arc<Classify>>,
     /// The app's own routes, beside health and metrics.
     pub routes: Option<RoutesFn<S>>,
     pub jobs: Vec<Job<S>>,
     pub on_stop: Option<StopFn<S>>,
     pub example: Option<&'static str>,
-    /// For each queue where its options come from, if not from the app.
+    /// Where its options come from, if not from the app.
     #[cfg_attr(not(feature = "console"), expect(dead_code, reason = "only the console reads it"))]
-    pub origins: Vec<Origins>,
+    pub origins: AllOrigins,
 }
 
 impl<S> Work<S> {

@@ -15,6 +15,7 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
+use std::time::Duration;
 
 use onward_migrate::DatabaseUrl;
 use tokio::sync::oneshot;
@@ -22,6 +23,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+#[cfg(feature = "console")]
+use crate::checks::Whole;
 use crate::config::context::Context;
 use crate::config::identity::host_name;
 use crate::config::queues::ResolvedQueues;
@@ -30,6 +33,7 @@ use crate::config::settings::AppEnv;
 use crate::console::SiteParts;
 use crate::database::Database;
 use crate::handler::work::Work;
+use crate::inbox::pruning::Pruning;
 use crate::outbox::Outbox;
 use crate::outbox::relay::Relay;
 use crate::process::exit::{CommandError, Exit};
@@ -149,14 +153,19 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
     #[cfg(feature = "console")]
     let pages = match (pages, address) {
         (Some(options), Some(address)) => {
-            let queues = prepared.iter().zip(work.origins).map(|(prepared, origins)| prepared.shown(origins));
+            let queues =
+                prepared.iter().zip(work.origins.queues).map(|(prepared, origins)| prepared.shown(origins));
             Some(Pages::open(SiteParts {
                 context: context.clone(),
                 options,
                 url: url.clone(),
                 queues: queues.collect(),
                 database: database.clone(),
-                has_outbox: work.has_outbox,
+                whole: Whole {
+                    has_outbox: work.has_outbox,
+                    options: work.options.clone(),
+                    origins: work.origins.app,
+                },
                 jobs: work.jobs.iter().map(|job| (job.name, job.times)).collect(),
                 log,
                 example: work.example,
@@ -186,6 +195,13 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
         false => None,
     };
 
+    let _pruning = match work.options.inbox_retention {
+        Duration::ZERO => None,
+        age => {
+            let pruning = Pruning::new(&database, age, drain.clone()).await?;
+            Some(AbortOnDropHandle::new(tokio::spawn(pruning.run())))
+        }
+    };
     let jobs = match work.jobs.is_empty() {
         true => None,
         false => {

@@ -60,7 +60,7 @@ pub(super) fn open<S>(
     work: &Work<S>,
 ) -> Result<Database, CommandError> {
     let connections = work.queues.iter().map(|queue| queue.options.concurrency).sum();
-    Database::open(url, &context.identity.name, connections)
+    Database::open(url, &context.identity.name, &work.options, connections)
 }
 
 /// What the handlers need.

@@ -11,6 +11,7 @@ use onward_script::{Dialect, History};
 
 use crate::config::settings::project;
 use crate::database::{Database, PgPool};
+use crate::options::AppOptions;
 use crate::process::exit::{CommandError, Exit};
 use crate::scratch::ScratchDatabase;
 use crate::scripts::Scripts;
@@ -58,7 +59,7 @@ impl TestDb {
             }
         };
         let url: DatabaseUrl = address.parse()?;
-        let database = Database::open(&url, name, CONNECTIONS)?;
+        let database = Database::open(&url, name, &AppOptions::default(), CONNECTIONS)?;
         Ok(Self(Arc::new(Inner { address, url, database, kind })))
     }
 

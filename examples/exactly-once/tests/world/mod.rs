@@ -66,11 +66,12 @@ impl World {
         app
     }
 
+    pub(crate) async fn run(&self, sql: &str) {
+        self.client.batch_execute(sql).await.expect("is written");
+    }
+
     pub(crate) async fn insert(&self, rows: &str) {
-        self.client
-            .batch_execute(&format!("INSERT INTO outbox (queue, group_id, body) {rows}"))
-            .await
-            .expect("is written");
+        self.run(&format!("INSERT INTO outbox (queue, group_id, body) {rows}")).await;
     }
 
     pub(crate) async fn count(&self, sql: &str) -> i64 {
