@@ -16,12 +16,12 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageSystemAttributeName as Attribute;
 use onward_local::LocalQueue;
 use onward_worker::{Message, Options, Sqs, run};
-use support::{client, delete, entry, send, used};
+use support::{alternating, client, delete, entry, send, spread, used};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 const MESSAGES: usize = 20_000;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 7;
 
 /// The messages that their handlers keep in flight while the others are handled.
 const SLOW: usize = 1_000;
@@ -47,22 +47,22 @@ struct Measured {
 async fn compare() {
     let server = LocalQueue::start(0).await.expect("a port is free");
     let mut out = std::io::stdout();
-    writeln!(out, "client            | handlers | msg/s | of raw | calls/msg | CPU ms per 1,000 | peak MiB")
-        .expect("is open");
+    let head = "client            | handlers | msg/s | of raw: median (range) | calls/msg | CPU ms per 1,000 | of raw | peak MiB";
+    writeln!(out, "{head}").expect("is open");
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers");
     let has_peers = peers.join("node_modules").exists();
-    for (handlers, loops) in [(1, 1), (8, 1), (64, 6)] {
+    for (handlers, loops) in [(1, 1), (8, 1), (64, 6), (512, 6)] {
         let mut clients = vec![("raw", loops), ("raw, attributes", loops), ("worker", handlers)];
         if handlers == 64 {
             clients.push(("worker, 1,000 slow", handlers));
         }
-        if has_peers {
+        if has_peers && handlers < 512 {
             clients.extend([("sqs-consumer", handlers), ("squiss-ts", handlers)]);
         }
-        let mut raw = 0.0;
-        for (name, handlers_or_loops) in clients {
-            let mut best = Measured { seconds: f64::MAX, ..Measured::default() };
-            for round in 0..ROUNDS {
+        let mut all: Vec<Vec<Measured>> = vec![Vec::new(); clients.len()];
+        for round in 0..ROUNDS {
+            for place in alternating(clients.len(), round) {
+                let (name, handlers_or_loops) = clients[place];
                 let url =
                     server.create(&format!("{}-{handlers}-{round}", name.replace([' ', ','], "-"))).await;
                 let url = url.expect("is allowed");
@@ -70,20 +70,24 @@ async fn compare() {
                 let endpoint = server.endpoint().to_owned();
                 let (peers, name) = (peers.clone(), name.to_owned());
                 let work = move || run_client(&peers, &name, &endpoint, &url, handlers_or_loops);
-                let measured = tokio::task::spawn_blocking(work).await.expect("does not panic");
-                if measured.seconds < best.seconds {
-                    best = measured;
-                }
+                all[place].push(tokio::task::spawn_blocking(work).await.expect("does not panic"));
             }
-            let rate = MESSAGES as f64 / best.seconds;
-            if name == "raw" {
-                raw = rate;
-            }
-            let (ratio, cpu) = (rate / raw, best.cpu_ms * 1000.0 / MESSAGES as f64);
-            let Measured { calls, peak_mib, .. } = best;
+        }
+        for ((name, _), rounds) in clients.iter().zip(&all) {
+            let of = |value: fn(&Measured) -> f64| spread(rounds.iter().map(value));
+            let against_raw = |value: fn(&Measured) -> f64| {
+                spread(rounds.iter().zip(&all[0]).map(|(own, raw)| value(own) / value(raw)))
+            };
+            let [lowest, ratio, highest] = against_raw(|measured| MESSAGES as f64 / measured.seconds);
+            let [_, rate, _] = of(|measured| MESSAGES as f64 / measured.seconds);
+            let [_, cpu, _] = of(|measured| measured.cpu_ms * 1000.0 / MESSAGES as f64);
+            let [_, cpu_ratio, _] = against_raw(|measured| measured.cpu_ms);
+            let ([_, calls, _], [_, peak, _]) =
+                (of(|measured| measured.calls), of(|measured| measured.peak_mib));
+            let spread = format!("{ratio:.2} ({lowest:.2} to {highest:.2})");
             writeln!(
                 out,
-                "{name:18}| {handlers:8} | {rate:5.0} | {ratio:6.2} | {calls:9.3} | {cpu:16.1} | {peak_mib:8.0}"
+                "{name:18}| {handlers:8} | {rate:5.0} | {spread:22} | {calls:9.3} | {cpu:16.1} | {cpu_ratio:6.2} | {peak:8.0}"
             )
             .expect("is open");
         }

@@ -1,4 +1,4 @@
-//! The code that the benches of the worker share: a client, and calls that send and delete messages.
+//! The code that the benches of the worker share: a client, calls that send and delete messages, and rounds that are compared in pairs.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
@@ -55,4 +55,17 @@ pub(crate) fn used(pid: &str) -> (f64, f64) {
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
     // A tick is 10 ms; user and system time are the fields 14 and 15 of the whole line.
     ((ticks(11) + ticks(12)) * 10.0, peak.unwrap_or(0.0) / 1024.0)
+}
+
+/// The order of the clients in a round: every other round backwards, so that none always has the warmer machine.
+pub(crate) fn alternating(clients: usize, round: usize) -> Vec<usize> {
+    let order = 0..clients;
+    if round.is_multiple_of(2) { order.collect() } else { order.rev().collect() }
+}
+
+/// The lowest, the median and the highest.
+pub(crate) fn spread(values: impl Iterator<Item = f64>) -> [f64; 3] {
+    let mut sorted: Vec<_> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    [sorted[0], sorted[sorted.len() / 2], sorted[sorted.len() - 1]]
 }
