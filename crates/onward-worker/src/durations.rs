@@ -36,6 +36,7 @@ pub const BUCKETS: [Duration; 17] = [
 /// assert!(durations.quantile(0.99).unwrap() > Duration::from_millis(500));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Durations {
     /// How many runs were longer than the bucket before and not longer than this one; the last one counts the longest.
     pub counts: [u64; BUCKETS.len() + 1],

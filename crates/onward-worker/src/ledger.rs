@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// assert!(ledger.dollars() < 0.000_001);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Ledger {
     /// Messages that a receive brought.
     pub received: u64,

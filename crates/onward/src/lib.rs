@@ -62,6 +62,7 @@ pub use database::errors::causes;
 pub use database::{Database, OtherDatabase, PgPool};
 #[cfg(feature = "sqlserver")]
 pub use database::{MssqlManager, MssqlPool};
+pub use handler::batch::Batch;
 pub use handler::breaker::{BreakerByKey, BrokenByKey};
 pub use handler::envelope::{CloudEvent, EventBridge, RawBody, Sns};
 pub use handler::extract::{Attempt, Body, Delivery, FromMessage, Json, State, Stop};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use onward::testing::{RunningApp, TestApp, TestDb};
-use onward::{App, Budget, Failure, FailureKind, Json, Outgoing, PgPool, PgTx, Queue};
+use onward::{App, Batch, Budget, Failure, FailureKind, Json, Outgoing, PgPool, PgTx, Queue};
 
 use crate::{INVOICES, ORDERS, Order, app, forget_orders};
 
@@ -248,5 +248,39 @@ async fn the_server_ends_a_statement_that_takes_too_long(db: TestDb) {
     let dead = app.dead_letters(&ORDERS).await;
     let reason = dead.first().and_then(|letter| letter.reason.as_deref()).unwrap_or_default();
     assert!(reason.contains("57014"), "{dead:?}");
+    app.stop().await;
+}
+
+#[onward::test]
+async fn a_batch_handler_takes_several_at_once(db: TestDb) {
+    async fn take_orders(pool: PgPool, orders: Vec<Json<Order>>) -> Vec<Result<(), Failure>> {
+        let numbers: Vec<i64> = orders.iter().map(|Json(order)| order.number).collect();
+        let insert = async || -> Result<(), Failure> {
+            let insert = "INSERT INTO orders (number) SELECT unnest($1::bigint[]) WHERE NOT 7 = ANY ($1)";
+            pool.get().await?.execute(insert, &[&numbers]).await?;
+            Ok(())
+        };
+        let outcome = insert().await;
+        numbers
+            .iter()
+            .map(|number| if *number == 7 { Err(Failure::reject("seven")) } else { outcome.clone() })
+            .collect()
+    }
+    let app = App::new(onward::scripts!(), async |setup| Ok(setup.database.postgres()?))
+        .queue(ORDERS.batch_handler(Batch::of(8), take_orders));
+    let app = RunningApp::start(app, &db).await;
+    for number in 0..20 {
+        app.send(&ORDERS, &Order { number: 100 + number }).await;
+    }
+    const ANYTHING: Queue<&str> = Queue::new("orders");
+    app.send(&ANYTHING, &"no order").await;
+    app.idle().await;
+    assert_eq!(count(&db, "orders").await, 20);
+    app.send(&ORDERS, &ORDER).await;
+    app.idle().await;
+    let reasons: Vec<_> =
+        app.dead_letters(&ORDERS).await.into_iter().filter_map(|letter| letter.reason).collect();
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    assert!(reasons[0].starts_with("the body does not decode") && reasons[1] == "seven", "{reasons:?}");
     app.stop().await;
 }

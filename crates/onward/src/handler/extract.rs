@@ -21,6 +21,18 @@ pub struct Delivery<'a, S> {
     pub(crate) transaction: Option<Box<dyn HandlerTransaction>>,
 }
 
+impl<'a, S> Delivery<'a, S> {
+    /// A delivery from which nothing was taken yet.
+    pub(crate) fn of(
+        message: &'a Message,
+        state: &'a S,
+        database: &'a Database,
+        queue: &'static str,
+    ) -> Self {
+        Self { message, state, database, queue, transaction: None }
+    }
+}
+
 /// Why an extractor prevents the handler from running. [`Failure`] becomes [`Stop::Fail`] with `?`, and so does any error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,5 +1,6 @@
 //! The parts around a user's handler: its arguments, its layers, and the service that an app makes of them.
 
+pub(crate) mod batch;
 pub(crate) mod breaker;
 pub(crate) mod command;
 mod decode;
@@ -85,13 +86,7 @@ macro_rules! handler {
                 state: S,
                 database: Database,
             ) -> Result<(), Failure> {
-                let mut delivery = Delivery {
-                    message: &message,
-                    state: &state,
-                    database: &database,
-                    queue,
-                    transaction: None,
-                };
+                let mut delivery = Delivery::of(&message, &state, &database, queue);
                 $(let $argument = match $argument::from_message(&mut delivery).await {
                     Ok(argument) => argument,
                     Err(Stop::Done) => {
