@@ -1,5 +1,6 @@
 //! The three moments, driven as a user drives them: `cargo build` of a project, the built binary, its output.
 
+mod api;
 mod bad_input;
 mod build;
 mod console;
