@@ -22,8 +22,11 @@ use crate::queue::entry::{Entry, rounds};
 /// How often the relay reads the table without a wake: for rows of other nodes, and for rows that a crash left.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How soon a node tries again whose commit fell into the turn of another one. That one has read the table perhaps before the commit.
+/// How soon a node tries again that has found another one at its turn: that one may have read the table before this one's commit.
 const OTHERS_TURN: Duration = Duration::from_millis(250);
+
+/// How often it does so after a commit of its own, before it waits as one without any.
+const TRIES: u32 = 4;
 
 /// After this time a turn begins no further call. Its other rows wait for the next turn.
 const TURN: Duration = Duration::from_secs(20);
@@ -70,9 +73,9 @@ impl Relay {
 
     /// Publishes until `stop` is cancelled. The next node publishes the rest.
     pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut tries = 0;
         loop {
             let turn = timeout(MAX_TURN, self.publish()).await;
-            let mut pause = POLL_INTERVAL;
             match turn.unwrap_or_else(|_| Err("the database did not answer in time".to_owned())) {
                 Ok(Turned::Published) if stop.is_cancelled() => break,
                 Ok(Turned::Published) => continue,
@@ -83,15 +86,18 @@ impl Relay {
                         () = tokio::time::sleep(OTHERS_TURN) => {}
                         () = stop.cancelled() => break,
                     }
-                    pause = OTHERS_TURN;
+                    tries += 1;
+                    if tries < TRIES {
+                        continue;
+                    }
                 }
                 Err(reason) => {
                     tracing::warn!(%reason, "the outbox could not be published; the relay tries again");
                 }
             }
             tokio::select! {
-                () = self.wake.notified() => {}
-                () = tokio::time::sleep(pause) => {}
+                () = self.wake.notified() => tries = 0,
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
                 () = stop.cancelled() => break,
             }
         }
