@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use onward::tokio_postgres::types::Type;
 use onward::{App, Failure, Json, PgPool, PgTx, Queue, Setup, State};
 
 const WORK: Queue<i64> = Queue::new("work");
@@ -15,9 +14,9 @@ async fn with_inbox(tx: PgTx, Json(number): Json<i64>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// With the types given, the driver needs no round trip to ask for them.
-async fn with_inbox_typed(tx: PgTx, Json(number): Json<i64>) -> Result<(), Failure> {
-    tx.execute_typed(EFFECT, &[(&number, Type::INT8)]).await?;
+async fn with_inbox_cached(tx: PgTx, Json(number): Json<i64>) -> Result<(), Failure> {
+    let effect = tx.prepare_cached(EFFECT).await?;
+    tx.execute(&effect, &[&number]).await?;
     Ok(())
 }
 
@@ -30,7 +29,7 @@ pub(crate) fn run(role: &str) -> ExitCode {
     let app = App::new(onward::scripts!(), async |Setup { database, .. }: Setup| Ok(database.postgres()?));
     match role {
         "PgTx" => app.queue(WORK.handler(with_inbox)),
-        "PgTx, typed" => app.queue(WORK.handler(with_inbox_typed)),
+        "PgTx, cached" => app.queue(WORK.handler(with_inbox_cached)),
         "pool, no inbox" => app.queue(WORK.handler(without_inbox)),
         _ => app.queue(WORK.handler(without_inbox)).outbox(),
     }

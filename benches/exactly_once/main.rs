@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The process's part: one of the apps, or a raw loop.
 const ROLE: &str = "BENCH_ROLE";
 
-const INBOX: [&str; 5] = ["raw", "raw, no inbox", "PgTx", "PgTx, typed", "pool, no inbox"];
+const INBOX: [&str; 5] = ["raw", "raw, no inbox", "PgTx", "PgTx, cached", "pool, no inbox"];
 const OUTBOX: [&str; 2] = ["raw relay", "relay"];
 
 fn main() -> ExitCode {
@@ -141,7 +141,9 @@ impl World {
         left: impl AsyncFn() -> usize,
     ) -> Measured {
         // The clean-up of one round must not fall into the next one.
-        self.session.batch_execute("VACUUM ANALYZE; CHECKPOINT").await.expect("works");
+        for clean_up in ["VACUUM ANALYZE", "CHECKPOINT"] {
+            self.session.batch_execute(clean_up).await.expect("works");
+        }
         let commits = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
         let before = self.number(commits).await;
         let process = self.process(role, handlers, "serve");

@@ -21,7 +21,8 @@ const INVOICES: Queue<Order> = Queue::new("invoices");
 
 /// Takes an order. Its row, the inbox row of its message and the message to the next queue commit together.
 async fn take_order(tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure> {
-    tx.execute("INSERT INTO orders (number) VALUES ($1)", &[&order.number]).await?;
+    let insert = tx.prepare_cached("INSERT INTO orders (number) VALUES ($1)").await?;
+    tx.execute(&insert, &[&order.number]).await?;
     tx.send(&INVOICES, &order).await
 }
 

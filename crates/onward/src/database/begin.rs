@@ -23,6 +23,10 @@ pub(crate) struct Begin {
 const PLAIN: &str = "BEGIN; SET LOCAL onward.transaction = 'open'";
 const BY_ITSELF: &str = "BEGIN; SET LOCAL onward.transaction = 'open'; DEALLOCATE ALL";
 
+/// Fails in a transaction that no [`Begin`] has begun, and in one in which a statement has failed.
+pub(crate) const CHECK: &str =
+    "SELECT 1 / (coalesce(current_setting('onward.transaction', true), '') = 'open')::int";
+
 /// Commits the transaction that a [`Begin`] has begun, and no other. PostgreSQL answers the COMMIT of a transaction that a statement
 /// has failed in with success, and rolls back. The first statement fails in such a transaction, and the COMMIT does not run; in
 /// another transaction it divides by zero.
@@ -38,6 +42,11 @@ impl Begin {
     /// The statements that begin a transaction on a connection of the pool. The first call finds out.
     pub(crate) async fn statement(&self, client: &Client) -> Result<&'static str, String> {
         self.statement.get_or_try_init(|| self.find(client)).await.copied()
+    }
+
+    /// Whether a prepared statement stays for the next transaction of its connection, after a call of [`Begin::statement`].
+    pub(crate) fn keeps_statements(&self) -> bool {
+        self.statement.get() == Some(&PLAIN)
     }
 
     async fn find(&self, client: &Client) -> Result<&'static str, String> {

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use deadpool::managed::Manager;
 use onward_worker::Failure;
 use serde::Serialize;
 
@@ -10,7 +9,7 @@ use serde::Serialize;
 use crate::database::{Database, Pools, connection, errors::causes};
 use crate::queue::Queue;
 use crate::queue::outgoing::encoded;
-use crate::transaction::slot::Slot;
+use crate::transaction::slot::{EndTransaction, Slot};
 
 pub(crate) const ONE_TRANSACTION: &str = "a handler takes only one transaction among its arguments";
 
@@ -23,7 +22,7 @@ pub(crate) struct Sent<'a> {
 }
 
 impl<'a> Sent<'a> {
-    pub(crate) fn new<M: Manager, T: Serialize>(
+    pub(crate) fn new<M: EndTransaction, T: Serialize>(
         slot: &Slot<M>,
         queue: &Queue<T>,
         group: Option<&'a str>,

@@ -3,10 +3,11 @@ use std::ops::Deref;
 use deadpool_postgres::Manager;
 use onward_worker::Failure;
 use serde::Serialize;
+use tokio_postgres::Statement;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::database::begin::COMMIT;
+use crate::database::begin::{CHECK, COMMIT};
 use crate::database::connection;
 #[cfg(feature = "local")]
 use crate::database::{PgPool, errors::causes};
@@ -49,7 +50,32 @@ impl Deref for PgTx {
     }
 }
 
+const INBOX: &str = "INSERT INTO inbox (queue, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+
 impl PgTx {
+    /// Prepares a statement for as long as the connection lives, so that the server parses it once and not for each message. Behind a pool
+    /// that keeps no prepared statements it prepares it anew.
+    ///
+    /// ```
+    /// use onward::{Failure, Json, PgTx};
+    ///
+    /// async fn take_order(tx: PgTx, Json(order): Json<i64>) -> Result<(), Failure> {
+    ///     let insert = tx.prepare_cached("INSERT INTO orders (id) VALUES ($1)").await?;
+    ///     tx.execute(&insert, &[&order]).await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the server refuses the statement.
+    pub async fn prepare_cached(&self, query: &str) -> Result<Statement, tokio_postgres::Error> {
+        match self.0.slot.commit {
+            Some(_) => self.0.prepare_cached(query).await,
+            None => self.prepare(query).await,
+        }
+    }
+
     /// Sends a message to a queue if, and only if, the transaction commits. This writes the message to the table `outbox`.
     /// The app publishes it from there (`App::outbox`), at least once and in order.
     ///
@@ -77,8 +103,16 @@ impl PgTx {
     async fn write(&self, Sent { queue, group, body, traceparent }: Sent<'_>) -> Result<(), Failure> {
         let insert = "INSERT INTO outbox (queue, group_id, body, traceparent) VALUES ($1, $2, $3, $4)";
         let values: [&(dyn ToSql + Sync); 4] = [&queue, &group, &body, &traceparent];
-        let inserted = self.execute_typed(insert, &values.map(|value| (value, Type::TEXT))).await;
-        inserted.map(|_| ()).map_err(|error| failed("outbox", error))
+        let inserted = async {
+            match self.0.slot.commit {
+                Some(_) => {
+                    let insert = self.0.prepare_typed_cached(insert, &[const { Type::TEXT }; 4]).await?;
+                    self.execute(&insert, &values).await
+                }
+                None => self.execute_typed(insert, &values.map(|value| (value, Type::TEXT))).await,
+            }
+        };
+        inserted.await.map(|_| ()).map_err(|error| failed("outbox", error))
     }
 }
 
@@ -89,13 +123,26 @@ impl<S: Sync> FromMessage<S> for PgTx {
         }
         let (pool, begin) = delivery.database.for_transactions()?;
         let guard = TransactionGuard::new(connection(pool).await?);
-        let begin = begin.statement(&guard).await.map_err(Failure::retry)?;
-        let insert = "INSERT INTO inbox (queue, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        let statements = begin.statement(&guard).await.map_err(Failure::retry)?;
         let values: [&(dyn ToSql + Sync); 2] = [&delivery.queue, &delivery.message.identity()];
-        let values = values.map(|value| (value, Type::TEXT));
+        // The server has parsed and planned them since the connection's first transaction.
+        let prepared = match begin.keeps_statements() {
+            true => {
+                let insert = guard.prepare_typed_cached(INBOX, &[Type::TEXT, Type::TEXT]).await;
+                let insert = insert.map_err(|error| failed("inbox", error))?;
+                Some((insert, guard.prepare_cached(CHECK).await?))
+            }
+            false => None,
+        };
         // The driver sends both at once.
-        let (begun, inserted) =
-            tokio::join!(guard.batch_execute(begin), guard.execute_typed(insert, &values));
+        let begun = guard.batch_execute(statements);
+        let (begun, inserted) = match &prepared {
+            Some((insert, _)) => tokio::join!(begun, guard.execute(insert, &values)),
+            None => {
+                let values = values.map(|value| (value, Type::TEXT));
+                tokio::join!(begun, guard.execute_typed(INBOX, &values))
+            }
+        };
         begun?;
         let inserted = inserted.map_err(|error| failed("inbox", error))?;
         if inserted == 0 {
@@ -103,15 +150,33 @@ impl<S: Sync> FromMessage<S> for PgTx {
             guard.ended();
             return Err(Stop::Done);
         }
-        let borrowed = Borrowed::new(guard, delivery.message.traceparent());
+        let commit = prepared.map(|(_, check)| check);
+        let borrowed = Borrowed::new(guard, delivery.message.traceparent(), commit);
         delivery.transaction = Some(Box::new(borrowed.slot.clone()));
         Ok(Self(borrowed))
     }
 }
 
 impl EndTransaction for Manager {
-    async fn end(guard: TransactionGuard<Self>, outcome: Result<(), Failure>) -> Result<(), Failure> {
-        let ended = guard.batch_execute(if outcome.is_ok() { COMMIT } else { "ROLLBACK" }).await;
+    /// The prepared [`CHECK`].
+    type Commit = Option<Statement>;
+
+    async fn end(
+        guard: TransactionGuard<Self>,
+        check: &Option<Statement>,
+        outcome: Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let ended = match check {
+            _ if outcome.is_err() => guard.batch_execute("ROLLBACK").await,
+            Some(check) => {
+                // Both are sent at once. After a check that fails the COMMIT commits nothing: the transaction has failed with it, or
+                // there is none.
+                let (checked, committed) =
+                    tokio::join!(guard.execute(check, &[]), guard.batch_execute("COMMIT"));
+                checked.and(committed)
+            }
+            None => guard.batch_execute(COMMIT).await,
+        };
         let not_ours = match ended.as_ref().err().and_then(tokio_postgres::Error::code) {
             Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => {
                 "a statement of the handler has failed, and the handler has returned Ok: nothing is committed; pass the error on, or \

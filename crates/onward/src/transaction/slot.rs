@@ -14,28 +14,29 @@ use crate::handler::transaction::HandlerTransaction;
 use crate::transaction::guard::TransactionGuard;
 
 /// A transaction that a handler uses. It goes back into its slot when the handler drops it.
-pub(crate) struct Borrowed<M: Manager> {
+pub(crate) struct Borrowed<M: EndTransaction> {
     guard: Option<TransactionGuard<M>>,
     pub(crate) slot: Arc<Slot<M>>,
 }
 
 /// The place to which a handler's transaction goes back, for its commit or rollback.
-pub(crate) struct Slot<M: Manager> {
+pub(crate) struct Slot<M: EndTransaction> {
     back: Mutex<Option<TransactionGuard<M>>>,
     /// Whether the handler has written to the outbox.
     pub(crate) has_sent: AtomicBool,
     /// The trace of the message, for the messages that the handler sends.
     pub(crate) traceparent: Option<String>,
+    pub(crate) commit: M::Commit,
 }
 
-impl<M: Manager> Borrowed<M> {
-    pub(crate) fn new(guard: TransactionGuard<M>, traceparent: Option<String>) -> Self {
-        let slot = Slot { back: Mutex::new(None), has_sent: AtomicBool::new(false), traceparent };
+impl<M: EndTransaction> Borrowed<M> {
+    pub(crate) fn new(guard: TransactionGuard<M>, traceparent: Option<String>, commit: M::Commit) -> Self {
+        let slot = Slot { back: Mutex::new(None), has_sent: AtomicBool::new(false), traceparent, commit };
         Self { guard: Some(guard), slot: Arc::new(slot) }
     }
 }
 
-impl<M: Manager> Slot<M> {
+impl<M: EndTransaction> Slot<M> {
     /// Takes the transaction back after the handler has ended.
     pub(crate) fn take_back(&self) -> Result<TransactionGuard<M>, Failure> {
         let guard = self.back.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -49,7 +50,7 @@ impl<M: Manager> Slot<M> {
     }
 }
 
-impl<M: Manager> Deref for Borrowed<M> {
+impl<M: EndTransaction> Deref for Borrowed<M> {
     type Target = M::Type;
 
     fn deref(&self) -> &M::Type {
@@ -57,19 +58,19 @@ impl<M: Manager> Deref for Borrowed<M> {
     }
 }
 
-impl<M: Manager> DerefMut for Borrowed<M> {
+impl<M: EndTransaction> DerefMut for Borrowed<M> {
     fn deref_mut(&mut self) -> &mut M::Type {
         self.guard.as_mut().expect("the guard is there until the drop")
     }
 }
 
-impl<M: Manager> Drop for Borrowed<M> {
+impl<M: EndTransaction> Drop for Borrowed<M> {
     fn drop(&mut self) {
         *self.slot.back.lock().unwrap_or_else(PoisonError::into_inner) = self.guard.take();
     }
 }
 
-impl<M: Manager> fmt::Debug for Borrowed<M> {
+impl<M: EndTransaction> fmt::Debug for Borrowed<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Borrowed").field("has_sent", &self.slot.has_sent()).finish_non_exhaustive()
     }
@@ -77,9 +78,13 @@ impl<M: Manager> fmt::Debug for Borrowed<M> {
 
 /// How a database ends the transaction of a handler.
 pub(crate) trait EndTransaction: Manager + Sized {
+    /// What was made at the begin for the commit.
+    type Commit: Send + Sync;
+
     /// Commits after a success and rolls back after a failure.
     fn end(
         guard: TransactionGuard<Self>,
+        commit: &Self::Commit,
         outcome: Result<(), Failure>,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
@@ -96,7 +101,7 @@ where
         Box::pin(async move {
             // The handler's own failure is more useful than the error about a transaction that it has kept.
             let guard = self.take_back().map_err(|kept| outcome.as_ref().err().cloned().unwrap_or(kept))?;
-            M::end(guard, outcome).await?;
+            M::end(guard, &self.commit, outcome).await?;
             if self.has_sent() {
                 wake.notify_one();
             }

@@ -104,7 +104,7 @@ impl<S: Sync> FromMessage<S> for MssqlTx {
             }
             Err(error) => return Err(failed("inbox", error).into()),
         }
-        let borrowed = Borrowed::new(guard, delivery.message.traceparent());
+        let borrowed = Borrowed::new(guard, delivery.message.traceparent(), ());
         delivery.transaction = Some(Box::new(borrowed.slot.clone()));
         Ok(Self(borrowed))
     }
@@ -118,7 +118,13 @@ const COMMIT: &str = "IF @@TRANCOUNT <> 1 THROW 50000, N'the open transaction is
                       COMMIT TRANSACTION;";
 
 impl EndTransaction for MssqlManager {
-    async fn end(mut guard: TransactionGuard<Self>, outcome: Result<(), Failure>) -> Result<(), Failure> {
+    type Commit = ();
+
+    async fn end(
+        mut guard: TransactionGuard<Self>,
+        (): &(),
+        outcome: Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let ended = run_batch(&mut guard, if outcome.is_ok() { COMMIT } else { ROLLBACK }).await;
         guard.settled(ended, outcome)
     }
