@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// ```
 /// use onward_worker::Ledger;
 ///
-/// let ledger = Ledger { received: 10, done: 10, receive_calls: 1, delete_calls: 1, ..Ledger::default() };
+/// let mut ledger = Ledger::default();
+/// (ledger.received, ledger.receive_calls, ledger.delete_calls) = (10, 1, 1);
 /// assert_eq!(ledger.calls(), 2);
 /// assert!(ledger.dollars() < 0.000_001);
 /// ```
