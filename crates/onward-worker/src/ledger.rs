@@ -26,7 +26,7 @@ pub struct Ledger {
     pub rejected: u64,
     /// Messages that went to the dead-letter queue because their budget was used up.
     pub given_up: u64,
-    /// Messages that were sent anew, because their next receive would have made them dead letters.
+    /// Messages that were sent anew, because few more receives would have made them dead letters.
     pub renewed: u64,
     /// Messages that were given back without an attempt: when the worker stopped, behind a failure in their group, or
     /// because no handler became free in time.

@@ -26,9 +26,10 @@ pub fn is_fifo(name_or_url: &str) -> bool {
     name_or_url.ends_with(".fifo")
 }
 
-/// Whether the next receive of a message, or a death of the process after it, would make it a dead letter without a reason.
+/// Whether two more receives without an end would make a message a dead letter without a reason: an outage of the queue and a death of the
+/// process may come together, and then come again.
 pub(crate) fn is_nearly_used_up(message: &Message, max_receive_count: u32) -> bool {
-    message.receive_count.saturating_add(1) >= max_receive_count
+    message.receive_count.saturating_add(2) >= max_receive_count
 }
 
 /// An entry of a batch that the queue refused; it has done the others.
