@@ -97,6 +97,12 @@ impl Library {
                 }
                 Item::Use(exported) if is_public(&exported.vis) => {
                     for path in paths(&exported.tree, &[]) {
+                        let inner = resolved(module, &path);
+                        if self.modules.contains_key(&inner) {
+                            let shown = [shown, &inner[inner.len() - 1..]].concat();
+                            self.collect(&inner, &shown, public);
+                            continue;
+                        }
                         let found = self.find(module, &path, EXPORTS);
                         // What is not found is of another crate.
                         let found = found.map_or_else(|| vec![item.clone()], |found| vec![found]);
@@ -117,15 +123,7 @@ impl Library {
     /// The item that a path names, through further exports.
     fn find(&self, module: &[String], path: &[String], exports: usize) -> Option<Item> {
         let (name, parents) = path.split_last()?;
-        let mut at: Vec<String> = module.to_vec();
-        for parent in parents {
-            match parent.as_str() {
-                "self" => {}
-                "crate" => at.clear(),
-                "super" => drop(at.pop()),
-                parent => at.push(parent.to_owned()),
-            }
-        }
+        let at = resolved(module, parents);
         let items = self.modules.get(&at)?;
         let defined = items.iter().find(|item| item_name(item).is_some_and(|own| own == *name)).cloned();
         if defined.is_some() || exports == 0 {
@@ -165,6 +163,20 @@ impl Library {
         });
         public.collect()
     }
+}
+
+/// The module that a path leads to from another one.
+fn resolved(module: &[String], path: &[String]) -> Vec<String> {
+    let mut at = module.to_vec();
+    for part in path {
+        match part.as_str() {
+            "self" => {}
+            "crate" => at.clear(),
+            "super" => drop(at.pop()),
+            part => at.push(part.to_owned()),
+        }
+    }
+    at
 }
 
 fn parsed(file: &Path) -> File {
