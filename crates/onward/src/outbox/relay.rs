@@ -4,12 +4,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aws_sdk_sqs::config::Builder;
-use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use onward_worker::sqs::batches;
-use onward_worker::{QueueError, is_fifo};
+use onward_worker::is_fifo;
+use onward_worker::sqs::{answered, batches};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -30,9 +28,6 @@ const TRIES: u32 = 4;
 
 /// After this time a turn begins no further call. Its other rows wait for the next turn.
 const TURN: Duration = Duration::from_secs(20);
-
-/// The longest call, repetitions included: as long as a queue that does not answer holds up the others.
-const MAX_CALL: Duration = Duration::from_secs(10);
 
 /// After this time the relay drops a turn and its connection, because the database does not answer. A later turn publishes the rows
 /// again, under the same key.
@@ -153,10 +148,7 @@ impl Relay {
         until: Instant,
         published: &Mutex<Published>,
     ) -> Result<(), String> {
-        let url = timeout(MAX_CALL, self.addresses.url(queue)).await;
-        let url = url
-            .map_err(|_| "its address could not be asked for in time")?
-            .map_err(|error| error.to_string())?;
+        let url = self.addresses.url(queue).await.map_err(|error| error.to_string())?;
         for round in rounds(is_fifo(queue), rows, |row| row.group.clone()) {
             let mut batches = batches(&round, |row: &Row| row.body.len());
             let (mut sending, mut outcome) = (FuturesUnordered::new(), Ok(()));
@@ -200,9 +192,7 @@ impl Relay {
         };
         let entries = batch.iter().enumerate().map(entry).collect();
         let request = self.addresses.client.send_message_batch().queue_url(url).set_entries(Some(entries));
-        let limits = TimeoutConfig::builder().operation_timeout(MAX_CALL).build();
-        let sending = request.customize().config_override(Builder::new().timeout_config(limits)).send();
-        let answer = sending.await.map_err(|error| QueueError::of_sdk(&error).to_string())?;
+        let answer = answered(request.send()).await.map_err(|error| error.to_string())?;
         let row = |id: &str| batch.get(id.parse::<usize>().ok()?);
         let mut published = published.lock().unwrap_or_else(PoisonError::into_inner);
         published.sent.extend(answer.successful().iter().filter_map(|entry| Some(row(entry.id())?.id)));

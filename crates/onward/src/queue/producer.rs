@@ -2,9 +2,9 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
 
-use onward_worker::sqs::batches;
 #[cfg(feature = "local")]
 use onward_worker::sqs::queue_name;
+use onward_worker::sqs::{answered, batches};
 use onward_worker::{QueueError, is_fifo};
 use serde::Serialize;
 
@@ -178,7 +178,7 @@ impl Producer {
         }
         let entries = batch.iter().enumerate().map(|(at, message)| message.entry().at(at)).collect();
         let request = self.0.client.send_message_batch().queue_url(url).set_entries(Some(entries));
-        let answer = request.send().await.map_err(|error| QueueError::of_sdk(&error))?;
+        let answer = answered(request.send()).await?;
         let taken: HashSet<_> = answer.successful().iter().map(|entry| entry.id().to_owned()).collect();
         let refused = batch.iter().enumerate().filter(|(at, _)| !taken.contains(&at.to_string()));
         let refused = refused.map(|(at, message)| {

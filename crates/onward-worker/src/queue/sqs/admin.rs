@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 
-use super::error::queue_error;
+use super::error::answered;
 use crate::error::QueueError;
 
 /// The name in the URL of a queue.
@@ -76,7 +76,7 @@ pub async fn attributes(
     names: &[QueueAttributeName],
 ) -> Result<HashMap<QueueAttributeName, String>, QueueError> {
     let request = client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
-    let answer = request.send().await.map_err(|error| queue_error(&error))?;
+    let answer = answered(request.send()).await?;
     Ok(answer.attributes.unwrap_or_default())
 }
 
@@ -98,7 +98,7 @@ pub async fn redrive_policy(client: &Client, url: &str) -> Result<Option<Redrive
 pub async fn queue_url(client: &Client, name: &str, account: Option<&str>) -> Result<String, QueueError> {
     let request = client.get_queue_url().queue_name(name);
     let request = request.set_queue_owner_aws_account_id(account.map(str::to_owned));
-    let found = request.send().await.map_err(|error| queue_error(&error))?;
+    let found = answered(request.send()).await?;
     Ok(found.queue_url.unwrap_or_default())
 }
 

@@ -19,8 +19,8 @@ use url::Url;
 use super::admin::queue_name;
 use super::credentials::RereadCredentials;
 
-/// Much longer than SQS takes, so that only a call that hangs times out. A poll has more, see [`Sqs`](super::Sqs).
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer than the longest poll, so that only a call that hangs times out. Most calls are given up earlier: [`answered`](super::error::answered).
+const CALL_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// The variable that names the queue.
 const QUEUE_URL: &str = "QUEUE_URL";
@@ -79,7 +79,7 @@ impl std::error::Error for FromEnvError {}
 /// rotated is read again.
 ///
 /// The region is that of `AWS_REGION`, `AWS_DEFAULT_REGION` or the profile, else that of the URL. The endpoint is that of
-/// `AWS_ENDPOINT_URL_SQS` or `AWS_ENDPOINT_URL`, else the URL's own, unless it is Amazon's standard one. A call has ten seconds.
+/// `AWS_ENDPOINT_URL_SQS` or `AWS_ENDPOINT_URL`, else the URL's own, unless it is Amazon's standard one. A call has 35 seconds.
 ///
 /// # Errors
 ///

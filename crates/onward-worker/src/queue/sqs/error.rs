@@ -1,9 +1,31 @@
-//! What the errors of the AWS SDK mean.
+//! What the AWS SDK answers: how long it is waited for, and what its errors mean.
+
+use std::time::Duration;
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 
+use tokio::time::timeout;
+
 use crate::causes::causes;
 use crate::error::{QueueError, QueueErrorKind};
+
+/// How long a call other than a poll may take, with its repetitions: much longer than SQS takes, so that only one that hangs is given up.
+const MAX_CALL: Duration = Duration::from_secs(10);
+
+/// Waits for the answer to a call other than a poll, for ten seconds. One that is given up may have been done all the same.
+///
+/// # Errors
+///
+/// As SQS answers, or if it does not.
+pub async fn answered<T, E>(call: impl Future<Output = Result<T, SdkError<E>>>) -> Result<T, QueueError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match timeout(MAX_CALL, call).await {
+        Ok(answer) => answer.map_err(|error| queue_error(&error)),
+        Err(_) => Err(QueueError::new(QueueErrorKind::Network, "the call did not end in time")),
+    }
+}
 
 /// Sorts an error of the SDK by what can be done about it; the codes are SQS's own.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html>

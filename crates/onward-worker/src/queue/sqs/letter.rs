@@ -8,7 +8,7 @@ use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::MessageAttributeValue;
 
 use super::batch::{MAX_ATTRIBUTES, seconds, text_attribute, trace_header};
-use super::error::queue_error;
+use super::error::answered;
 use crate::error::{QueueError, QueueErrorKind};
 use crate::message::{ATTEMPTS, Attribute, AttributeValue, MESSAGE_ID, Message};
 use crate::queue::{Attempts, Death, is_fifo};
@@ -42,7 +42,7 @@ pub(super) async fn send_dead(
         let request = copy(client, url, message, about)
             .set_message_group_id(message.group_id.clone())
             .set_message_deduplication_id(is_fifo(url).then(|| deduplication_id(message)));
-        match request.send().await.map_err(|error| queue_error(&error)) {
+        match answered(request.send()).await {
             Ok(_) => return Ok(()),
             // Only what SQS says of the message itself can be helped by a shorter reason.
             Err(error) if error.kind == QueueErrorKind::Service => refused = Some(error),
@@ -73,7 +73,7 @@ pub(super) async fn send_anew(
     let request = copy(client, url, message, Some((ATTEMPTS, attempts.record())))
         .set_message_group_id(message.group_id.clone())
         .delay_seconds(seconds(delay.min(MAX_DELAY)));
-    request.send().await.map(|_| true).map_err(|error| queue_error(&error))
+    answered(request.send()).await.map(|_| true)
 }
 
 /// A request that sends all that the sender wrote, the identity and, where there is room, one attribute more.

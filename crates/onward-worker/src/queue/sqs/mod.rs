@@ -15,8 +15,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::Builder;
-use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use tokio::time::Instant;
 
@@ -27,6 +25,7 @@ pub use self::batch::{
 use self::batch::{refused, seconds};
 #[cfg(feature = "env")]
 pub use self::env::{FromEnvError, WrongUrl, client_of, client_of_private};
+pub use self::error::answered;
 use self::error::queue_error;
 pub use self::letter::{REJECTED, attribute_value};
 use super::{Attempts, Death, Queue, Refused, is_fifo, is_nearly_used_up};
@@ -35,9 +34,6 @@ use crate::message::{Attribute, AttributeValue, Message, Receipt};
 
 /// How long a redrive policy counts before it is asked for again: it may be changed or repaired.
 const POLICY_AGE: Duration = Duration::from_secs(60);
-
-/// How much longer than its wait a poll may take. The worker stops waiting for it earlier, this ends the call itself.
-const POLL_MARGIN: Duration = Duration::from_secs(15);
 
 /// A queue of Amazon SQS, or of anything that speaks its protocol.
 #[derive(Debug, Clone)]
@@ -161,7 +157,6 @@ impl Queue for Sqs {
             }
             self.is_policy_asked.store(true, Ordering::Relaxed);
         }
-        let poll = TimeoutConfig::builder().operation_attempt_timeout(wait + POLL_MARGIN).build();
         let received = self
             .client
             .receive_message()
@@ -175,8 +170,6 @@ impl Queue for Sqs {
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp)
             .message_attribute_names("All")
-            .customize()
-            .config_override(Builder::new().timeout_config(poll))
             .send()
             .await
             .map_err(|error| queue_error(&error))?;
@@ -187,7 +180,7 @@ impl Queue for Sqs {
         let entries = delete_entries(receipts.iter().map(|receipt| receipt.0.as_str()));
         let request = self.client.delete_message_batch().queue_url(&*self.url);
         let request = request.set_entries(Some(entries));
-        let answer = request.send().await.map_err(|error| queue_error(&error))?;
+        let answer = answered(request.send()).await?;
         Ok(refused(answer.failed()))
     }
 
@@ -195,7 +188,7 @@ impl Queue for Sqs {
         let entries = visibility_entries(entries.iter().map(|(receipt, delay)| (receipt.0.as_str(), *delay)));
         let request = self.client.change_message_visibility_batch().queue_url(&*self.url);
         let request = request.set_entries(Some(entries));
-        let answer = request.send().await.map_err(|error| queue_error(&error))?;
+        let answer = answered(request.send()).await?;
         Ok(refused(answer.failed()))
     }
 
