@@ -26,8 +26,8 @@ pub fn is_fifo(name_or_url: &str) -> bool {
     name_or_url.ends_with(".fifo")
 }
 
-/// Whether two more receives without an end would make a message a dead letter without a reason: an outage of the queue and a death of the
-/// process may come together, and then come again.
+/// Whether a message has two receives left at the most, so that the third one from now would make it a dead letter without a reason: an
+/// outage of the queue and a death of the process may come together, and then come again.
 pub(crate) fn is_nearly_used_up(message: &Message, max_receive_count: u32) -> bool {
     message.receive_count.saturating_add(2) >= max_receive_count
 }

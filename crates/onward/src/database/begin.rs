@@ -23,16 +23,21 @@ pub(crate) struct Begin {
 const PLAIN: &str = "BEGIN; SET LOCAL onward.transaction = 'open'";
 const BY_ITSELF: &str = "BEGIN; SET LOCAL onward.transaction = 'open'; DEALLOCATE ALL";
 
+/// The text of [`CHECK`], for [`COMMIT`] too.
+macro_rules! check {
+    () => {
+        "SELECT 1 / (coalesce(current_setting('onward.transaction', true), '') = 'open')::int"
+    };
+}
+
 /// Fails in a transaction that no [`Begin`] has begun, and in one in which a statement has failed.
-pub(crate) const CHECK: &str =
-    "SELECT 1 / (coalesce(current_setting('onward.transaction', true), '') = 'open')::int";
+pub(crate) const CHECK: &str = check!();
 
 /// Commits the transaction that a [`Begin`] has begun, and no other. PostgreSQL answers the COMMIT of a transaction that a statement
 /// has failed in with success, and rolls back. The first statement fails in such a transaction, and the COMMIT does not run; in
 /// another transaction it divides by zero.
 /// <https://www.postgresql.org/docs/current/sql-commit.html>, <https://www.postgresql.org/docs/current/protocol-flow.html>
-pub(crate) const COMMIT: &str =
-    "SELECT 1 / (coalesce(current_setting('onward.transaction', true), '') = 'open')::int; COMMIT";
+pub(crate) const COMMIT: &str = concat!(check!(), "; COMMIT");
 
 impl Begin {
     pub(crate) fn new(url: PostgresUrl) -> Self {

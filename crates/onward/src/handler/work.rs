@@ -137,7 +137,7 @@ impl<T> Queue<T> {
     /// A message waits for its batch in a handler's place, so the concurrency is twice the size of a batch, and must not be set below that
     /// size. A body that does not decode never gets into a batch. A message that has failed before is handled alone: one that makes the
     /// handler panic, or lets it run out of time, costs the others of its batch one attempt. There is no transaction among the arguments: a
-    /// batch commits what it writes by itself, and must bear a message that comes twice.
+    /// batch commits what it writes by itself, and must be idempotent, because a message may come twice.
     ///
     /// ```
     /// use std::time::Duration;

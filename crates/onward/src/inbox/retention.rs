@@ -22,7 +22,7 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// So many days after the message was handled. 0 is refused at the start of the app.
+    /// So many days after the message was handled; 0 keeps every row.
     #[must_use]
     pub const fn days(days: u32) -> Self {
         Self { days }

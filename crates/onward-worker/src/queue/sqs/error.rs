@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-
 use tokio::time::timeout;
 
 use crate::causes::causes;
