@@ -32,7 +32,7 @@ enum Delivered {
 /// tail waits here while its head waits for another attempt, and goes back behind a head that goes back.
 pub(crate) async fn deliver_in_order<Q: Queue, H: MessageHandler>(
     shared: Arc<Shared<Q, H>>,
-    mut group: VecDeque<Claim>,
+    mut group: VecDeque<Box<Claim>>,
 ) {
     let mut turn = Turn::None;
     while let Some(claim) = group.pop_front() {
@@ -46,7 +46,7 @@ pub(crate) async fn deliver_in_order<Q: Queue, H: MessageHandler>(
 
 /// The tail comes back a second later than its head, so that a server whose groups open with any visible message keeps the
 /// order, too. SQS keeps the tail hidden until the head has come back.
-async fn give_back_tail<Q: Queue, H>(shared: &Shared<Q, H>, tail: VecDeque<Claim>, head: Duration) {
+async fn give_back_tail<Q: Queue, H>(shared: &Shared<Q, H>, tail: VecDeque<Box<Claim>>, head: Duration) {
     let delay = if head.is_zero() { head } else { head + Duration::from_secs(1) };
     for claim in tail {
         count(&shared.core.monitor.counters().released, 1);
@@ -57,9 +57,9 @@ async fn give_back_tail<Q: Queue, H>(shared: &Shared<Q, H>, tail: VecDeque<Claim
 /// Takes one message to its outcome, by as many attempts as its budget allows.
 async fn deliver<'a, Q: Queue, H: MessageHandler>(
     shared: &'a Shared<Q, H>,
-    mut claim: Claim,
+    mut claim: Box<Claim>,
     turn: &mut Turn<'a>,
-    tail: &mut [Claim],
+    tail: &mut [Box<Claim>],
 ) -> Delivered {
     loop {
         if shared.core.finished.contains(&claim.message.id) {
@@ -123,7 +123,7 @@ async fn its_turn<'a, Q: Queue, H: MessageHandler>(
     shared: &'a Shared<Q, H>,
     claim: &Claim,
     turn: &mut Turn<'a>,
-    tail: &[Claim],
+    tail: &[Box<Claim>],
 ) -> Option<OwnedSemaphorePermit> {
     tokio::select! {
         biased;
@@ -189,7 +189,7 @@ async fn try_once<Q: Queue, H: MessageHandler>(
             count(&shared.core.monitor.counters().done, 1);
             Tried::Done
         }
-        Err(failure) => failed(shared, claim, failure, duration_ms).await,
+        Err(failure) => Box::pin(failed(shared, claim, failure, duration_ms)).await,
     }
 }
 
@@ -292,7 +292,7 @@ async fn bury<Q: Queue, H: MessageHandler>(
 async fn wait<Q: Queue, H>(
     shared: &Shared<Q, H>,
     claim: &mut Claim,
-    tail: &mut [Claim],
+    tail: &mut [Box<Claim>],
     delay: Duration,
 ) -> Result<(), Duration> {
     let options = &shared.core.options;
@@ -315,7 +315,7 @@ async fn wait<Q: Queue, H>(
     }
 }
 
-fn spot<Q, H>(shared: &Shared<Q, H>, claim: &Claim, tail: &[Claim]) -> Option<Spot> {
+fn spot<Q, H>(shared: &Shared<Q, H>, claim: &Claim, tail: &[Box<Claim>]) -> Option<Spot> {
     let bytes = claim.message.size() + tail.iter().map(|claim| claim.message.size()).sum::<usize>();
     shared.parking.take(1 + tail.len(), bytes)
 }

@@ -156,13 +156,13 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
         let receives = claim.message.receive_count;
         let has_few = known_limit.is_some_and(|limit| receives >= limit.min(receives_of_few(limit)));
         if has_few && shared.renew_before_return(&claim, RETURN_OF_SUSPICIOUS).await {
-            shared.done_at_once(claim).await;
+            shared.done_at_once(Box::new(claim)).await;
             continue;
         }
         if is_suspicious {
             if start.is_careful() && !is_fifo {
                 let why = "another message is here that may end the process";
-                shared.release_suspicious(claim, why, RETURN_OF_SUSPICIOUS).await;
+                shared.release_suspicious(Box::new(claim), why, RETURN_OF_SUSPICIOUS).await;
                 continue;
             }
             claim.caution = Some(start.be_careful());
@@ -208,8 +208,9 @@ fn dispatch<Q: Queue, H: MessageHandler>(
     claims: Vec<Claim>,
 ) {
     let is_fifo = shared.core.queue.is_fifo();
-    let mut groups: HashMap<String, VecDeque<Claim>> = HashMap::new();
-    for claim in claims {
+    let mut groups: HashMap<String, VecDeque<Box<Claim>>> = HashMap::new();
+    // In boxes, because from here on a claim is handed on from function to function.
+    for claim in claims.into_iter().map(Box::new) {
         match claim.message.group_id.clone().filter(|_| is_fifo) {
             Some(group) => groups.entry(group).or_default().push_back(claim),
             None => drop(tasks.spawn(deliver_in_order(shared.clone(), VecDeque::from([claim])))),

@@ -18,6 +18,7 @@ const MAX_TERM: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Lease {
     leases: Arc<Leases>,
+    number: Number,
     receipt: Receipt,
     progress: Arc<Progress>,
 }
@@ -26,8 +27,8 @@ impl Lease {
     /// Begins the lease of a message that was just received.
     pub(crate) fn begin(leases: &Arc<Leases>, message: &Message, visibility: Duration) -> Self {
         let progress = Arc::new(Progress::of(message));
-        leases.insert(&message.receipt, visibility, progress.clone());
-        Self { leases: leases.clone(), receipt: message.receipt.clone(), progress }
+        let number = leases.insert(&message.receipt, visibility, progress.clone());
+        Self { leases: leases.clone(), number, receipt: message.receipt.clone(), progress }
     }
 
     /// Where its message is.
@@ -41,20 +42,29 @@ impl Lease {
 
     /// Lets it end by itself, because the message goes back to the queue.
     pub(crate) fn let_expire(&self) {
-        self.leases.let_expire(&self.receipt);
+        self.leases.let_expire(self.number);
+    }
+
+    /// The queue gives the message to another worker after this time, unless the lease is extended before.
+    pub(crate) fn shorten(&self, from: Instant, term: Duration) {
+        self.leases.shorten(self.number, from, term);
     }
 
     /// Whether the queue still keeps the message for this worker.
     pub(crate) fn is_held(&self) -> bool {
-        self.leases.holds(&self.receipt)
+        self.leases.holds(self.number)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.leases.remove(&self.receipt);
+        self.leases.remove(self.number);
     }
 }
+
+/// Tells leases apart. A receipt handle would, too, but to hash its hundreds of characters costs more than the rest of a look-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Number(u64);
 
 /// The leases of all messages that this worker has, those that wait for a handler too.
 #[derive(Debug, Default)]
@@ -66,13 +76,16 @@ pub(crate) struct Leases {
 
 #[derive(Debug, Default)]
 struct Held {
-    terms: HashMap<Receipt, Term>,
+    terms: HashMap<Number, Term>,
+    /// How many leases have begun so far.
+    begun: u64,
     /// When the renewal looks again.
     wake: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Term {
+    receipt: Receipt,
     since: Instant,
     /// When the queue gives the message to another worker.
     ends: Instant,
@@ -88,22 +101,27 @@ impl Leases {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn insert(&self, receipt: &Receipt, visibility: Duration, progress: Arc<Progress>) {
+    fn insert(&self, receipt: &Receipt, visibility: Duration, progress: Arc<Progress>) -> Number {
         let since = Instant::now();
         let due = since + visibility / 2;
-        let term = Term { since, ends: since + visibility, due: Some(due), length: visibility, progress };
+        let (receipt, ends) = (receipt.clone(), since + visibility);
+        let term = Term { receipt, since, ends, due: Some(due), length: visibility, progress };
         let mut held = self.held();
-        held.terms.insert(receipt.clone(), term);
+        held.begun += 1;
+        let number = Number(held.begun);
+        held.terms.insert(number, term);
         // Mostly it is due after those that are held already, so the renewal is not woken for each message.
         if held.wake.is_none_or(|wake| due < wake) {
             held.wake = Some(due);
             self.sooner.notify_one();
         }
+        number
     }
 
     /// Ends a lease: another worker has the message, or it was acknowledged.
-    pub(crate) fn remove(&self, receipt: &Receipt) {
-        self.held().terms.remove(receipt);
+    pub(crate) fn remove(&self, number: Number) {
+        // It is freed after the lock.
+        let _ended = self.held().terms.remove(&number);
     }
 
     /// Completes when a lease is due before the renewal wanted to look again.
@@ -122,19 +140,19 @@ impl Leases {
         held.terms.values().map(|term| (term.progress.clone(), term.since, term.ends)).collect()
     }
 
-    fn holds(&self, receipt: &Receipt) -> bool {
-        self.held().terms.get(receipt).is_some_and(|lease| lease.ends > Instant::now())
+    fn holds(&self, number: Number) -> bool {
+        self.held().terms.get(&number).is_some_and(|lease| lease.ends > Instant::now())
     }
 
     /// Takes up to a batch of leases that are due, or says when the next one will be.
-    pub(crate) fn take_due(&self) -> Result<Vec<Receipt>, Option<Instant>> {
+    pub(crate) fn take_due(&self) -> Result<Vec<Number>, Option<Instant>> {
         let now = Instant::now();
         let mut held = self.held();
         let mut due = Vec::new();
         let is_due = |lease: &Term| lease.due.is_some_and(|due| due <= now);
-        for (receipt, lease) in held.terms.iter_mut().filter(|(_, lease)| is_due(lease)).take(BATCH) {
+        for (number, lease) in held.terms.iter_mut().filter(|(_, lease)| is_due(lease)).take(BATCH) {
             lease.due = None;
-            due.push(receipt.clone());
+            due.push(*number);
         }
         if due.is_empty() {
             held.wake = held.terms.values().filter_map(|lease| lease.due).min();
@@ -143,17 +161,18 @@ impl Leases {
         Ok(due)
     }
 
-    /// The next term of each lease, never beyond the longest lease; none for one that has ended meanwhile.
+    /// The next term of each lease, never beyond the longest lease; none for one that has ended meanwhile. The leases come in the order
+    /// of their terms.
     pub(crate) fn terms(
         &self,
-        due: &[Receipt],
+        due: &[Number],
         Options { max_lease, visibility, .. }: &Options,
-    ) -> Vec<(Receipt, Duration)> {
+    ) -> (Vec<Number>, Vec<(Receipt, Duration)>) {
         let now = Instant::now();
-        let mut held = self.held();
-        let mut terms = Vec::with_capacity(due.len());
-        for receipt in due {
-            let Some(lease) = held.terms.get_mut(receipt) else { continue };
+        let held = self.held();
+        let mut terms = (Vec::with_capacity(due.len()), Vec::with_capacity(due.len()));
+        for number in due {
+            let Some(lease) = held.terms.get(number) else { continue };
             // One second is kept back, because SQS counts in seconds and refuses what goes beyond the maximum.
             let left = max_lease.saturating_sub(now - lease.since).saturating_sub(Duration::from_secs(1));
             let term = (lease.length * 2).min(MAX_TERM.max(*visibility)).min(left);
@@ -163,35 +182,35 @@ impl Leases {
                     "a message has reached its longest lease; the queue may deliver it again"
                 );
             } else {
-                terms.push((receipt.clone(), term));
+                terms.0.push(*number);
+                terms.1.push((lease.receipt.clone(), term));
             }
         }
         terms
     }
 
-    pub(crate) fn extended(&self, receipt: &Receipt, from: Instant, term: Duration) {
-        if let Some(lease) = self.held().terms.get_mut(receipt) {
+    pub(crate) fn extended(&self, number: Number, from: Instant, term: Duration) {
+        if let Some(lease) = self.held().terms.get_mut(&number) {
             (lease.ends, lease.due, lease.length) = (from + term, Some(from + term / 2), term);
         }
     }
 
-    /// The queue gives the message to another worker after this time, unless the lease is extended before.
-    pub(crate) fn shorten(&self, receipt: &Receipt, from: Instant, term: Duration) {
-        self.extended(receipt, from, term);
+    fn shorten(&self, number: Number, from: Instant, term: Duration) {
+        self.extended(number, from, term);
         self.held().wake = None;
         self.sooner.notify_one();
     }
 
     /// The message goes back to the queue, so its lease is not extended any more.
-    pub(crate) fn let_expire(&self, receipt: &Receipt) {
-        if let Some(lease) = self.held().terms.get_mut(receipt) {
+    fn let_expire(&self, number: Number) {
+        if let Some(lease) = self.held().terms.get_mut(&number) {
             lease.due = None;
         }
     }
 
     /// Tries again a little later, as long as there is time.
-    pub(crate) fn postpone(&self, receipt: &Receipt) {
-        if let Some(lease) = self.held().terms.get_mut(receipt) {
+    pub(crate) fn postpone(&self, number: Number) {
+        if let Some(lease) = self.held().terms.get_mut(&number) {
             let now = Instant::now();
             let next = now + (lease.ends.saturating_duration_since(now) / 4).max(Duration::from_millis(100));
             lease.due = (next < lease.ends).then_some(next);

@@ -6,8 +6,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::error::{QueueError, QueueErrorKind};
+use crate::leases::Number;
 use crate::ledger::count;
-use crate::message::Receipt;
 use crate::queue::Queue;
 use crate::shared::Core;
 
@@ -40,8 +40,8 @@ pub(crate) async fn run<Q: Queue>(core: Arc<Core<Q>>) {
     }
 }
 
-async fn extend<Q: Queue>(core: &Core<Q>, due: Vec<Receipt>) {
-    let terms = core.leases.terms(&due, &core.options);
+async fn extend<Q: Queue>(core: &Core<Q>, due: Vec<Number>) {
+    let (leases, terms) = core.leases.terms(&due, &core.options);
     if terms.is_empty() {
         return;
     }
@@ -51,23 +51,23 @@ async fn extend<Q: Queue>(core: &Core<Q>, due: Vec<Receipt>) {
     let hung = || Err(QueueError::new(QueueErrorKind::Network, "the call did not end in time"));
     match timeout(limit, core.queue.change_visibility(&terms)).await.unwrap_or_else(|_| hung()) {
         Ok(refused) => {
-            for (index, (receipt, term)) in terms.iter().enumerate() {
+            for (index, (lease, (_, term))) in leases.into_iter().zip(&terms).enumerate() {
                 match refused.iter().find(|refused| refused.index == index) {
-                    None => core.leases.extended(receipt, asked, *term),
+                    None => core.leases.extended(lease, asked, *term),
                     Some(refused) if refused.is_permanent => {
                         // It was acknowledged meanwhile, or another worker has it: both end the lease.
                         tracing::debug!(reason = %refused.reason, "a lease could not be extended");
-                        core.leases.remove(receipt);
+                        core.leases.remove(lease);
                     }
-                    Some(_) => core.leases.postpone(receipt),
+                    Some(_) => core.leases.postpone(lease),
                 }
             }
         }
         Err(error) => {
             count(&core.monitor.counters().failed_calls, 1);
             tracing::warn!(%error, messages = terms.len(), "leases could not be extended; the call is made again");
-            for (receipt, _) in &terms {
-                core.leases.postpone(receipt);
+            for lease in leases {
+                core.leases.postpone(lease);
             }
         }
     }

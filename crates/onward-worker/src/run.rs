@@ -199,3 +199,36 @@ async fn flush<Q>(core: &Core<Q>, mut acknowledging: AbortOnDropHandle<()>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use aws_sdk_sqs::config::BehaviorVersion;
+    use aws_sdk_sqs::{Client, Config};
+
+    use super::*;
+    use crate::delivery::deliver_in_order;
+    use crate::handler::Failure;
+    use crate::message::Message;
+    use crate::queue::sqs::Sqs;
+
+    /// A task is moved several times before it runs, and a call of the SDK is tens of kilobytes. One that stands in the task, be it the call of
+    /// a rare failure, costs each message more than all else.
+    #[test]
+    fn the_tasks_hold_no_call_of_the_sdk() {
+        let client = Client::from_conf(Config::builder().behavior_version(BehaviorVersion::latest()).build());
+        let handler = |_: Message| async { Ok::<_, Failure>(()) };
+        let queue = Sqs::new(client, "http://127.0.0.1:1/1/orders");
+        let (shared, lanes) =
+            prepare(&Process::default(), queue, handler, Options::default(), Monitor::default());
+        let core = shared.core.clone();
+        let sizes = [
+            ("deliver_in_order", size_of_val(&deliver_in_order(shared.clone(), VecDeque::new()))),
+            ("intake::poll", size_of_val(&intake::poll(shared, TaskTracker::new()))),
+            ("acknowledge::run", size_of_val(&acknowledge::run(core.clone(), lanes))),
+            ("renewal::run", size_of_val(&renewal::run(core))),
+        ];
+        assert!(sizes.iter().all(|(_, bytes)| *bytes < 2048), "bytes: {sizes:?}");
+    }
+}

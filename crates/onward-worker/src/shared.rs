@@ -56,7 +56,7 @@ impl<Q: Queue, H> Shared<Q, H> {
     /// Gives back a message without an attempt, to another worker or a later poll: at once, unless handlers fail at present or
     /// it has come several times. Then it stays away for a while, because each receive brings it nearer to the
     /// dead-letter queue. Returns how long.
-    pub(crate) async fn release(&self, claim: Claim, why: &'static str) -> Duration {
+    pub(crate) async fn release(&self, claim: Box<Claim>, why: &'static str) -> Duration {
         // A message of a FIFO queue cannot be sent anew, so it is spared from its second receive on.
         let spared_from = if self.core.queue.is_fifo() { 2 } else { SUSPICIOUS_RECEIVES };
         let is_at_once = claim.message.receive_count < spared_from && !self.breaker.is_sick();
@@ -78,7 +78,7 @@ impl<Q: Queue, H> Shared<Q, H> {
 
     /// As [`Shared::release`], by a poll and with a delay of its own: it does not wait for the end of the polls. A message that can
     /// lose few receives more and could not be sent anew stays away for longer than most outages last.
-    pub(crate) async fn release_suspicious(&self, claim: Claim, why: &'static str, delay: Duration) {
+    pub(crate) async fn release_suspicious(&self, claim: Box<Claim>, why: &'static str, delay: Duration) {
         if self.renew_before_return(&claim, delay).await {
             self.count_release(&claim, why, delay);
             return self.done(claim);
@@ -97,7 +97,7 @@ impl<Q: Queue, H> Shared<Q, H> {
 
     /// Gives back a message, which comes back after the delay. At a stop it waits until no poll is open: one of this worker would
     /// receive the message again, which would cost it another receive.
-    pub(crate) async fn give_back(&self, claim: Claim, delay: Duration) {
+    pub(crate) async fn give_back(&self, claim: Box<Claim>, delay: Duration) {
         if self.stop.is_cancelled() {
             self.polls_ended.cancelled().await;
         }
@@ -130,7 +130,7 @@ impl<Q: Queue, H> Shared<Q, H> {
         }
     }
 
-    fn return_to_queue(&self, mut claim: Claim, delay: Duration) {
+    fn return_to_queue(&self, mut claim: Box<Claim>, delay: Duration) {
         claim.is_held();
         self.outcomes.push(Outcome::Return { lease: claim.lease, delay });
     }
@@ -158,7 +158,7 @@ impl<Q: Queue, H> Shared<Q, H> {
     }
 
     /// As [`Shared::done`], with a call of its own: a kill before a batch is full would leave the message beside its copy.
-    pub(crate) async fn done_at_once(&self, claim: Claim) {
+    pub(crate) async fn done_at_once(&self, claim: Box<Claim>) {
         count(&self.core.monitor.counters().delete_calls, 1);
         let deleted = self.core.queue.delete(std::slice::from_ref(claim.lease.receipt())).await;
         if !deleted.is_ok_and(|refused| refused.is_empty()) {
@@ -167,7 +167,7 @@ impl<Q: Queue, H> Shared<Q, H> {
     }
 
     /// Has a message deleted that is done. Until the queue has confirmed it, the message is not handled again.
-    pub(crate) fn done(&self, mut claim: Claim) {
+    pub(crate) fn done(&self, mut claim: Box<Claim>) {
         claim.is_held();
         self.core.finished.remember(&claim.message.id);
         self.outcomes.push(Outcome::Delete { id: claim.message.id, lease: claim.lease });

@@ -34,7 +34,7 @@ impl<'a> Turn<'a> {
         &mut self,
         shared: &'a Shared<Q, H>,
         claim: &Claim,
-        tail: &[Claim],
+        tail: &[Box<Claim>],
     ) {
         if claim.caution.is_none() {
             if let Turn::None = self {
@@ -81,10 +81,11 @@ impl<'a> Turn<'a> {
 }
 
 /// Shortens the leases of a group, which the renewal then extends as any other, in terms that grow again.
-async fn shorten<Q: Queue, H>(shared: &Shared<Q, H>, claim: &Claim, tail: &[Claim]) {
-    let receipts: Vec<_> = std::iter::once(claim).chain(tail).map(|claim| claim.lease.receipt()).collect();
-    for batch in receipts.chunks(BATCH) {
-        let entries: Vec<_> = batch.iter().map(|receipt| ((*receipt).clone(), SHORT_LEASE)).collect();
+async fn shorten<Q: Queue, H>(shared: &Shared<Q, H>, claim: &Claim, tail: &[Box<Claim>]) {
+    let leases: Vec<_> =
+        std::iter::once(claim).chain(tail.iter().map(|claim| &**claim)).map(|claim| &claim.lease).collect();
+    for batch in leases.chunks(BATCH) {
+        let entries: Vec<_> = batch.iter().map(|lease| (lease.receipt().clone(), SHORT_LEASE)).collect();
         count(&shared.core.monitor.counters().visibility_calls, 1);
         let asked = Instant::now();
         let answer = timeout(MAX_CALL, shared.core.queue.change_visibility(&entries)).await;
@@ -99,10 +100,10 @@ async fn shorten<Q: Queue, H>(shared: &Shared<Q, H>, claim: &Claim, tail: &[Clai
                 Vec::new()
             }
         };
-        for (index, (receipt, _)) in entries.iter().enumerate() {
+        for (index, lease) in batch.iter().enumerate() {
             // Another worker may have what was refused. Without an answer the queue may have shortened the lease.
             if refused.iter().all(|refused| refused.index != index) {
-                shared.core.leases.shorten(receipt, asked, SHORT_LEASE);
+                lease.shorten(asked, SHORT_LEASE);
             }
         }
     }

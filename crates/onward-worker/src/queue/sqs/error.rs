@@ -16,13 +16,19 @@ const MAX_CALL: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// As SQS answers, or if it does not.
-pub async fn answered<T, E>(call: impl Future<Output = Result<T, SdkError<E>>>) -> Result<T, QueueError>
+pub fn answered<T, E>(
+    call: impl Future<Output = Result<T, SdkError<E>>>,
+) -> impl Future<Output = Result<T, QueueError>>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    match timeout(MAX_CALL, call).await {
-        Ok(answer) => answer.map_err(|error| queue_error(&error)),
-        Err(_) => Err(QueueError::new(QueueErrorKind::Network, "the call did not end in time")),
+    // A call of the SDK is tens of kilobytes, which every task that might make it would hold.
+    let call = Box::pin(call);
+    async {
+        match timeout(MAX_CALL, call).await {
+            Ok(answer) => answer.map_err(|error| queue_error(&error)),
+            Err(_) => Err(QueueError::new(QueueErrorKind::Network, "the call did not end in time")),
+        }
     }
 }
 

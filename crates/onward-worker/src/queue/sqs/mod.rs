@@ -157,7 +157,7 @@ impl Queue for Sqs {
             }
             self.is_policy_asked.store(true, Ordering::Relaxed);
         }
-        let received = self
+        let receive = self
             .client
             .receive_message()
             .queue_url(&*self.url)
@@ -169,10 +169,8 @@ impl Queue for Sqs {
             .message_system_attribute_names(MessageSystemAttributeName::AwsTraceHeader)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp)
-            .message_attribute_names("All")
-            .send()
-            .await
-            .map_err(|error| queue_error(&error))?;
+            .message_attribute_names("All");
+        let received = Box::pin(receive.send()).await.map_err(|error| queue_error(&error))?;
         Ok(received.messages.unwrap_or_default().into_iter().map(message).collect())
     }
 
