@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -94,6 +95,9 @@ pub struct SessionOptions {
     /// For how long to try again while the server answers [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable); zero tries
     /// once. A server that cannot be reached at all is not waited for, because its address may be wrong.
     pub patience: Duration,
+    /// On PostgreSQL, a TLS configuration that a program has already: it decides whom to trust and which certificate to show, in place of
+    /// `sslrootcert`, `sslcert` and the verification that `sslmode` asks for. Whether the connection is encrypted stays with `sslmode`.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 /// Ends the statement that a session runs, from outside the session.

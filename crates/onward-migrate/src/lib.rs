@@ -61,6 +61,7 @@ pub use postgres::{Postgres, PostgresUrl, TlsMode, tls_connector};
 #[cfg(feature = "rebuild")]
 pub use rebuild::{copy, create, end_sessions, inspect, names, remove, replace};
 pub use runner::{MigrateOptions, Migrated, migrate, rerun_always, seed, status};
+pub use rustls;
 pub use scripts::{Scripts, host_name};
 pub use session::{DatabaseUrl, Session};
 #[cfg(feature = "sqlserver")]

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use onward_script::{Bundle, History};
@@ -20,13 +21,14 @@ const WAIT: Duration = Duration::from_secs(60);
 /// let migrated = scripts.migrate("postgres://app:…@db/app").await?;
 /// println!("{} script(s) applied, the schema is at {}", migrated.scripts, migrated.to);
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Scripts {
     manifest: &'static str,
     scripts: &'static [u8],
     schema: &'static str,
     name: &'static str,
     version: &'static str,
+    tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 /// The scripts that `onward_build::embed` has checked in this package's `build.rs`, as [`Scripts`].
@@ -53,7 +55,22 @@ impl Scripts {
         name: &'static str,
         version: &'static str,
     ) -> Self {
-        Self { manifest, scripts, schema, name, version }
+        Self { manifest, scripts, schema, name, version, tls: None }
+    }
+
+    /// Has it connect with a TLS configuration that the service has already, as [`SessionOptions::tls`] does. PostgreSQL only.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use onward_migrate::{Error, Migrated, Scripts, rustls::ClientConfig};
+    ///
+    /// async fn upgrade(scripts: Scripts, url: &str, tls: &Arc<ClientConfig>) -> Result<Migrated, Error> {
+    ///     scripts.with_tls(tls.clone()).migrate(url).await
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_tls(self, config: Arc<rustls::ClientConfig>) -> Self {
+        Self { tls: Some(config), ..self }
     }
 
     /// The history, for the functions of this crate.
@@ -127,7 +144,8 @@ impl Scripts {
     async fn session(&self, url: &str, reads_only: bool) -> Result<Session, Error> {
         let url: DatabaseUrl = url.parse()?;
         let application_name = format!("{} migrate", self.name);
-        let options = SessionOptions { application_name, reads_only, ..SessionOptions::default() };
+        let tls = self.tls.clone();
+        let options = SessionOptions { application_name, reads_only, tls, ..SessionOptions::default() };
         Session::connect(&url, &options).await
     }
 }

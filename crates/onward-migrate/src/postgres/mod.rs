@@ -89,7 +89,10 @@ impl Postgres {
             config.options(startup(options, &own));
         }
 
-        let tls = tls_connector(url)?;
+        let tls = match &options.tls {
+            Some(config) => MakeRustlsConnect::new(config.as_ref().clone()),
+            None => tls_connector(url)?,
+        };
         // The driver's limit is for the socket alone. A server that accepts it and says nothing more must not hold the start.
         let hosts = u32::try_from(config.get_hosts().len()).unwrap_or(u32::MAX);
         let limit = config.get_connect_timeout().map_or(CONNECT_TIMEOUT, |limit| *limit);

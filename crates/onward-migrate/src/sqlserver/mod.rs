@@ -57,8 +57,13 @@ impl SqlServer {
     /// # Errors
     ///
     /// If the server cannot be reached, its certificate is not trusted, it refuses the user, or has no such
-    /// database.
+    /// database; or if the options have a TLS configuration, which the driver does not take.
     pub async fn connect(url: &SqlServerUrl, options: &SessionOptions) -> Result<Self, Error> {
+        if options.tls.is_some() {
+            let help = "name the authority in the address: `TrustServerCertificateCA=/path`";
+            let message = "SQL Server's driver takes no TLS configuration of the program's own";
+            return Err(Error::new(ErrorKind::Configuration, message, help));
+        }
         let client = Self::open(url, &options.application_name).await?;
         let lock_timeout_ms =
             options.lock_timeout.map_or(-1, |timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX));

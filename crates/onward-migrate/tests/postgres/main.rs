@@ -3,6 +3,7 @@
 
 mod drift;
 mod takeover;
+mod tls;
 mod world;
 
 use std::sync::atomic::{AtomicU32, Ordering};
