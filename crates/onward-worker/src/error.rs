@@ -32,7 +32,8 @@ impl QueueError {
     }
 
     /// Whether the same call may succeed later without a change of the configuration.
-    pub(crate) const fn may_pass(&self) -> bool {
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
         matches!(self.kind, QueueErrorKind::Throttled | QueueErrorKind::Network | QueueErrorKind::Service)
     }
 

@@ -20,6 +20,7 @@ use crate::inbox::Retention;
 use crate::options::{self, AllOrigins, AppOptions, Given, WrongValue};
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::{data, ended, said};
+use crate::queue::Queue;
 use crate::scripts::Scripts;
 use crate::telemetry::log::{self, LogView};
 use crate::{command, process, serve, service};
@@ -49,6 +50,7 @@ pub struct App<S> {
     scripts: Scripts,
     setup: SetupFn<S>,
     queues: Vec<Consumer<S>>,
+    sends_to: Vec<&'static str>,
     has_outbox: bool,
     options: AppOptions,
     classify: Option<Arc<Classify>>,
@@ -71,6 +73,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             scripts,
             setup,
             queues: Vec::new(),
+            sends_to: Vec::new(),
             has_outbox: false,
             options: AppOptions::default(),
             classify: None,
@@ -86,6 +89,32 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     #[must_use]
     pub fn queue(mut self, consumer: Consumer<S>) -> Self {
         self.queues.push(consumer);
+        self
+    }
+
+    /// Declares a queue to which the app sends and which another app works. To send to a queue that is neither declared nor worked is an
+    /// error: a misspelt name fails in the handler's test, and not in production.
+    ///
+    /// `QUEUE_URL_NAME` is its address, as for [`Queue::handler`](crate::Queue::handler). Without that variable it is the queue of this name
+    /// in the account and region of the app's first one, and `serve` does not start if there is none. In development it is a private queue,
+    /// whose messages stay there.
+    ///
+    /// ```no_run
+    /// # use onward::{App, Failure, Json, PgTx, Queue, Scripts};
+    /// const ORDERS: Queue<i64> = Queue::new("orders");
+    /// const AUDITS: Queue<String> = Queue::new("audits");
+    ///
+    /// async fn take_order(tx: PgTx, Json(order): Json<i64>) -> Result<(), Failure> {
+    ///     tx.send(&AUDITS, &format!("order {order}")).await
+    /// }
+    ///
+    /// # fn run(scripts: Scripts) -> std::process::ExitCode {
+    /// App::new(scripts, |_| async { Ok(()) }).queue(ORDERS.handler(take_order)).sends_to(AUDITS).outbox().run()
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn sends_to<T>(mut self, queue: Queue<T>) -> Self {
+        self.sends_to.push(queue.name());
         self
     }
 
@@ -452,7 +481,12 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
                 let queues = app.queues.into_iter().zip(of_queues);
                 let queues: Vec<_> =
                     queues.map(|(queue, origins)| (queue.name, queue.options, origins)).collect();
-                let whole = Whole { has_outbox: app.has_outbox, options: app.options, origins };
+                let whole = Whole {
+                    sends_to: app.sends_to,
+                    has_outbox: app.has_outbox,
+                    options: app.options,
+                    origins,
+                };
                 command::doctor::run(context, &queues, &whole, json).await
             }
             Command::Service(command) => service::run(&context.settings, &context.identity, &command),
@@ -511,9 +545,35 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         if let Some(twice) = self.jobs.iter().find(|job| !names.insert(job.name)) {
             return wrong(format!("the app has two jobs of the name {}", twice.name));
         }
-        let Self { queues, setup, has_outbox, options, classify, routes, jobs, on_stop, example, .. } = self;
+        let Self {
+            queues,
+            sends_to,
+            setup,
+            has_outbox,
+            options,
+            classify,
+            routes,
+            jobs,
+            on_stop,
+            example,
+            ..
+        } = self;
+        let sends_to =
+            sends_to.into_iter().filter(|name| queues.iter().all(|queue| queue.name != *name)).collect();
         let origins = AllOrigins { queues: vec![Vec::new(); queues.len()], app: Vec::new() };
-        Ok(Work { queues, setup, has_outbox, options, classify, routes, jobs, on_stop, example, origins })
+        Ok(Work {
+            queues,
+            sends_to,
+            setup,
+            has_outbox,
+            options,
+            classify,
+            routes,
+            jobs,
+            on_stop,
+            example,
+            origins,
+        })
     }
 }
 

@@ -97,6 +97,29 @@ async fn a_value_that_the_database_never_takes_is_rejected(db: TestDb) {
     assert_eq!(failure.reason, "ERROR: integer out of range (SQLSTATE 22003)");
 }
 
+/// A misspelt name is found here, and not in production.
+#[onward::test]
+async fn a_queue_that_is_not_declared_gets_nothing(db: TestDb) {
+    const AUDITS: Queue<Order> = Queue::new("audits");
+    async fn audit(tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure> {
+        tx.send(&AUDITS, &order).await
+    }
+    let audited = || App::new(onward::scripts!(), |_| async { Ok(()) }).queue(ORDERS.handler(audit)).outbox();
+    let handled = TestApp::new(audited(), &db).await.handle(&ORDERS, &ORDER).await;
+    assert!(handled.sent.is_empty() && !handled.is_recorded, "{handled:?}");
+    let failure = handled.outcome.expect_err("is not declared");
+    let reason = "the queue `audits` is not declared (declared: orders)";
+    assert!(failure.kind == FailureKind::Retry && failure.reason.starts_with(reason), "{failure:?}");
+
+    let declared = audited().sends_to(AUDITS);
+    assert_eq!(TestApp::new(declared, &db).await.handle(&ORDERS, &ORDER).await.sent_to(&AUDITS), [ORDER]);
+    let running = RunningApp::start(audited().sends_to(AUDITS), &db).await;
+    running.send(&ORDERS, &Order { number: 8 }).await;
+    running.idle().await;
+    assert_eq!(running.sent_to(&AUDITS).await, [ORDER, Order { number: 8 }]);
+    running.stop().await;
+}
+
 #[onward::test]
 async fn a_panic_and_a_long_run_are_failures(db: TestDb) {
     async fn fails(_tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure> {

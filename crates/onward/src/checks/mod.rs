@@ -67,6 +67,7 @@ pub(crate) async fn all(context: &Context, worked: &[Worked], whole: &Whole) -> 
     let retention = whole.options.inbox_retention;
     checks
         .extend(queue::checks(&context.settings, worked, (!retention.is_zero()).then_some(retention)).await);
+    checks.extend(queue::sent_to(&context.settings, &whole.sends_to).await);
     for check in &mut checks {
         check.says = named(&check.says);
         check.help = check.help.as_deref().map(named);
@@ -80,6 +81,8 @@ pub(crate) type Worked = (&'static str, Options, Origins);
 /// What is of the app as a whole.
 #[derive(Debug, Clone)]
 pub(crate) struct Whole {
+    /// The queues to which it sends and which it does not work.
+    pub sends_to: Vec<&'static str>,
     pub has_outbox: bool,
     pub options: AppOptions,
     pub origins: Origins,

@@ -7,7 +7,7 @@ use onward_worker::{Options, QueueErrorKind, is_fifo};
 
 use super::{Check, Worked, doubtful, failed, well, wrong};
 use crate::config::permissions;
-use crate::config::queues::{configured_url, queue_variable};
+use crate::config::queues::{configured_url, queue_url_of, queue_variable};
 use crate::config::settings::{AppEnv, Settings};
 use crate::config::sqs::client;
 
@@ -39,6 +39,31 @@ pub(super) async fn checks(
                 checks.push(wrong("queue", says, format!("set {variable} to the queue's URL")));
             }
         }
+    }
+    checks
+}
+
+/// Whether the queues to which the app only sends are there.
+pub(super) async fn sent_to(settings: &Settings, names: &[&'static str]) -> Vec<Check> {
+    let Some(first) = settings.queue_url.as_ref().filter(|_| !names.is_empty()) else { return Vec::new() };
+    let client = match client(first, false).await {
+        Ok(client) => client,
+        Err(error) => return vec![failed("sends to", error)],
+    };
+    let mut checks = Vec::new();
+    for name in names {
+        let found = match queue_url_of(name) {
+            Some(url) => Ok(format!("{name}: {url}, as {} says", queue_variable(name))),
+            None => queue_url(&client, name, None).await.map(|url| format!("{name}: {url}")),
+        };
+        checks.push(found.map_or_else(
+            |error| {
+                let says = format!("{name}: {error}");
+                let help = format!("create it, or set {} to its URL; {}", queue_variable(name), error.help());
+                wrong("sends to", says, help)
+            },
+            |says| well("sends to", says),
+        ));
     }
     checks
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod context;
 pub(crate) mod database_url;
+pub(crate) mod destinations;
 pub(crate) mod identity;
 #[cfg(feature = "local")]
 pub(crate) mod local;

@@ -12,6 +12,7 @@ use onward_migrate::{DatabaseUrl, PostgresUrl, tls_connector};
 use tokio::sync::Notify;
 
 use self::begin::Begin;
+use crate::config::destinations::Destinations;
 use crate::options::AppOptions;
 use crate::process::exit::{CommandError, Exit};
 
@@ -49,6 +50,8 @@ pub struct Database {
     pools: Pools,
     /// Notified when a handler has committed messages to the outbox.
     pub(crate) wake: Arc<Notify>,
+    /// Where handlers may send in their transactions.
+    pub(crate) destinations: Destinations,
 }
 
 /// The pool of one of the two databases.
@@ -142,7 +145,12 @@ impl Database {
                 return Err(CommandError::new(Exit::Configuration, message, help));
             }
         };
-        Ok(Self { pools, wake: Arc::default() })
+        Ok(Self { pools, wake: Arc::default(), destinations: Destinations::default() })
+    }
+
+    /// The same, for handlers that may send to these queues.
+    pub(crate) fn sending_to(self, destinations: Destinations) -> Self {
+        Self { destinations, ..self }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use onward_worker::{Budget, Failure, Message, Options};
 use tower::{BoxError, Layer, Service};
 
+use crate::config::queues::Names;
 use crate::database::Database;
 use crate::handler::batch::{Batch, Batches};
 use crate::handler::breaker::{BreakerByKey, PausedKeys};
@@ -62,6 +63,8 @@ type BoxedLayer = Box<dyn FnOnce(MessageService) -> MessageService + Send>;
 /// What an app brings to its workers.
 pub(crate) struct Work<S> {
     pub queues: Vec<Consumer<S>>,
+    /// The queues to which it sends and which it does not work.
+    pub sends_to: Vec<&'static str>,
     pub setup: SetupFn<S>,
     pub has_outbox: bool,
     pub options: AppOptions,
@@ -78,8 +81,9 @@ pub(crate) struct Work<S> {
 
 impl<S> Work<S> {
     /// The names of its queues, in their order.
-    pub(crate) fn names(&self) -> Vec<&'static str> {
-        self.queues.iter().map(|queue| queue.name).collect()
+    pub(crate) fn names(&self) -> Names {
+        let worked = self.queues.iter().map(|queue| queue.name).collect();
+        Names { worked, sent_to: self.sends_to.clone() }
     }
 }
 

@@ -8,6 +8,7 @@ use onward_worker::sqs::{answered, batches};
 use onward_worker::{QueueError, is_fifo};
 use serde::Serialize;
 
+use crate::config::destinations::Destinations;
 #[cfg(feature = "local")]
 use crate::config::local::running_queues;
 use crate::config::queues::{queue_url_of, queue_variable};
@@ -43,11 +44,14 @@ use crate::queue::outgoing::{Outgoing, Ready};
 /// }
 /// ```
 #[derive(Debug, Clone)]
-pub struct Producer(Addresses);
+pub struct Producer {
+    addresses: Addresses,
+    destinations: Destinations,
+}
 
 impl Producer {
-    pub(crate) const fn new(addresses: Addresses) -> Self {
-        Self(addresses)
+    pub(crate) const fn new(addresses: Addresses, destinations: Destinations) -> Self {
+        Self { addresses, destinations }
     }
 
     /// For a program that works no queue itself, for example a web server. `QUEUE_URL_NAME` is the address of each queue, as for an
@@ -72,14 +76,15 @@ impl Producer {
         let (urls, is_local) = addresses_of(queues)?;
         let Some(first) = urls.first() else { return Err("a producer needs the name of a queue".into()) };
         let client = client(first, is_local).await?;
-        Ok(Self(Addresses::new(client, queues.iter().map(ToString::to_string).zip(urls))))
+        let addresses = Addresses::new(client, queues.iter().map(ToString::to_string).zip(urls));
+        Ok(Self::new(addresses, Destinations::new(queues.iter().copied())))
     }
 
     /// Sends one message, and returns its identity.
     ///
     /// # Errors
     ///
-    /// If SQS can never take the message, or did not say that it has taken it.
+    /// If SQS can never take the message, or did not say that it has taken it, or the queue is not declared.
     pub async fn send<'a, T: Serialize + 'a>(
         &self,
         queue: &Queue<T>,
@@ -96,7 +101,7 @@ impl Producer {
     /// # Errors
     ///
     /// If not all are sent. The error has the place and the reason of each that is not known to be sent; all others are sent. If
-    /// SQS can never take one of them, none is sent.
+    /// SQS can never take one of them, or the queue is not declared, none is sent.
     pub async fn send_all<'a, T: Serialize + 'a, M: Into<Outgoing<'a, T>>>(
         &self,
         queue: &Queue<T>,
@@ -114,7 +119,11 @@ impl Producer {
         }
         let (ids, of) =
             (ready.iter().map(|message| message.id.clone()).collect(), ready.len() + refused.len());
-        let unsent = if refused.is_empty() {
+        let unsent = if let Err(undeclared) = self.destinations.check(queue) {
+            let reason = undeclared.to_string();
+            refused.extend(ready.iter().map(|message| unsent(message, &reason, false)));
+            refused
+        } else if refused.is_empty() {
             self.send_ready(queue, ready).await
         } else {
             let reason = "not tried, because another one can never be sent";
@@ -130,7 +139,7 @@ impl Producer {
     /// Sends messages round by round, and returns those that are not known to be sent.
     async fn send_ready(&self, queue: &str, messages: Vec<Ready>) -> Vec<Unsent> {
         let mut failed = Vec::new();
-        let url = match self.0.url(queue).await {
+        let url = match self.addresses.url(queue).await {
             Ok(url) => url,
             Err(error) => {
                 return messages.iter().map(|message| unsent(message, &told(&error), false)).collect();
@@ -177,7 +186,7 @@ impl Producer {
             return Ok(Vec::new());
         }
         let entries = batch.iter().enumerate().map(|(at, message)| message.entry().at(at)).collect();
-        let request = self.0.client.send_message_batch().queue_url(url).set_entries(Some(entries));
+        let request = self.addresses.client.send_message_batch().queue_url(url).set_entries(Some(entries));
         let answer = answered(request.send()).await?;
         let taken: HashSet<_> = answer.successful().iter().map(|entry| entry.id().to_owned()).collect();
         let refused = batch.iter().enumerate().filter(|(at, _)| !taken.contains(&at.to_string()));
@@ -298,12 +307,13 @@ mod tests {
             known.push((queue.to_owned(), server.create(queue).await.expect("is created")));
         }
         let client = client(&known[0].1, true).await.expect("a client is made");
-        Producer::new(Addresses::new(client, known))
+        let destinations = Destinations::new(known.iter().map(|(name, _)| name.as_str()));
+        Producer::new(Addresses::new(client, known), destinations)
     }
 
     async fn received(producer: &Producer, queue: &str) -> Vec<aws_sdk_sqs::types::Message> {
-        let url = producer.0.url(queue).await.expect("is known");
-        let receive = producer.0.client.receive_message().queue_url(url).max_number_of_messages(10);
+        let url = producer.addresses.url(queue).await.expect("is known");
+        let receive = producer.addresses.client.receive_message().queue_url(url).max_number_of_messages(10);
         let receive = receive.message_attribute_names("All");
         let receive = receive.message_system_attribute_names(MessageSystemAttributeName::All);
         receive.send().await.expect("is received").messages.unwrap_or_default()
@@ -329,6 +339,22 @@ mod tests {
         let late = Outgoing::new(&8).delay(Duration::from_secs(900));
         producer.send(&ORDERS, late).await.expect("is sent");
         assert!(received(&producer, "orders").await.is_empty(), "it is hidden for 15 minutes");
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_is_not_declared_gets_nothing() {
+        const ORDESR: Queue<i64> = Queue::new("ordesr");
+        let server = LocalQueue::start(0).await.expect("a port is free");
+        let url = server.create(ORDESR.name()).await.expect("is created");
+        let producer = producer(&server).await;
+        let error = producer.send(&ORDESR, &7).await.expect_err("is refused").to_string();
+        assert!(
+            error.contains("the queue `ordesr` is not declared (declared: orders, texts, ledger.fifo)"),
+            "{error}"
+        );
+        let client = &producer.addresses.client;
+        let received = client.receive_message().queue_url(url).send().await.expect("answers");
+        assert!(received.messages().is_empty(), "it is there, and has nothing");
     }
 
     #[tokio::test]
@@ -368,7 +394,9 @@ mod tests {
         assert!(received(&producer, "texts").await.is_empty(), "none is sent");
 
         const NOWHERE: Queue<i64> = Queue::new("nowhere");
-        let error = producer.send(&NOWHERE, &1).await.expect_err("there is no such queue");
+        let addresses = Addresses::new(producer.addresses.client.clone(), []);
+        let elsewhere = Producer::new(addresses, Destinations::new([NOWHERE.name()]));
+        let error = elsewhere.send(&NOWHERE, &1).await.expect_err("there is no such queue");
         assert!(error.to_string().starts_with("the message to nowhere is not sent: "), "{error}");
         assert!(error.to_string().contains("create the queue"), "{error}");
 

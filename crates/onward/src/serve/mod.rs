@@ -162,6 +162,7 @@ pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
                 queues: queues.collect(),
                 database: database.clone(),
                 whole: Whole {
+                    sends_to: names.sent_to,
                     has_outbox: work.has_outbox,
                     options: work.options.clone(),
                     origins: work.origins.app,

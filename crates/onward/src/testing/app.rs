@@ -13,9 +13,8 @@ use crate::handler::work::{Setup, Work};
 use crate::outbox::{Outbox, Written};
 use crate::process::exit::CommandError;
 use crate::queue::Queue;
-use crate::queue::producer::Producer;
 use crate::testing::database::TestDb;
-use crate::testing::queues::TestQueues;
+use crate::testing::queues::{TestQueues, decoded};
 use crate::transaction::is_recorded;
 
 /// An app whose handlers a test calls, one message at a time, with all that stands around them: arguments, transaction, inbox,
@@ -55,14 +54,14 @@ impl TestApp {
         app: App<S>,
         db: &TestDb,
     ) -> Result<Self, CommandError> {
-        let Work { queues, setup, has_outbox, classify, .. } = app.into_work()?;
-        let names: Vec<_> = queues.iter().map(|queue| queue.name).collect();
-        let private = TestQueues::start(&names).await?;
-        let database = db.database().clone();
+        let work = app.into_work()?;
+        let private = TestQueues::start(work.names()).await?;
+        let Work { queues, setup, has_outbox, classify, .. } = work;
+        let database = db.database().clone().sending_to(private.destinations());
         let given = Setup {
             database: database.clone(),
             echo_url: Some(private.echo_url()),
-            producer: Producer::new(private.addresses.clone()),
+            producer: private.producer(),
         };
         let state = setup(given).await.map_err(CommandError::of_setup)?;
         let queues = queues.into_iter().map(|queue| {
@@ -132,15 +131,13 @@ impl TestApp {
         }
     }
 
-    /// The bodies that the app has sent outside a transaction to one of its queues, and takes them out of it.
+    /// The bodies that the app has sent outside a transaction to a queue, and takes them out of it.
     ///
     /// # Panics
     ///
-    /// If the app does not work the queue, or a body does not decode.
+    /// If the app neither works the queue nor sends to it, or a body does not decode.
     pub async fn produced<T: DeserializeOwned>(&self, queue: &Queue<T>) -> Vec<T> {
-        let bodies = self.private.take_bodies(queue.name()).await;
-        let bodies = bodies.unwrap_or_else(|error| panic!("the queue {}: {error}", queue.name()));
-        bodies.iter().map(|body| decoded(queue, body)).collect()
+        self.private.take_bodies(queue).await
     }
 }
 
@@ -148,12 +145,6 @@ impl fmt::Debug for TestApp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TestApp").field("queues", &self.queues.keys()).finish_non_exhaustive()
     }
-}
-
-fn decoded<T: DeserializeOwned>(queue: &Queue<T>, body: &str) -> T {
-    let name = queue.name();
-    serde_json::from_str(body)
-        .unwrap_or_else(|error| panic!("a message to {name} does not decode: {error}: {body}"))
 }
 
 /// What became of a message.

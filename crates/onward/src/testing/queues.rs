@@ -4,15 +4,20 @@ use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use onward_local::{Echo, LocalQueue};
 use onward_worker::sqs::{attributes, dead_letter_url};
 use onward_worker::{QueueError, REJECTED};
+use serde::de::DeserializeOwned;
 
-use crate::config::queues::ResolvedQueues;
+use crate::config::destinations::Destinations;
+use crate::config::queues::{Names, ResolvedQueues};
 use crate::config::sqs::client;
 use crate::process::exit::CommandError;
+use crate::queue::Queue;
 use crate::queue::addresses::Addresses;
+use crate::queue::producer::Producer;
 
 /// The queues of a test, and the stub of an HTTP service.
 pub(super) struct TestQueues {
     pub addresses: Addresses,
+    names: Names,
     urls: Vec<(&'static str, String)>,
     echo: Echo,
     _server: LocalQueue,
@@ -28,17 +33,28 @@ pub struct DeadLetter {
     pub reason: Option<String>,
 }
 
+/// The body of a message to a queue.
+///
+/// # Panics
+///
+/// If it does not decode.
+pub(super) fn decoded<T: DeserializeOwned>(queue: &Queue<T>, body: &str) -> T {
+    let name = queue.name();
+    serde_json::from_str(body)
+        .unwrap_or_else(|error| panic!("a message to {name} does not decode: {error}: {body}"))
+}
+
 impl TestQueues {
-    pub(super) async fn start(names: &[&'static str]) -> Result<Self, CommandError> {
+    pub(super) async fn start(names: Names) -> Result<Self, CommandError> {
         let (server, echo) = (LocalQueue::start(0).await?, Echo::start().await?);
         let mut urls = Vec::new();
-        for name in names {
-            urls.push((*name, server.create(name).await?));
+        for name in names.all() {
+            urls.push((name, server.create(name).await?));
         }
         let client = client(&urls[0].1, true).await?;
         let addresses =
             Addresses::new(client, urls.iter().map(|(name, url)| ((*name).to_owned(), url.clone())));
-        Ok(Self { addresses, urls, echo, _server: server })
+        Ok(Self { addresses, names, urls, echo, _server: server })
     }
 
     pub(super) fn echo_url(&self) -> String {
@@ -47,20 +63,33 @@ impl TestQueues {
 
     /// As the app gets them.
     pub(super) fn resolved(&self) -> ResolvedQueues {
-        ResolvedQueues::of_test(self.urls.iter().map(|(_, url)| url.clone()).collect(), self.echo_url())
+        let urls = self.urls.iter().map(|(_, url)| url.clone()).collect();
+        ResolvedQueues::of_test(&self.names, urls, self.echo_url())
+    }
+
+    /// What sends to them outside a transaction.
+    pub(super) fn producer(&self) -> Producer {
+        Producer::new(self.addresses.clone(), self.destinations())
+    }
+
+    pub(super) fn destinations(&self) -> Destinations {
+        Destinations::new(self.names.all())
     }
 
     /// The URL of a queue.
     ///
     /// # Panics
     ///
-    /// If the app does not work it.
+    /// If the app neither works it nor sends to it.
     pub(super) fn url(&self, name: &str) -> &str {
         let known = self.urls.iter().find(|(known, _)| *known == name);
-        known.map_or_else(|| panic!("the app works no queue {name}: `App::queue`"), |(_, url)| url)
+        known.map_or_else(
+            || panic!("the app has no queue {name}: `App::queue`, or `App::sends_to`"),
+            |(_, url)| url,
+        )
     }
 
-    /// How many messages each queue has, hidden and delayed ones counted; those without any are left out.
+    /// How many messages each queue that the app works has, hidden and delayed ones counted; those without any are left out.
     pub(super) async fn waiting(&self) -> Result<HashMap<&'static str, u64>, QueueError> {
         const COUNTS: [QueueAttributeName; 3] = [
             QueueAttributeName::ApproximateNumberOfMessages,
@@ -68,7 +97,7 @@ impl TestQueues {
             QueueAttributeName::ApproximateNumberOfMessagesDelayed,
         ];
         let mut waiting = HashMap::new();
-        for (name, url) in &self.urls {
+        for (name, url) in self.urls.iter().take(self.names.worked.len()) {
             let all = attributes(&self.addresses.client, url, &COUNTS).await?;
             let messages = all.values().filter_map(|count| count.parse::<u64>().ok()).sum();
             if messages > 0 {
@@ -79,9 +108,15 @@ impl TestQueues {
     }
 
     /// The bodies in a queue, taken out of it.
-    pub(super) async fn take_bodies(&self, name: &str) -> Result<Vec<String>, QueueError> {
-        let messages = self.take(self.url(name)).await?;
-        Ok(messages.into_iter().filter_map(|message| message.body).collect())
+    ///
+    /// # Panics
+    ///
+    /// If the queue cannot be read, or a body does not decode.
+    pub(super) async fn take_bodies<T: DeserializeOwned>(&self, queue: &Queue<T>) -> Vec<T> {
+        let name = queue.name();
+        let messages = self.take(self.url(name)).await;
+        let messages = messages.unwrap_or_else(|error| panic!("the queue {name}: {error}"));
+        messages.iter().filter_map(Message::body).map(|body| decoded(queue, body)).collect()
     }
 
     /// The dead letters of a queue, taken out of their queue.

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,6 @@ use crate::outbox::Outbox;
 use crate::process::exit::{CommandError, Exit};
 use crate::queue::Queue;
 use crate::queue::outgoing::Outgoing;
-use crate::queue::producer::Producer;
 use crate::serve::{Place, work_at};
 use crate::testing::database::TestDb;
 use crate::testing::queues::{DeadLetter, TestQueues};
@@ -66,8 +66,7 @@ impl RunningApp {
         let context = context(&app, db)?;
         let schema = context.history.latest();
         let work = app.into_work()?;
-        let names: Vec<_> = work.queues.iter().map(|queue| queue.name).collect();
-        let private = TestQueues::start(&names).await?;
+        let private = TestQueues::start(work.names()).await?;
         let outbox = work.has_outbox.then(|| Outbox::of(db.database()));
         let queues = private.resolved();
         let (stop, url) = (CancellationToken::new(), db.parsed().clone());
@@ -117,7 +116,7 @@ impl RunningApp {
         queue: &Queue<T>,
         message: impl Into<Outgoing<'a, T>>,
     ) -> String {
-        let producer = Producer::new(self.private.addresses.clone());
+        let producer = self.private.producer();
         producer.send(queue, message).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -160,6 +159,15 @@ impl RunningApp {
             Err(error) => left.push(format!("the queues cannot be asked: {error}")),
         }
         left.join(", ")
+    }
+
+    /// The bodies in a queue that the app only sends to, which it takes out of the queue.
+    ///
+    /// # Panics
+    ///
+    /// If the app does not send to the queue, or a body does not decode.
+    pub async fn sent_to<T: DeserializeOwned>(&self, queue: &Queue<T>) -> Vec<T> {
+        self.private.take_bodies(queue).await
     }
 
     /// The dead letters of a queue, which it takes out of the dead-letter queue.

@@ -29,6 +29,8 @@ impl<'a> Sent<'a> {
         body: &T,
     ) -> Result<Self, Failure> {
         let queue = queue.name();
+        // With a corrected build the message can be handled, so it is kept.
+        slot.destinations.check(queue).map_err(Failure::retry)?;
         let body = encoded(queue, group, body).map_err(Failure::reject)?;
         // Set before the row exists: a needless wake costs a query, a missing wake costs a poll interval.
         slot.has_sent.store(true, Ordering::Relaxed);

@@ -151,7 +151,7 @@ impl<S: Sync> FromMessage<S> for PgTx {
             return Err(Stop::Done);
         }
         let commit = prepared.map(|(_, check)| check);
-        let borrowed = Borrowed::new(guard, delivery.message.traceparent(), commit);
+        let borrowed = Borrowed::new(guard, delivery, commit);
         delivery.transaction = Some(Box::new(borrowed.slot.clone()));
         Ok(Self(borrowed))
     }

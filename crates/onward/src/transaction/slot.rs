@@ -10,6 +10,8 @@ use futures_util::future::BoxFuture;
 use onward_worker::Failure;
 use tokio::sync::Notify;
 
+use crate::config::destinations::Destinations;
+use crate::handler::extract::Delivery;
 use crate::handler::transaction::HandlerTransaction;
 use crate::transaction::guard::TransactionGuard;
 
@@ -26,12 +28,21 @@ pub(crate) struct Slot<M: EndTransaction> {
     pub(crate) has_sent: AtomicBool,
     /// The trace of the message, for the messages that the handler sends.
     pub(crate) traceparent: Option<String>,
+    /// Where the handler may send.
+    pub(crate) destinations: Destinations,
     pub(crate) commit: M::Commit,
 }
 
 impl<M: EndTransaction> Borrowed<M> {
-    pub(crate) fn new(guard: TransactionGuard<M>, traceparent: Option<String>, commit: M::Commit) -> Self {
-        let slot = Slot { back: Mutex::new(None), has_sent: AtomicBool::new(false), traceparent, commit };
+    /// Of the handler of a delivery.
+    pub(crate) fn new<S>(guard: TransactionGuard<M>, delivery: &Delivery<'_, S>, commit: M::Commit) -> Self {
+        let slot = Slot {
+            back: Mutex::new(None),
+            has_sent: AtomicBool::new(false),
+            traceparent: delivery.message.traceparent(),
+            destinations: delivery.database.destinations.clone(),
+            commit,
+        };
         Self { guard: Some(guard), slot: Arc::new(slot) }
     }
 }

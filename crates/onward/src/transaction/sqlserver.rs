@@ -104,7 +104,7 @@ impl<S: Sync> FromMessage<S> for MssqlTx {
             }
             Err(error) => return Err(failed("inbox", error).into()),
         }
-        let borrowed = Borrowed::new(guard, delivery.message.traceparent(), ());
+        let borrowed = Borrowed::new(guard, delivery, ());
         delivery.transaction = Some(Box::new(borrowed.slot.clone()));
         Ok(Self(borrowed))
     }
