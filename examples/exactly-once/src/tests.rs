@@ -1,9 +1,11 @@
 //! Handlers by a call, and the whole app, each test on a database of its own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use onward::testing::{RunningApp, TestApp, TestDb};
 use onward::{App, Batch, Budget, Failure, FailureKind, Json, Outgoing, PgPool, PgTx, Queue};
+use tokio::sync::Notify;
 
 use crate::{INVOICES, ORDERS, Order, app, forget_orders};
 
@@ -128,9 +130,8 @@ async fn a_panic_and_a_long_run_are_failures(db: TestDb) {
         }
         std::future::pending().await
     }
-    let limit = Duration::from_millis(100);
-    let app = App::new(onward::scripts!(), |_| async { Ok(()) });
-    let app = TestApp::new(app.queue(ORDERS.handler(fails).handler_timeout(limit)), &db).await;
+    let app = App::new(onward::scripts!(), |_| async { Ok(()) }).queue(ORDERS.handler(fails));
+    let app = TestApp::new(app, &db).await.with_handler_timeout(&ORDERS, Duration::from_millis(100));
     for (order, reason) in [
         (ORDER, "the handler panicked: no number 7"),
         (Order { number: 8 }, "the handler took longer than 100ms"),
@@ -139,6 +140,33 @@ async fn a_panic_and_a_long_run_are_failures(db: TestDb) {
         assert_eq!(handled.outcome.expect_err("fails").reason, reason);
         assert!(!handled.is_recorded);
     }
+}
+
+/// As a stop whose grace has ended, or a crash: what the handler has done is undone, and the message is handled once more.
+#[onward::test]
+async fn a_handler_that_is_abandoned_leaves_nothing_behind(db: TestDb) {
+    let written = Arc::new(Notify::new());
+    let (told, resumed) = (written.clone(), Arc::new(Notify::new()));
+    let resumes = resumed.clone();
+    let handler = move |tx: PgTx, Json(order): Json<Order>| {
+        let (told, resumes) = (told.clone(), resumes.clone());
+        async move {
+            tx.execute("INSERT INTO orders (number) VALUES ($1)", &[&order.number]).await?;
+            told.notify_one();
+            resumes.notified().await;
+            Ok(())
+        }
+    };
+    let app = App::new(onward::scripts!(), |_| async { Ok(()) }).queue(ORDERS.handler(handler));
+    let app = TestApp::new(app, &db).await;
+    let message = TestApp::message(&ORDER);
+    let handled = app.handle_until(&ORDERS, message.clone(), written.notified()).await;
+    assert_eq!(handled.outcome.expect_err("is abandoned").reason, "abandoned");
+    assert_eq!((handled.is_recorded, count(&db, "orders").await), (false, 0));
+
+    resumed.notify_one();
+    let again = app.handle_message(&ORDERS, message).await;
+    assert_eq!((again.outcome, again.is_recorded, count(&db, "orders").await), (Ok(()), true, 1));
 }
 
 #[onward::test]

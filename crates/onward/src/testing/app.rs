@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 use onward_worker::{Failure, Message, Options, handle_once};
 use serde::Serialize;
@@ -72,6 +73,24 @@ impl TestApp {
         Ok(Self { queues: queues.collect(), database, outbox, private })
     }
 
+    /// Gives the handlers of a queue another limit, so that a test of what happens after it need not wait for the app's own.
+    ///
+    /// ```ignore
+    /// let app = TestApp::new(app(), &db).await.with_handler_timeout(&ORDERS, Duration::from_millis(50));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the app does not work the queue.
+    #[must_use]
+    pub fn with_handler_timeout<T>(mut self, queue: &Queue<T>, limit: Duration) -> Self {
+        let name = queue.name();
+        let worked = self.queues.get_mut(name);
+        worked.unwrap_or_else(|| panic!("the app works no queue {name}: `App::queue`")).1.handler_timeout =
+            limit;
+        self
+    }
+
     /// A message with this body, of an id of its own, as SQS delivers it the first time.
     ///
     /// # Panics
@@ -103,6 +122,31 @@ impl TestApp {
     ///
     /// If the app does not work the queue, or inbox and outbox cannot be read.
     pub async fn handle_message<T>(&self, queue: &Queue<T>, message: Message) -> Handled {
+        self.handle_until(queue, message, std::future::pending()).await
+    }
+
+    /// As [`TestApp::handle_message`], unless `stop` completes before the handler has ended. Then the handler is abandoned in the middle of
+    /// its work, as by a worker whose grace has ended; a crash of the process leaves the same behind. The outcome is then a failure with
+    /// the reason `abandoned`.
+    ///
+    /// ```ignore
+    /// let begun = Arc::new(Notify::new());
+    /// let app = TestApp::new(app(begun.clone()), &db).await;
+    /// let message = TestApp::message(&Order { number: 7 });
+    /// let handled = app.handle_until(&ORDERS, message.clone(), begun.notified()).await;
+    /// assert!(handled.outcome.is_err() && !handled.is_recorded);
+    /// assert_eq!(app.handle_message(&ORDERS, message).await.outcome, Ok(()));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`TestApp::handle_message`].
+    pub async fn handle_until<T>(
+        &self,
+        queue: &Queue<T>,
+        message: Message,
+        stop: impl Future<Output = ()>,
+    ) -> Handled {
         let name = queue.name();
         let (service, options) =
             self.queues.get(name).unwrap_or_else(|| panic!("the app works no queue {name}: `App::queue`"));
@@ -113,7 +157,11 @@ impl TestApp {
             let service = service.clone();
             move |message: Message| service.clone().handle(message)
         };
-        let outcome = handle_once(&handler, message, options.handler_timeout).await;
+        let outcome = tokio::select! {
+            biased;
+            outcome = handle_once(&handler, message, options.handler_timeout) => outcome,
+            () = stop => Err(Failure::retry("abandoned")),
+        };
         let (_, sent) = self.written_after(last).await;
         let sent = sent.into_iter().map(|Written { queue, group, body }| SentMessage { queue, group, body });
         let is_recorded = self.is_recorded(name, &identity).await;
