@@ -2,6 +2,9 @@
 //! same texts and the peers on the PATH (`sqlx`, `refinery`, `dbmate`). `cargo bench --bench migrate -- [SCRIPTS]`, 1,000
 //! by default.
 
+#[expect(dead_code, reason = "other benches use the rest")]
+mod support;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
@@ -11,10 +14,11 @@ use std::time::{Duration, Instant};
 use onward_local::PrivatePostgres;
 use onward_migrate::{Applier, DatabaseUrl, MigrateOptions, Session, SessionOptions, migrate};
 use onward_script::{Bundle, CheckOptions, Content, Entry, Folder, History, Known, check};
+use support::{alternating, spread};
 use tokio_postgres::NoTls;
 use tokio_util::sync::CancellationToken;
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 
 fn main() {
     let given: Vec<String> = std::env::args().collect();
@@ -48,8 +52,9 @@ async fn compare(count: usize) {
     write_all(&folder, &texts);
 
     let mut migrators = migrators(&folder, count <= MOST_TOGETHER);
-    for _ in 0..if count <= MOST_TOGETHER { ROUNDS } else { 1 } {
-        for migrator in &mut migrators {
+    for round in 0..if count <= MOST_TOGETHER { ROUNDS } else { 1 } {
+        for place in alternating(migrators.len(), round) {
+            let migrator = &mut migrators[place];
             let url = fresh(&admin, &server).await;
             let (took, peak) = run(migrator, &url);
             migrator.from_empty.push(took);
@@ -62,14 +67,21 @@ async fn compare(count: usize) {
     let mut out = std::io::stdout();
     writeln!(
         out,
-        "{count} scripts, whole processes      | from empty ms | of psql | nothing to do ms | peak MiB"
+        "{count} scripts, whole processes      | from empty ms | of psql: median (range) | nothing to do ms | peak MiB"
     )
     .expect("is open");
-    let floor = best(&migrators[0].from_empty).as_secs_f64();
+    let psql = &migrators[0].from_empty;
     for Migrator { name, from_empty, nothing, peak_mib, .. } in &migrators {
-        let (empty, nothing) = (best(from_empty).as_secs_f64(), best(nothing).as_secs_f64() * 1e3);
-        let (ms, ratio) = (empty * 1e3, empty / floor);
-        writeln!(out, "{name:36} | {ms:13.0} | {ratio:7.2} | {nothing:16.1} | {peak_mib:8.0}")
+        let [_, ms, _] = spread(from_empty.iter().map(|took| took.as_secs_f64() * 1e3));
+        let pairs = from_empty.iter().zip(psql);
+        let [lowest, ratio, highest] =
+            spread(pairs.map(|(own, psql)| own.as_secs_f64() / psql.as_secs_f64()));
+        let ratio = format!("{ratio:.2} ({lowest:.2} to {highest:.2})");
+        let nothing = match nothing.is_empty() {
+            true => String::new(),
+            false => format!("{:.1}", spread(nothing.iter().map(|took| took.as_secs_f64() * 1e3))[1]),
+        };
+        writeln!(out, "{name:36} | {ms:13.0} | {ratio:23} | {nothing:>16} | {peak_mib:8.0}")
             .expect("is open");
     }
 }
@@ -180,10 +192,6 @@ async fn be_client(given: &[String]) {
     let peak =
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
     writeln!(std::io::stdout(), "{}", peak.unwrap_or(f64::NAN) / 1024.0).expect("is open");
-}
-
-fn best(times: &[Duration]) -> Duration {
-    times.iter().min().copied().unwrap_or_default()
 }
 
 async fn fresh(admin: &tokio_postgres::Client, server: &PrivatePostgres) -> String {
