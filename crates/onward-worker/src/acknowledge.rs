@@ -19,12 +19,14 @@ const CONCURRENT_BATCHES: usize = 8;
 
 /// Sends every outcome to the queue, and ends when the last [`Outcomes`](crate::outcome::Outcomes) is gone and all is sent.
 pub(crate) async fn run<Q: Queue>(core: Arc<Core<Q>>, lanes: Lanes) {
-    tokio::join!(lane(core.clone(), lanes.deletes), lane(core, lanes.returns));
+    // The group of a FIFO queue is closed until the delete.
+    let of_deletes = if core.queue.is_fifo() { LINGER } else { LINGER.max(core.options.gather) };
+    tokio::join!(lane(core.clone(), lanes.deletes, of_deletes), lane(core, lanes.returns, LINGER));
 }
 
-async fn lane<Q: Queue>(core: Arc<Core<Q>>, lane: Arc<Lane>) {
+async fn lane<Q: Queue>(core: Arc<Core<Q>>, lane: Arc<Lane>, linger: Duration) {
     let mut sending = JoinSet::new();
-    while let Some(batch) = lane.batch(LINGER).await {
+    while let Some(batch) = lane.batch(linger).await {
         if sending.len() >= CONCURRENT_BATCHES {
             sending.join_next().await;
         }

@@ -55,12 +55,15 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
     let mut allowed = 1;
     let mut failures = 0;
     let mut proven = false;
+    let mut gathered = Instant::now();
     let begun = Instant::now();
     loop {
         let may_poll = polls.len() < allowed && !stop.is_cancelled();
+        let is_gathering = may_poll && gathered > Instant::now();
         let outcome = tokio::select! {
             () = stop.cancelled(), if may_poll => continue,
-            (room, probe) = admitted(shared), if may_poll => {
+            () = tokio::time::sleep_until(gathered), if is_gathering => continue,
+            (room, probe) = admitted(shared), if may_poll && !is_gathering => {
                 polls.push(receive(shared, room, probe));
                 continue;
             }
@@ -68,12 +71,15 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
             else => return Ok(()),
         };
         match outcome {
-            Ok(claims) => {
+            Ok(Received { claims, is_short }) => {
                 if failures > 0 {
                     tracing::info!("the queue can be read again");
                 }
                 (failures, proven) = (0, true);
                 allowed = if claims.len() == BATCH { MAX_POLLS.min(allowed + 1) } else { 1.max(allowed - 1) };
+                if is_short {
+                    gathered = Instant::now() + shared.core.options.gather;
+                }
                 dispatch(shared, &tasks, claims);
             }
             Err(error) if !(proven || error.may_pass() && begun.elapsed() < START) => return Err(error),
@@ -105,11 +111,18 @@ async fn admitted<Q: Queue, H: MessageHandler>(shared: &Shared<Q, H>) -> (Vec<Re
     }
 }
 
+/// What a poll has brought.
+struct Received {
+    claims: Vec<Claim>,
+    /// Whether it was something, and less than there was room for.
+    is_short: bool,
+}
+
 async fn receive<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
     room: Vec<Reservation>,
     probe: Option<Probe>,
-) -> Result<Vec<Claim>, QueueError> {
+) -> Result<Received, QueueError> {
     let core = &shared.core;
     let options = &core.options;
     count(&core.monitor.counters().receive_calls, 1);
@@ -125,6 +138,7 @@ async fn receive<Q: Queue, H: MessageHandler>(
     count(&core.monitor.counters().received, messages.len());
     core.monitor.received(&messages);
     count(&core.monitor.counters().empty_receives, usize::from(messages.is_empty()));
+    let is_short = !messages.is_empty() && messages.len() < room.len();
     let again = messages.iter().filter(|message| message.receive_count > 1).count();
     count(&core.monitor.counters().redelivered, again);
     let mut claims: Vec<_> =
@@ -135,7 +149,7 @@ async fn receive<Q: Queue, H: MessageHandler>(
     if !claims.is_empty() {
         shared.capacity.slow_start().received(again > 0);
     }
-    Ok(one_suspicious(shared, claims).await)
+    Ok(Received { claims: one_suspicious(shared, claims).await, is_short })
 }
 
 /// Sends anew what has few receives left, marks the suspicious messages, and gives back all but one before that one begins: if it kills the process, the others do

@@ -204,9 +204,6 @@ async fn flush<Q>(core: &Core<Q>, mut acknowledging: AbortOnDropHandle<()>) {
 mod tests {
     use std::collections::VecDeque;
 
-    use aws_sdk_sqs::config::BehaviorVersion;
-    use aws_sdk_sqs::{Client, Config};
-
     use super::*;
     use crate::delivery::deliver_in_order;
     use crate::handler::Failure;
@@ -217,11 +214,9 @@ mod tests {
     /// a rare failure, costs each message more than all else.
     #[test]
     fn the_tasks_hold_no_call_of_the_sdk() {
-        let client = Client::from_conf(Config::builder().behavior_version(BehaviorVersion::latest()).build());
         let handler = |_: Message| async { Ok::<_, Failure>(()) };
-        let queue = Sqs::new(client, "http://127.0.0.1:1/1/orders");
-        let (shared, lanes) =
-            prepare(&Process::default(), queue, handler, Options::default(), Monitor::default());
+        let (process, options) = (Process::default(), Options::default());
+        let (shared, lanes) = prepare(&process, Sqs::nowhere(), handler, options, Monitor::default());
         let core = shared.core.clone();
         let sizes = [
             ("deliver_in_order", size_of_val(&deliver_in_order(shared.clone(), VecDeque::new()))),

@@ -46,6 +46,71 @@ async fn what_is_handled_is_deleted_by_tens() {
     assert!(ledger.delete_calls <= 12, "{ledger:?}");
 }
 
+/// A message each 20 ms for ten seconds: the calls of a worker, and the longest time that a message waited.
+async fn calls_of_a_steady_stream(gather: Duration) -> (u64, Duration) {
+    const MESSAGES: u32 = 500;
+    let (queue, began) = (MemoryQueue::new(), tokio::time::Instant::now());
+    let longest = Arc::new(std::sync::Mutex::new(Duration::ZERO));
+    let seen = longest.clone();
+    let handler = move |message: Message| {
+        let seen = seen.clone();
+        async move {
+            let sent = Duration::from_millis(20) * message.body.parse::<u32>().expect("is a number");
+            let mut longest = seen.lock().expect("nobody panics");
+            *longest = longest.max(began.elapsed() - sent);
+            Ok(())
+        }
+    };
+    let sending = async {
+        for number in 1..=MESSAGES {
+            tokio::time::sleep_until(began + Duration::from_millis(20) * number).await;
+            queue.send(number.to_string());
+        }
+        until_empty(queue.clone()).await;
+    };
+    let options = Options { gather, ..options() };
+    let ledger = run(queue.clone(), handler, options, sending).await.expect("works");
+    assert_eq!(ledger.done, u64::from(MESSAGES));
+    let longest = *longest.lock().expect("nobody panics");
+    (ledger.calls(), longest)
+}
+
+#[tokio::test(start_paused = true)]
+async fn gathered_messages_make_fewer_calls_and_wait_no_longer_than_said() {
+    let (calls, longest) = calls_of_a_steady_stream(Duration::ZERO).await;
+    assert!((500..=1_100).contains(&calls), "a receive for each message, and deletes: {calls}");
+    assert!(longest < Duration::from_millis(5), "{longest:?}");
+
+    let gather = Duration::from_millis(500);
+    let (calls, longest) = calls_of_a_steady_stream(gather).await;
+    assert!(calls <= 200, "about 25 messages in each 500 ms make less than ten calls: {calls}");
+    assert!(longest < gather + Duration::from_millis(5), "{longest:?}");
+}
+
+/// What is gathered neither holds up the stop nor is left undeleted.
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_the_gathering() {
+    let (queue, began) = (MemoryQueue::new(), tokio::time::Instant::now());
+    queue.send("one");
+    let handled = Arc::new(Notify::new());
+    let done = handled.clone();
+    let handler = move |_: Message| {
+        done.notify_one();
+        async { Ok(()) }
+    };
+    // The stop awaits an open poll.
+    let wait = Duration::from_millis(100);
+    let options = Options { gather: Duration::from_secs(20), wait, ..options() };
+    let stop = async {
+        handled.notified().await;
+        queue.send("two");
+        handled.notified().await;
+    };
+    let ledger = run(queue.clone(), handler, options, stop).await.expect("works");
+    assert_eq!((ledger.done, ledger.delete_calls, queue.len()), (2, 1, 0), "{ledger:?}");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failure_a_panic_and_a_timeout_are_tried_again_without_another_receive() {
     let queue = MemoryQueue::new();

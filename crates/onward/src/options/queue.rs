@@ -8,7 +8,7 @@ const QUEUE: &str = "Queue";
 const BREAKER: &str = "When everything fails";
 
 /// The options of the worker of a queue.
-pub(crate) const SETTINGS: [Setting<Options>; 15] = [
+pub(crate) const SETTINGS: [Setting<Options>; 16] = [
     Setting {
         flag: "concurrency",
         field: "concurrency",
@@ -78,6 +78,13 @@ pub(crate) const SETTINGS: [Setting<Options>; 15] = [
         group: QUEUE,
         help: "How long a poll waits for a message",
         value: Value::Time(|options| &mut options.wait),
+    },
+    Setting {
+        flag: "gather-time",
+        field: "gather",
+        group: QUEUE,
+        help: "How long messages and deletes are gathered for one call; 0 is not at all",
+        value: Value::Time(|options| &mut options.gather),
     },
     Setting {
         flag: "visibility-timeout",

@@ -95,6 +95,14 @@ impl Sqs {
         Ok(Self::new(client, &url))
     }
 
+    /// A queue that no test reaches.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        let config = aws_sdk_sqs::Config::builder();
+        let config = config.behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest()).build();
+        Self::new(Client::from_conf(config), "http://127.0.0.1:1/1/nowhere")
+    }
+
     /// Names the worker in its dead letters: the host's name and the app's version.
     #[must_use]
     pub fn signed(self, node: &str, version: &str) -> Self {
