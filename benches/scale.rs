@@ -18,9 +18,6 @@ use tokio_util::sync::CancellationToken;
 /// Of a call within a region, there and back.
 const LATENCY: Duration = Duration::from_millis(6);
 
-/// How long a handler takes.
-const WORK: Duration = Duration::from_millis(50);
-
 /// How long each fleet works, on the virtual clock.
 const SIMULATED: Duration = Duration::from_secs(120);
 
@@ -31,40 +28,51 @@ struct Fleet {
     nodes: usize,
     queues: usize,
     rate: u64,
-    gather: Duration,
+    /// How long messages are collected for one call.
+    window: Duration,
+    /// How long a handler takes.
+    work: Duration,
 }
 
 fn main() {
     let mut out = std::io::stdout();
-    let head = " nodes | queues | messages/s | gather ms | calls/s | calls/msg | dollars/month | waits ms: p50 |    p99 | simulated in s";
+    let head = " nodes | queues | messages/s | window ms | work ms | calls/s | calls/msg | dollars/month | waits ms: p50 |    p99 | simulated in s";
     writeln!(out, "{head}").expect("is open");
-    for (nodes, queues, rate, gather) in [
-        (1, 1, 0, 0),
-        (10, 1, 0, 0),
-        (100, 1, 0, 0),
-        (1_000, 1, 0, 0),
-        (10, 10, 0, 0),
-        (10, 100, 0, 0),
-        (1, 1, 10, 0),
-        (1, 1, 10, 1_000),
-        (1, 1, 100, 0),
-        (1, 1, 100, 200),
-        (10, 1, 100, 0),
-        (10, 1, 100, 200),
-        (10, 1, 100, 1_000),
-        (10, 1, 1_000, 0),
-        (10, 1, 1_000, 200),
-        (10, 10, 100, 0),
-        (10, 10, 100, 1_000),
-        (100, 1, 1_000, 0),
-        (100, 1, 1_000, 1_000),
-        (100, 1, 10_000, 0),
-        (100, 1, 10_000, 200),
-        (1_000, 1, 1_000, 0),
-        (1_000, 1, 1_000, 5_000),
+    for (nodes, queues, rate, window, work) in [
+        (1, 1, 0, 0, 50),
+        (10, 1, 0, 0, 50),
+        (100, 1, 0, 0, 50),
+        (1_000, 1, 0, 0, 50),
+        (10, 10, 0, 0, 50),
+        (10, 100, 0, 0, 50),
+        (1, 1, 10, 0, 50),
+        (1, 1, 10, 1_000, 50),
+        (1, 1, 100, 0, 50),
+        (1, 1, 100, 200, 50),
+        (10, 1, 100, 0, 50),
+        (10, 1, 100, 200, 50),
+        (10, 1, 100, 1_000, 50),
+        (10, 1, 1_000, 0, 50),
+        (10, 1, 1_000, 200, 50),
+        (10, 10, 100, 0, 50),
+        (10, 10, 100, 1_000, 50),
+        (100, 1, 1_000, 0, 50),
+        (100, 1, 1_000, 1_000, 50),
+        (100, 1, 10_000, 0, 50),
+        (100, 1, 10_000, 200, 50),
+        (1_000, 1, 1_000, 0, 50),
+        (1_000, 1, 1_000, 5_000, 50),
+        (10, 1, 100, 0, 500),
+        (10, 1, 100, 1_000, 500),
     ] {
         let begun = std::time::Instant::now();
-        let fleet = Fleet { nodes, queues, rate, gather: Duration::from_millis(gather) };
+        let fleet = Fleet {
+            nodes,
+            queues,
+            rate,
+            window: Duration::from_millis(window),
+            work: Duration::from_millis(work),
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let Simulated { calls, mut waits } = runtime.expect("is made").block_on(simulate(&fleet));
         let each = match waits.len() {
@@ -81,7 +89,7 @@ fn main() {
         let (total, took) = (rate * queues as u64, begun.elapsed().as_secs_f64());
         writeln!(
             out,
-            "{nodes:6} | {queues:6} | {total:10} | {gather:9} | {calls:7.1} | {each:>9} | {dollars:13.2} | {:>13} | {:>6} | {took:.1}",
+            "{nodes:6} | {queues:6} | {total:10} | {window:9} | {work:7} | {calls:7.1} | {each:>9} | {dollars:13.2} | {:>13} | {:>6} | {took:.1}",
             quantile(0.5),
             quantile(0.99)
         )
@@ -104,18 +112,19 @@ async fn simulate(fleet: &Fleet) -> Simulated {
         let process = Process::default();
         for queue in &queues {
             let (process, queue, stop, waits) = (process.clone(), queue.clone(), stop.clone(), waits.clone());
+            let work = fleet.work;
             let handler = move |message: Message| {
                 let waits = waits.clone();
                 async move {
                     let sent: u64 = message.body.parse()?;
                     let waited = micros(began) - sent;
                     waits.lock().unwrap_or_else(PoisonError::into_inner).push(waited);
-                    sleep(WORK).await;
+                    sleep(work).await;
                     Ok::<_, Failure>(())
                 }
             };
             let monitor = Monitor::default();
-            let options = Options { gather: fleet.gather, ..Options::default() };
+            let options = Options { batching_window: fleet.window, ..Options::default() };
             monitors.push(monitor.clone());
             workers.spawn(async move {
                 let stopping = stop.cancelled_owned();

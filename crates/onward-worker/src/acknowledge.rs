@@ -11,22 +11,17 @@ use crate::outcome::{Lane, Lanes, Outcome};
 use crate::queue::{Queue, Refused};
 use crate::shared::Core;
 
-/// How long a batch waits to be filled: long enough for ten entries under load, too short to be noticed.
-const LINGER: Duration = Duration::from_millis(20);
-
 /// How many batches of a kind may be on their way at once.
 const CONCURRENT_BATCHES: usize = 8;
 
 /// Sends every outcome to the queue, and ends when the last [`Outcomes`](crate::outcome::Outcomes) is gone and all is sent.
 pub(crate) async fn run<Q: Queue>(core: Arc<Core<Q>>, lanes: Lanes) {
-    // The group of a FIFO queue is closed until the delete.
-    let of_deletes = if core.queue.is_fifo() { LINGER } else { LINGER.max(core.options.gather) };
-    tokio::join!(lane(core.clone(), lanes.deletes, of_deletes), lane(core, lanes.returns, LINGER));
+    tokio::join!(lane(core.clone(), lanes.deletes), lane(core, lanes.returns));
 }
 
-async fn lane<Q: Queue>(core: Arc<Core<Q>>, lane: Arc<Lane>, linger: Duration) {
+async fn lane<Q: Queue>(core: Arc<Core<Q>>, lane: Arc<Lane>) {
     let mut sending = JoinSet::new();
-    while let Some(batch) = lane.batch(linger).await {
+    while let Some(batch) = lane.batch().await {
         if sending.len() >= CONCURRENT_BATCHES {
             sending.join_next().await;
         }

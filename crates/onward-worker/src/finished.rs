@@ -62,6 +62,18 @@ impl Finished {
         }
     }
 
+    /// Waits until no delete is in doubt, and calls `hurry` as long as one is.
+    pub(crate) async fn none_in_doubt(&self, hurry: impl Fn()) {
+        loop {
+            let settled = self.settled.notified();
+            if self.in_doubt() == 0 {
+                return;
+            }
+            hurry();
+            settled.await;
+        }
+    }
+
     /// How many are done whose delete was neither answered nor given up.
     pub(crate) fn in_doubt(&self) -> usize {
         let ids = self.ids();

@@ -55,15 +55,15 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
     let mut allowed = 1;
     let mut failures = 0;
     let mut proven = false;
-    let mut gathered = Instant::now();
+    let mut window_ends = Instant::now();
     let begun = Instant::now();
     loop {
         let may_poll = polls.len() < allowed && !stop.is_cancelled();
-        let is_gathering = may_poll && gathered > Instant::now();
+        let is_collecting = may_poll && window_ends > Instant::now();
         let outcome = tokio::select! {
             () = stop.cancelled(), if may_poll => continue,
-            () = tokio::time::sleep_until(gathered), if is_gathering => continue,
-            (room, probe) = admitted(shared), if may_poll && !is_gathering => {
+            () = tokio::time::sleep_until(window_ends), if is_collecting => continue,
+            (room, probe) = admitted(shared), if may_poll && !is_collecting => {
                 polls.push(receive(shared, room, probe));
                 continue;
             }
@@ -78,7 +78,7 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
                 (failures, proven) = (0, true);
                 allowed = if claims.len() == BATCH { MAX_POLLS.min(allowed + 1) } else { 1.max(allowed - 1) };
                 if is_short {
-                    gathered = Instant::now() + shared.core.options.gather;
+                    window_ends = Instant::now() + shared.core.options.batching_window;
                 }
                 dispatch(shared, &tasks, claims);
             }
@@ -149,6 +149,8 @@ async fn receive<Q: Queue, H: MessageHandler>(
     if !claims.is_empty() {
         shared.capacity.slow_start().received(again > 0);
     }
+    // An attempt that may end the process waits for this.
+    let _sorting = shared.process.sorting();
     Ok(Received { claims: one_suspicious(shared, claims).await, is_short })
 }
 

@@ -18,7 +18,7 @@ const MAX_TERM: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Lease {
     leases: Arc<Leases>,
-    number: Number,
+    id: LeaseId,
     receipt: Receipt,
     progress: Arc<Progress>,
 }
@@ -27,8 +27,8 @@ impl Lease {
     /// Begins the lease of a message that was just received.
     pub(crate) fn begin(leases: &Arc<Leases>, message: &Message, visibility: Duration) -> Self {
         let progress = Arc::new(Progress::of(message));
-        let number = leases.insert(&message.receipt, visibility, progress.clone());
-        Self { leases: leases.clone(), number, receipt: message.receipt.clone(), progress }
+        let id = leases.insert(&message.receipt, visibility, progress.clone());
+        Self { leases: leases.clone(), id, receipt: message.receipt.clone(), progress }
     }
 
     /// Where its message is.
@@ -42,29 +42,34 @@ impl Lease {
 
     /// Lets it end by itself, because the message goes back to the queue.
     pub(crate) fn let_expire(&self) {
-        self.leases.let_expire(self.number);
+        self.leases.let_expire(self.id);
     }
 
     /// The queue gives the message to another worker after this time, unless the lease is extended before.
     pub(crate) fn shorten(&self, from: Instant, term: Duration) {
-        self.leases.shorten(self.number, from, term);
+        self.leases.shorten(self.id, from, term);
     }
 
     /// Whether the queue still keeps the message for this worker.
     pub(crate) fn is_held(&self) -> bool {
-        self.leases.holds(self.number)
+        self.is_held_until(Instant::now())
+    }
+
+    /// Whether it keeps the message until then, if the lease is not extended.
+    pub(crate) fn is_held_until(&self, then: Instant) -> bool {
+        self.leases.holds_until(self.id, then)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.leases.remove(self.number);
+        self.leases.remove(self.id);
     }
 }
 
 /// Tells leases apart. A receipt handle would, too, but to hash its hundreds of characters costs more than the rest of a look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Number(u64);
+pub(crate) struct LeaseId(u64);
 
 /// The leases of all messages that this worker has, those that wait for a handler too.
 #[derive(Debug, Default)]
@@ -76,7 +81,7 @@ pub(crate) struct Leases {
 
 #[derive(Debug, Default)]
 struct Held {
-    terms: HashMap<Number, Term>,
+    terms: HashMap<LeaseId, Term>,
     /// How many leases have begun so far.
     begun: u64,
     /// When the renewal looks again.
@@ -101,27 +106,27 @@ impl Leases {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn insert(&self, receipt: &Receipt, visibility: Duration, progress: Arc<Progress>) -> Number {
+    fn insert(&self, receipt: &Receipt, visibility: Duration, progress: Arc<Progress>) -> LeaseId {
         let since = Instant::now();
         let due = since + visibility / 2;
         let (receipt, ends) = (receipt.clone(), since + visibility);
         let term = Term { receipt, since, ends, due: Some(due), length: visibility, progress };
         let mut held = self.held();
         held.begun += 1;
-        let number = Number(held.begun);
-        held.terms.insert(number, term);
+        let id = LeaseId(held.begun);
+        held.terms.insert(id, term);
         // Mostly it is due after those that are held already, so the renewal is not woken for each message.
         if held.wake.is_none_or(|wake| due < wake) {
             held.wake = Some(due);
             self.sooner.notify_one();
         }
-        number
+        id
     }
 
     /// Ends a lease: another worker has the message, or it was acknowledged.
-    pub(crate) fn remove(&self, number: Number) {
+    pub(crate) fn remove(&self, id: LeaseId) {
         // It is freed after the lock.
-        let _ended = self.held().terms.remove(&number);
+        let _ended = self.held().terms.remove(&id);
     }
 
     /// Completes when a lease is due before the renewal wanted to look again.
@@ -140,19 +145,19 @@ impl Leases {
         held.terms.values().map(|term| (term.progress.clone(), term.since, term.ends)).collect()
     }
 
-    fn holds(&self, number: Number) -> bool {
-        self.held().terms.get(&number).is_some_and(|lease| lease.ends > Instant::now())
+    fn holds_until(&self, id: LeaseId, then: Instant) -> bool {
+        self.held().terms.get(&id).is_some_and(|lease| lease.ends > then)
     }
 
     /// Takes up to a batch of leases that are due, or says when the next one will be.
-    pub(crate) fn take_due(&self) -> Result<Vec<Number>, Option<Instant>> {
+    pub(crate) fn take_due(&self) -> Result<Vec<LeaseId>, Option<Instant>> {
         let now = Instant::now();
         let mut held = self.held();
         let mut due = Vec::new();
         let is_due = |lease: &Term| lease.due.is_some_and(|due| due <= now);
-        for (number, lease) in held.terms.iter_mut().filter(|(_, lease)| is_due(lease)).take(BATCH) {
+        for (id, lease) in held.terms.iter_mut().filter(|(_, lease)| is_due(lease)).take(BATCH) {
             lease.due = None;
-            due.push(*number);
+            due.push(*id);
         }
         if due.is_empty() {
             held.wake = held.terms.values().filter_map(|lease| lease.due).min();
@@ -165,14 +170,14 @@ impl Leases {
     /// of their terms.
     pub(crate) fn terms(
         &self,
-        due: &[Number],
+        due: &[LeaseId],
         Options { max_lease, visibility, .. }: &Options,
-    ) -> (Vec<Number>, Vec<(Receipt, Duration)>) {
+    ) -> (Vec<LeaseId>, Vec<(Receipt, Duration)>) {
         let now = Instant::now();
         let held = self.held();
         let mut terms = (Vec::with_capacity(due.len()), Vec::with_capacity(due.len()));
-        for number in due {
-            let Some(lease) = held.terms.get(number) else { continue };
+        for id in due {
+            let Some(lease) = held.terms.get(id) else { continue };
             // One second is kept back, because SQS counts in seconds and refuses what goes beyond the maximum.
             let left = max_lease.saturating_sub(now - lease.since).saturating_sub(Duration::from_secs(1));
             let term = (lease.length * 2).min(MAX_TERM.max(*visibility)).min(left);
@@ -182,35 +187,35 @@ impl Leases {
                     "a message has reached its longest lease; the queue may deliver it again"
                 );
             } else {
-                terms.0.push(*number);
+                terms.0.push(*id);
                 terms.1.push((lease.receipt.clone(), term));
             }
         }
         terms
     }
 
-    pub(crate) fn extended(&self, number: Number, from: Instant, term: Duration) {
-        if let Some(lease) = self.held().terms.get_mut(&number) {
+    pub(crate) fn extended(&self, id: LeaseId, from: Instant, term: Duration) {
+        if let Some(lease) = self.held().terms.get_mut(&id) {
             (lease.ends, lease.due, lease.length) = (from + term, Some(from + term / 2), term);
         }
     }
 
-    fn shorten(&self, number: Number, from: Instant, term: Duration) {
-        self.extended(number, from, term);
+    fn shorten(&self, id: LeaseId, from: Instant, term: Duration) {
+        self.extended(id, from, term);
         self.held().wake = None;
         self.sooner.notify_one();
     }
 
     /// The message goes back to the queue, so its lease is not extended any more.
-    fn let_expire(&self, number: Number) {
-        if let Some(lease) = self.held().terms.get_mut(&number) {
+    fn let_expire(&self, id: LeaseId) {
+        if let Some(lease) = self.held().terms.get_mut(&id) {
             lease.due = None;
         }
     }
 
     /// Tries again a little later, as long as there is time.
-    pub(crate) fn postpone(&self, number: Number) {
-        if let Some(lease) = self.held().terms.get_mut(&number) {
+    pub(crate) fn postpone(&self, id: LeaseId) {
+        if let Some(lease) = self.held().terms.get_mut(&id) {
             let now = Instant::now();
             let next = now + (lease.ends.saturating_duration_since(now) / 4).max(Duration::from_millis(100));
             lease.due = (next < lease.ends).then_some(next);

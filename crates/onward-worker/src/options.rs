@@ -22,11 +22,11 @@ pub struct Options {
     pub concurrency: usize,
     /// How long a poll waits for a message, up to SQS's 20 s. An idle worker makes one call in this time.
     pub wait: Duration,
-    /// How long the worker gathers messages for one call, up to 20 s: after a receive that brought fewer than it could, it waits for this
-    /// time before the next one, and what is done waits as long to be deleted together. So a receive and a delete are made once in
-    /// this time at the most, unless ten messages are there. A message may then be handled this much later, and what a process has done in this
-    /// time is handled again if it dies. Zero receives at once.
-    pub gather: Duration,
+    /// For how long messages are collected for one call, up to 20 s and half of `visibility`. After a receive that brought fewer messages
+    /// than there was room for, the worker waits for this time before the next one, and what is done waits as long to be deleted together.
+    /// This makes fewer calls. A message may be handled this much later, and what a process has done in this time is handled
+    /// again if it dies. Zero waits for nothing.
+    pub batching_window: Duration,
     /// How long a receive hides a message from other workers, before its lease is extended; 2 s to 12 h.
     pub visibility: Duration,
     /// How long this worker may keep a message altogether; SQS ends the lease itself 12 h after the receive.
@@ -61,7 +61,7 @@ impl Default for Options {
         Self {
             concurrency: 16,
             wait: Duration::from_secs(20),
-            gather: Duration::ZERO,
+            batching_window: Duration::ZERO,
             visibility: Duration::from_secs(30),
             max_lease: Duration::from_secs(12 * 3600),
             handler_timeout: Duration::from_secs(300),
@@ -106,10 +106,15 @@ impl Options {
     pub fn validate(&self) -> Result<(), OptionsError> {
         const TWELVE_HOURS: Duration = Duration::from_secs(12 * 3600);
         let seconds = Duration::from_secs;
+        let longest_window = seconds(20).min(self.visibility / 2);
         let checks = [
             ("concurrency", (1..=10_000).contains(&self.concurrency), "1 to 10,000"),
             ("wait", self.wait <= seconds(20), "0 to 20 s"),
-            ("gather", self.gather <= seconds(20), "0 to 20 s"),
+            (
+                "batching_window",
+                self.batching_window <= longest_window,
+                "0 to 20 s, and no more than half of visibility",
+            ),
             ("visibility", (seconds(2)..=TWELVE_HOURS).contains(&self.visibility), "2 s to 12 h"),
             ("max_lease", (self.visibility..=TWELVE_HOURS).contains(&self.max_lease), "visibility to 12 h"),
             ("handler_timeout", !self.handler_timeout.is_zero(), "more than 0"),

@@ -33,14 +33,22 @@ impl Outcome {
 pub(crate) struct Outcomes(Lanes);
 
 /// The other end of [`Outcomes`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Lanes {
     pub deletes: Arc<Lane>,
     pub returns: Arc<Lane>,
 }
 
-pub(crate) fn lanes() -> (Outcomes, Lanes) {
-    let lanes = Lanes::default();
+/// How long a batch waits to be filled: long enough for ten entries under load, too short to be noticed.
+pub(crate) const LINGER: Duration = Duration::from_millis(20);
+
+/// The part of a lease that is left for a delete and its repetitions.
+const LAST_OF_LEASE: Duration = Duration::from_secs(5);
+
+/// The lanes of a worker whose deletes are collected for `window`, or for [`LINGER`] if that is longer.
+pub(crate) fn lanes(window: Duration) -> (Outcomes, Lanes) {
+    let lane = |linger| Arc::new(Lane { linger, ..Lane::default() });
+    let lanes = Lanes { deletes: lane(window.max(LINGER)), returns: lane(LINGER) };
     (Outcomes(lanes.clone()), lanes)
 }
 
@@ -52,6 +60,14 @@ impl Outcomes {
         };
         outcome.lease().progress().moves_to(place);
         lane.push(outcome);
+    }
+
+    /// The worker stops: what comes from now on is collected no longer than it must be.
+    pub(crate) fn end_window(&self) {
+        for lane in [&self.0.deletes, &self.0.returns] {
+            lane.is_stopping.store(true, Ordering::Relaxed);
+            lane.hurry();
+        }
     }
 }
 
@@ -67,6 +83,11 @@ impl Drop for Outcomes {
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
     waiting: Mutex<VecDeque<Outcome>>,
+    /// How long a batch waits to be filled.
+    linger: Duration,
+    /// Whether the present batch waits no longer.
+    hurries: AtomicBool,
+    is_stopping: AtomicBool,
     has_ended: AtomicBool,
     changed: Notify,
 }
@@ -77,6 +98,8 @@ impl Lane {
     }
 
     fn push(&self, outcome: Outcome) {
+        let must_be_soon = self.linger > LINGER
+            && !outcome.lease().is_held_until(Instant::now() + self.linger + LAST_OF_LEASE);
         let length = {
             let mut waiting = self.waiting();
             waiting.push_back(outcome);
@@ -85,6 +108,15 @@ impl Lane {
         if length == 1 || length == BATCH {
             self.changed.notify_one();
         }
+        if must_be_soon {
+            self.hurry();
+        }
+    }
+
+    /// Has what waits sent at once.
+    pub(crate) fn hurry(&self) {
+        self.hurries.store(true, Ordering::Release);
+        self.changed.notify_one();
     }
 
     fn end(&self) {
@@ -92,8 +124,8 @@ impl Lane {
         self.changed.notify_one();
     }
 
-    /// The next batch: full, or what has come within `linger` of the first. None after the end.
-    pub(crate) async fn batch(&self, linger: Duration) -> Option<Vec<Outcome>> {
+    /// The next batch: full, or what has come until the first has waited long enough. None after the end.
+    pub(crate) async fn batch(&self) -> Option<Vec<Outcome>> {
         let has_ended = || self.has_ended.load(Ordering::Acquire);
         while self.waiting().is_empty() {
             if has_ended() {
@@ -102,8 +134,9 @@ impl Lane {
             }
             self.changed.notified().await;
         }
+        let linger = if self.is_stopping.load(Ordering::Relaxed) { LINGER } else { self.linger };
         let full_by = Instant::now() + linger;
-        while self.waiting().len() < BATCH && !has_ended() {
+        while self.waiting().len() < BATCH && !has_ended() && !self.hurries.swap(false, Ordering::AcqRel) {
             if timeout_at(full_by, self.changed.notified()).await.is_err() {
                 break;
             }
@@ -124,8 +157,6 @@ mod tests {
     use crate::leases::Leases;
     use crate::message::{Message, Receipt};
 
-    const LINGER: Duration = Duration::from_millis(20);
-
     fn outcome(number: usize) -> Outcome {
         let message = Message { receipt: Receipt(number.to_string()), ..Message::default() };
         let lease = Lease::begin(&Arc::<Leases>::default(), &message, LINGER);
@@ -134,14 +165,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_batch_is_full_or_as_old_as_its_first() {
-        let (outcomes, lanes) = lanes();
+        let (outcomes, lanes) = lanes(Duration::ZERO);
         for number in 0..25 {
             outcomes.push(outcome(number));
         }
         let mut sizes = Vec::new();
         let begun = Instant::now();
         for _ in 0..3 {
-            sizes.push(lanes.deletes.batch(LINGER).await.map(|batch| batch.len()));
+            sizes.push(lanes.deletes.batch().await.map(|batch| batch.len()));
         }
         assert_eq!(sizes, [Some(10), Some(10), Some(5)]);
         assert!(begun.elapsed() >= LINGER, "the last one waits");
@@ -149,12 +180,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn at_the_end_nothing_waits_and_nothing_is_left() {
-        let (outcomes, lanes) = lanes();
+        let (outcomes, lanes) = lanes(Duration::ZERO);
         outcomes.push(outcome(1));
         let reading = tokio::spawn(async move {
             let begun = Instant::now();
-            let first = lanes.deletes.batch(Duration::from_secs(60)).await.map(|batch| batch.len());
-            (first, lanes.deletes.batch(LINGER).await.is_none(), begun.elapsed())
+            let first = lanes.deletes.batch().await.map(|batch| batch.len());
+            (first, lanes.deletes.batch().await.is_none(), begun.elapsed())
         });
         tokio::task::yield_now().await;
         drop(outcomes);

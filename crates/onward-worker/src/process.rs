@@ -8,6 +8,7 @@ use tokio::sync::{Notify, RwLock};
 
 use crate::crashes::{Crashes, Running, Suspect};
 use crate::finished::Finished;
+use crate::outcome::Lane;
 
 /// What the workers of one process share. A message that kills the process takes with it what all of them hold, so each worker must
 /// know of a suspicious message of another one.
@@ -36,8 +37,12 @@ struct Inner {
     suspicious: AtomicUsize,
     /// The last suspicious message is gone.
     calm: Notify,
-    /// What each worker has done and not deleted.
-    finished: Mutex<Vec<Weak<Finished>>>,
+    /// How many receives are being sorted: their messages are here, and those with few receives left are just sent anew.
+    sorting: AtomicUsize,
+    /// One of them is sorted.
+    sorted: Notify,
+    /// What each worker has done and not deleted, and how it is deleted.
+    workers: Mutex<Vec<(Weak<Finished>, Weak<Lane>)>>,
     crashes: Option<Crashes>,
 }
 
@@ -83,21 +88,35 @@ impl Process {
     }
 
     /// A worker begins.
-    pub(crate) fn join(&self, finished: &Arc<Finished>) {
-        let mut all = self.0.finished.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|other| other.strong_count() > 0);
-        all.push(Arc::downgrade(finished));
+    pub(crate) fn join(&self, finished: &Arc<Finished>, deletes: &Arc<Lane>) {
+        let mut all = self.0.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(other, _)| other.strong_count() > 0);
+        all.push((Arc::downgrade(finished), Arc::downgrade(deletes)));
     }
 
     pub(crate) fn alone(&self) -> &RwLock<()> {
         &self.0.alone
     }
 
-    /// Waits until each worker has deleted what it has done: a kill would repeat it.
+    /// Messages were received and are being sorted, until the value is dropped.
+    pub(crate) fn sorting(&self) -> Sorting<'_> {
+        self.0.sorting.fetch_add(1, Ordering::Relaxed);
+        Sorting(&self.0)
+    }
+
+    /// Waits until what was received is sorted, because a kill would cost a message that is being sent anew one of its last receives; and
+    /// until each worker has deleted what it has done, because a kill would repeat it.
     pub(crate) async fn settled(&self) {
-        let all = self.0.finished.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for finished in all.iter().filter_map(Weak::upgrade) {
-            finished.fewer_in_doubt_than(1).await;
+        loop {
+            let sorted = self.0.sorted.notified();
+            if self.0.sorting.load(Ordering::Relaxed) == 0 {
+                break;
+            }
+            sorted.await;
+        }
+        let all = self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (finished, deletes) in all.iter().filter_map(|(a, b)| Some((a.upgrade()?, b.upgrade()?))) {
+            finished.none_in_doubt(|| deletes.hurry()).await;
         }
     }
 
@@ -121,5 +140,16 @@ impl Process {
     /// Completes when the last suspicious message is gone.
     pub(crate) fn calm(&self) -> Notified<'_> {
         self.0.calm.notified()
+    }
+}
+
+/// A receive that is being sorted.
+pub(crate) struct Sorting<'a>(&'a Inner);
+
+impl Drop for Sorting<'_> {
+    fn drop(&mut self) {
+        if self.0.sorting.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.sorted.notify_waiters();
+        }
     }
 }

@@ -6,7 +6,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::error::{QueueError, QueueErrorKind};
-use crate::leases::Number;
+use crate::leases::LeaseId;
 use crate::ledger::count;
 use crate::queue::Queue;
 use crate::shared::Core;
@@ -40,7 +40,7 @@ pub(crate) async fn run<Q: Queue>(core: Arc<Core<Q>>) {
     }
 }
 
-async fn extend<Q: Queue>(core: &Core<Q>, due: Vec<Number>) {
+async fn extend<Q: Queue>(core: &Core<Q>, due: Vec<LeaseId>) {
     let (leases, terms) = core.leases.terms(&due, &core.options);
     if terms.is_empty() {
         return;

@@ -128,6 +128,7 @@ pub async fn run_in<Q: Queue, H: MessageHandler>(
     let (running, parked) = (tasks.len(), shared.parking.messages());
     tracing::info!(running, parked, "stopping: no new messages");
     shared.stop.cancel();
+    shared.outcomes.end_window();
     tasks.close();
     drain(&shared, error.is_none().then_some(polling), &tasks).await;
     // The lanes end when the last sender is gone.
@@ -143,9 +144,11 @@ fn prepare<Q: Queue, H: MessageHandler>(
     options: Options,
     monitor: Monitor,
 ) -> (Arc<Shared<Q, H>>, Lanes) {
-    let (outcomes, lanes) = lanes();
+    // The group of a FIFO queue is closed until the delete.
+    let window = if queue.is_fifo() { Duration::ZERO } else { options.batching_window };
+    let (outcomes, lanes) = lanes(window);
     let finished = Arc::default();
-    process.join(&finished);
+    process.join(&finished, &lanes.deletes);
     let shared = Shared {
         capacity: Capacity::new(options.concurrency, process.clone()),
         parking: Parking::new(options.max_parked),

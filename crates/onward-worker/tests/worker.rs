@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use faulty::Faulty;
 use onward_worker::{
-    Failure, Ledger, MemoryQueue, Message, Monitor, Options, QueueError, QueueErrorKind, Receiving, WaitsFor,
-    run, run_monitored,
+    Failure, Ledger, MemoryQueue, Message, Monitor, Options, Queue as _, QueueError, QueueErrorKind,
+    Receiving, WaitsFor, run, run_in, run_monitored,
 };
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 fn options() -> Options {
     Options { concurrency: 4, ..Options::default() }
@@ -47,7 +48,7 @@ async fn what_is_handled_is_deleted_by_tens() {
 }
 
 /// A message each 20 ms for ten seconds: the calls of a worker, and the longest time that a message waited.
-async fn calls_of_a_steady_stream(gather: Duration) -> (u64, Duration) {
+async fn calls_of_a_steady_stream(batching_window: Duration) -> (u64, Duration) {
     const MESSAGES: u32 = 500;
     let (queue, began) = (MemoryQueue::new(), tokio::time::Instant::now());
     let longest = Arc::new(std::sync::Mutex::new(Duration::ZERO));
@@ -68,47 +69,173 @@ async fn calls_of_a_steady_stream(gather: Duration) -> (u64, Duration) {
         }
         until_empty(queue.clone()).await;
     };
-    let options = Options { gather, ..options() };
-    let ledger = run(queue.clone(), handler, options, sending).await.expect("works");
+    let options = Options { batching_window, ..options() };
+    let ledger = run(standard(&queue), handler, options, sending).await.expect("works");
     assert_eq!(ledger.done, u64::from(MESSAGES));
     let longest = *longest.lock().expect("nobody panics");
     (ledger.calls(), longest)
 }
 
 #[tokio::test(start_paused = true)]
-async fn gathered_messages_make_fewer_calls_and_wait_no_longer_than_said() {
+async fn a_batching_window_makes_fewer_calls_and_messages_wait_no_longer() {
     let (calls, longest) = calls_of_a_steady_stream(Duration::ZERO).await;
     assert!((500..=1_100).contains(&calls), "a receive for each message, and deletes: {calls}");
     assert!(longest < Duration::from_millis(5), "{longest:?}");
 
-    let gather = Duration::from_millis(500);
-    let (calls, longest) = calls_of_a_steady_stream(gather).await;
+    let window = Duration::from_millis(500);
+    let (calls, longest) = calls_of_a_steady_stream(window).await;
     assert!(calls <= 200, "about 25 messages in each 500 ms make less than ten calls: {calls}");
-    assert!(longest < gather + Duration::from_millis(5), "{longest:?}");
+    assert!(longest < window + Duration::from_millis(5), "{longest:?}");
 }
 
-/// What is gathered neither holds up the stop nor is left undeleted.
+/// The same queue without an order, whose deletes are collected, too.
+fn standard(queue: &MemoryQueue) -> Faulty {
+    Faulty { queue: queue.clone(), is_standard: true, ..Faulty::default() }
+}
+
+const WINDOW: Duration = Duration::from_secs(15);
+
+/// What is collected neither holds up the stop nor is left undeleted.
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_the_gathering() {
+async fn a_stop_ends_the_batching_window() {
     let (queue, began) = (MemoryQueue::new(), tokio::time::Instant::now());
-    queue.send("one");
+    queue.send("quick");
+    queue.send("slow");
     let handled = Arc::new(Notify::new());
     let done = handled.clone();
-    let handler = move |_: Message| {
-        done.notify_one();
-        async { Ok(()) }
+    let handler = move |message: Message| {
+        let done = done.clone();
+        async move {
+            if message.body == "slow" {
+                done.notify_one();
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+            Ok(())
+        }
     };
     // The stop awaits an open poll.
     let wait = Duration::from_millis(100);
-    let options = Options { gather: Duration::from_secs(20), wait, ..options() };
-    let stop = async {
-        handled.notified().await;
-        queue.send("two");
-        handled.notified().await;
+    let options = Options { batching_window: WINDOW, wait, ..options() };
+    let stop = async { handled.notified().await };
+    let deleted = async {
+        while queue.len() > 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        began.elapsed()
     };
-    let ledger = run(queue.clone(), handler, options, stop).await.expect("works");
-    assert_eq!((ledger.done, ledger.delete_calls, queue.len()), (2, 1, 0), "{ledger:?}");
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    let (ledger, deleted) = tokio::join!(run(standard(&queue), handler, options, stop), deleted);
+    let ledger = ledger.expect("works");
+    assert_eq!((ledger.done, queue.len()), (2, 0), "{ledger:?}");
+    assert!(
+        deleted < Duration::from_secs(1),
+        "the quick one is deleted while the slow one runs: {deleted:?}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+/// A message that may end the process waits for the deletes of the others, and so does all that comes behind it.
+#[tokio::test(start_paused = true)]
+async fn a_suspicious_message_does_not_wait_for_the_batching_window() {
+    let (queue, began) = (MemoryQueue::new(), tokio::time::Instant::now());
+    queue.send("suspicious");
+    for _ in 0..3 {
+        assert_eq!(queue.receive(1, Duration::ZERO, Duration::ZERO).await.expect("works").len(), 1);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let suspicious = Arc::new(Notify::new());
+    let begins = suspicious.clone();
+    let handler = move |message: Message| {
+        if message.body == "suspicious" {
+            begins.notify_one();
+        }
+        async { Ok(()) }
+    };
+    let options = Options { batching_window: WINDOW, wait: Duration::from_millis(100), ..options() };
+    let stop = async { suspicious.notified().await };
+    let other = MemoryQueue::new();
+    other.send("first");
+    let process = onward_worker::Process::default();
+    let both = CancellationToken::new();
+    let of_other = async {
+        let stop = both.cancelled();
+        let monitor = Monitor::default();
+        run_in(&process, standard(&other), handler.clone(), options.clone(), monitor, stop).await
+    };
+    let of_suspicious = async {
+        // The other worker has done its first message by then, and not deleted it.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let monitor = Monitor::default();
+        let ended = run_in(&process, standard(&queue), handler.clone(), options.clone(), monitor, stop).await;
+        both.cancel();
+        ended
+    };
+    let (one, two) = tokio::join!(of_other, of_suspicious);
+    assert_eq!((one.expect("works").done, two.expect("works").done), (1, 1));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+/// A queue with a message that was received three times, visible again after a while.
+async fn often_received(body: &str, again: Duration) -> MemoryQueue {
+    let queue = MemoryQueue::new().max_receive_count(5);
+    queue.send(body);
+    for hidden in [Duration::ZERO, Duration::ZERO, again] {
+        assert_eq!(queue.receive(1, Duration::ZERO, hidden).await.expect("works").len(), 1);
+    }
+    queue
+}
+
+/// If it ended the process before, the other message would have lost one of its last receives.
+#[tokio::test(start_paused = true)]
+async fn a_suspicious_message_waits_until_another_queue_has_sent_its_message_anew() {
+    let milliseconds = Duration::from_millis;
+    let began = tokio::time::Instant::now();
+    let bad = often_received("bad", milliseconds(300)).await;
+    bad.send("busy");
+    let good = often_received("good", milliseconds(500)).await;
+    let (runs, ran) = tokio::sync::watch::channel(None);
+    let runs = Arc::new(runs);
+    let handler = move |message: Message| {
+        let runs = runs.clone();
+        async move {
+            match message.body.as_str() {
+                "busy" => tokio::time::sleep(milliseconds(1_000)).await,
+                "bad" => drop(runs.send_replace(Some(began.elapsed()))),
+                _ => {}
+            }
+            Ok(())
+        }
+    };
+    let process = onward_worker::Process::default();
+    let mut seen = ran.clone();
+    let stop = CancellationToken::new();
+    let watching = async {
+        seen.wait_for(Option::is_some).await.expect("the handler lives");
+        stop.cancel();
+    };
+    let slow = Faulty { renewal: milliseconds(3_000), ..standard(&good) };
+    let options = Options { wait: milliseconds(700), ..options() };
+    let work = |queue| {
+        let (handler, options) = (handler.clone(), options.clone());
+        run_in(&process, queue, handler, options, Monitor::default(), stop.cancelled())
+    };
+    let (one, two, ()) = tokio::join!(work(standard(&bad)), work(slow), watching);
+    assert_eq!((one.expect("works").done, two.expect("works").renewed), (2, 1));
+    let began_at = ran.borrow().expect("it ran");
+    assert!(began_at >= milliseconds(3_500), "{began_at:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batching_window_does_not_outlast_a_lease() {
+    let queue = MemoryQueue::new();
+    queue.send("long");
+    let handler = |_: Message| async {
+        tokio::time::sleep(Duration::from_secs(22)).await;
+        Ok(())
+    };
+    let lease = Duration::from_secs(30);
+    let options = Options { batching_window: WINDOW, max_lease: lease, ..options() };
+    let ledger = run(standard(&queue), handler, options, until_empty(queue.clone())).await.expect("works");
+    assert_eq!((ledger.received, ledger.done, ledger.undeleted), (1, 1, 0), "{ledger:?}");
 }
 
 #[tokio::test(start_paused = true)]

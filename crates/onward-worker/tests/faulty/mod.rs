@@ -32,6 +32,8 @@ pub(crate) struct Faulty {
     pub hung_changes: Arc<AtomicU32>,
     /// Until when nothing can be sent anew.
     pub sends_from: Option<Instant>,
+    /// How long it takes to send a message anew.
+    pub renewal: Duration,
 }
 
 impl Default for Faulty {
@@ -48,6 +50,7 @@ impl Default for Faulty {
             refused_changes: Arc::default(),
             hung_changes: Arc::default(),
             sends_from: None,
+            renewal: Duration::ZERO,
         }
     }
 }
@@ -132,6 +135,7 @@ impl Queue for Faulty {
         if self.sends_from.is_some_and(|from| Instant::now() < from) {
             return Err(QueueError::new(QueueErrorKind::Throttled, "too fast"));
         }
+        tokio::time::sleep(self.renewal).await;
         self.queue.renew(message, attempts, delay).await
     }
 }

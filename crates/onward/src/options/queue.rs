@@ -80,11 +80,11 @@ pub(crate) const SETTINGS: [Setting<Options>; 16] = [
         value: Value::Time(|options| &mut options.wait),
     },
     Setting {
-        flag: "gather-time",
-        field: "gather",
+        flag: "batching-window",
+        field: "batching_window",
         group: QUEUE,
-        help: "How long messages and deletes are gathered for one call; 0 is not at all",
-        value: Value::Time(|options| &mut options.gather),
+        help: "How long messages and deletes are collected for one call; 0 turns it off",
+        value: Value::Time(|options| &mut options.batching_window),
     },
     Setting {
         flag: "visibility-timeout",
