@@ -96,7 +96,7 @@ pub struct SessionOptions {
     /// once. A server that cannot be reached at all is not waited for, because its address may be wrong.
     pub patience: Duration,
     /// On PostgreSQL, a TLS configuration that a program has already: it decides whom to trust and which certificate to show, in place of
-    /// `sslrootcert`, `sslcert` and the verification that `sslmode` asks for. Whether the connection is encrypted stays with `sslmode`.
+    /// `sslrootcert`, `sslcert` and the verification that `sslmode` asks for. The connection is then encrypted in any case.
     pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 

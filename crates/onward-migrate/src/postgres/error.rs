@@ -112,6 +112,9 @@ pub(super) fn journal_error(error: &tokio_postgres::Error) -> StepError {
     }
 }
 
+/// Where a failure belongs that comes after the last statement of a script.
+pub(super) const AT_COMMIT: &str = "at the commit, where deferred constraints are checked";
+
 /// Finds the place in the script by the server's position, which counts characters of the whole query. Without a position
 /// it uses the number of statements that were complete before.
 pub(super) fn step_error(
@@ -141,7 +144,7 @@ pub(super) fn step_error(
         server.statement = spans.get(done).cloned();
         server.in_journal = in_journal(done);
         if server.statement.is_none() && !server.in_journal {
-            server.context = Some("at the commit, where deferred constraints are checked".to_owned());
+            server.context = Some(AT_COMMIT.to_owned());
         }
     }
     StepError::Server(Box::new(server))

@@ -23,13 +23,14 @@ use futures_util::future::poll_fn;
 use onward_script::Catalog;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::error::{
-    connection_error, journal_error, pooled, silent, step_error, takes_no_options, unexpected,
+    AT_COMMIT, connection_error, journal_error, pooled, silent, step_error, takes_no_options, unexpected,
 };
 use self::invalid_index::INVALID;
 use self::place::{Found, Place};
@@ -90,7 +91,10 @@ impl Postgres {
         }
 
         let tls = match &options.tls {
-            Some(config) => MakeRustlsConnect::new(config.as_ref().clone()),
+            Some(given) => {
+                require_tls(&mut config)?;
+                MakeRustlsConnect::new(given.as_ref().clone())
+            }
             None => tls_connector(url)?,
         };
         // The driver's limit is for the socket alone. A server that accepts it and says nothing more must not hold the start.
@@ -286,6 +290,16 @@ async fn has_witness(client: &Client) -> Result<bool, tokio_postgres::Error> {
     Ok(messages
         .iter()
         .any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("1"))))
+}
+
+/// Who brings a TLS configuration does not expect a connection without TLS, which `sslmode=prefer`, the default, allows.
+fn require_tls(config: &mut tokio_postgres::Config) -> Result<(), Error> {
+    if config.get_ssl_mode() == SslMode::Disable {
+        let message = "the address says `sslmode=disable`, but a TLS configuration is given";
+        return Err(Error::new(ErrorKind::Configuration, message, "take one of them away"));
+    }
+    config.ssl_mode(SslMode::Require);
+    Ok(())
 }
 
 /// libpq would take the user's name as that of the database; and each new database is a copy of `template1`.
@@ -500,17 +514,16 @@ impl Engine for Postgres {
     async fn apply_together(&mut self, steps: &[Step<'_>]) -> Result<Vec<Duration>, (usize, StepError)> {
         let (mut took, mut transaction) = (Vec::with_capacity(steps.len()), None);
         let last = steps.len() - 1;
+        // The journal rows are written last: between statements that change the catalogs, each would cost several times as much.
+        let mut rows = String::new();
         self.forget().await.map_err(|error| (0, error))?;
         for (index, step) in steps.iter().enumerate() {
             let (begin, statements) = if index == 0 { (BEGIN, BEGIN_STATEMENTS) } else { ("", 0) };
             let forget = if std::mem::take(&mut self.is_used) { FORGET } else { "" };
             let reset = reset_after(step.script);
             self.is_used = !reset.is_empty();
-            let query = format!(
-                "{begin}{forget}{}\n;{reset}{}",
-                step.script.text(),
-                self.insert(step, RowState::Applied, "NULL")
-            );
+            let query = format!("{begin}{forget}{}\n;{reset}", step.script.text());
+            rows.push_str(&self.insert(step, RowState::Applied, "NULL"));
             let before = statements + forget.matches(';').count();
             let begun = Instant::now();
             if let Err((done, error)) = self.run_in(&query, &mut transaction).await {
@@ -520,11 +533,19 @@ impl Engine for Postgres {
             }
             took.push(begun.elapsed());
         }
-        match self.run("COMMIT").await {
+        match self.run(&format!("{rows}COMMIT")).await {
             Ok(()) => Ok(took),
-            Err((_, error)) => {
+            Err((done, error)) => {
                 let end = self.roll_back(transaction.as_deref()).await;
-                Err((last, step_error(steps[last].script, 0, None, &error, end)))
+                let failed = done.min(last);
+                let mut error = step_error(steps[failed].script, rows.len(), None, &error, end);
+                if let StepError::Server(server) = &mut error {
+                    server.in_journal = done < steps.len();
+                    if !server.in_journal {
+                        server.context = Some(AT_COMMIT.to_owned());
+                    }
+                }
+                Err((failed, error))
             }
         }
     }

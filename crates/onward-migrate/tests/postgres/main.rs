@@ -210,6 +210,36 @@ async fn a_single_transaction_rolls_back_its_neighbours_and_breaks_at_no_transac
     assert_eq!(database.query("SELECT count(*) FROM orders").await, "1");
 }
 
+/// The rows of the journal are written last, and each still belongs to its script.
+#[tokio::test]
+async fn a_single_transaction_names_the_script_whose_journal_row_is_refused() {
+    let database = Database::create().await;
+    let refuses = "CREATE FUNCTION few() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.version = 2 THEN RAISE 'no row 2'; \
+                   END IF; RETURN NEW; END $$; CREATE TRIGGER few BEFORE INSERT ON schema_journal FOR EACH ROW EXECUTE FUNCTION few();";
+    let deferred = "CREATE TABLE notes (id int PRIMARY KEY, other int REFERENCES notes DEFERRABLE INITIALLY DEFERRED); \
+                    INSERT INTO notes VALUES (1, 9);";
+    let all = history(&[BASELINE, refuses, "SELECT 1;", "SELECT 2;"]);
+    for single_transaction in [false, true] {
+        let options = MigrateOptions { single_transaction, ..options() };
+        let error = database.migrate(&all, &options).await.expect_err("row 2 is refused");
+        let text = error.to_string();
+        assert!(text.contains("Script-0002.sql ran, but its journal row could not be written"), "{text}");
+        assert!(text.contains("no row 2"), "{text}");
+        let ErrorKind::Script(failure) = &error.kind else { panic!("{error}") };
+        assert_eq!(failure.server.end, onward_migrate::TransactionEnd::RolledBack, "{text}");
+        if single_transaction {
+            break;
+        }
+        database.query("DROP TABLE schema_journal, orders; DROP FUNCTION few").await;
+    }
+    assert_eq!(database.query("SELECT to_regclass('orders') IS NULL").await, "t", "all is rolled back");
+
+    let all = history(&[BASELINE, deferred]);
+    let together = MigrateOptions { single_transaction: true, ..options() };
+    let text = database.migrate(&all, &together).await.expect_err("a row is missing").to_string();
+    assert!(text.contains("Script-0001.sql failed") && text.contains("at the commit"), "{text}");
+}
+
 #[tokio::test]
 async fn an_error_that_has_a_remedy_says_it() {
     for (script, code, remedy) in [

@@ -59,6 +59,11 @@ async fn a_given_configuration_decides_whom_to_trust() {
     roots.add(own).expect("is a certificate");
     assert_eq!(is_encrypted(&trusting(roots)).await.expect("is trusted"), Some(true));
 
+    let disabled: PostgresUrl = server.url("app").parse().expect("is an address");
+    let error =
+        Postgres::connect(&disabled, &trusting(RootCertStore::empty())).await.err().expect("is refused");
+    assert!(error.message.contains("sslmode=disable"), "{error}");
+
     let error = is_encrypted(&trusting(RootCertStore::empty())).await.expect_err("is not trusted");
     assert!(error.message.contains("invalid peer certificate: UnknownIssuer"), "{error}");
 }
