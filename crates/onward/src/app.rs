@@ -478,15 +478,11 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             Command::Check => command::status::check(context).await,
             Command::Doctor { json } => {
                 let (app, AllOrigins { queues: of_queues, app: origins }) = self.configured(given)?;
+                let sends_to = app.only_sent_to();
                 let queues = app.queues.into_iter().zip(of_queues);
                 let queues: Vec<_> =
                     queues.map(|(queue, origins)| (queue.name, queue.options, origins)).collect();
-                let whole = Whole {
-                    sends_to: app.sends_to,
-                    has_outbox: app.has_outbox,
-                    options: app.options,
-                    origins,
-                };
+                let whole = Whole { sends_to, has_outbox: app.has_outbox, options: app.options, origins };
                 command::doctor::run(context, &queues, &whole, json).await
             }
             Command::Service(command) => service::run(&context.settings, &context.identity, &command),
@@ -528,6 +524,12 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         &self.scripts
     }
 
+    /// The queues to which it sends and which it does not work.
+    fn only_sent_to(&self) -> Vec<&'static str> {
+        let mut names: HashSet<_> = self.queues.iter().map(|queue| queue.name).collect();
+        self.sends_to.iter().copied().filter(|name| names.insert(name)).collect()
+    }
+
     pub(crate) fn into_work(self) -> Result<Work<S>, CommandError> {
         let wrong = |message: String| {
             let help = "give each queue one handler, and each job a name of its own: \
@@ -545,21 +547,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         if let Some(twice) = self.jobs.iter().find(|job| !names.insert(job.name)) {
             return wrong(format!("the app has two jobs of the name {}", twice.name));
         }
-        let Self {
-            queues,
-            sends_to,
-            setup,
-            has_outbox,
-            options,
-            classify,
-            routes,
-            jobs,
-            on_stop,
-            example,
-            ..
-        } = self;
-        let sends_to =
-            sends_to.into_iter().filter(|name| queues.iter().all(|queue| queue.name != *name)).collect();
+        let sends_to = self.only_sent_to();
+        let Self { queues, setup, has_outbox, options, classify, routes, jobs, on_stop, example, .. } = self;
         let origins = AllOrigins { queues: vec![Vec::new(); queues.len()], app: Vec::new() };
         Ok(Work {
             queues,

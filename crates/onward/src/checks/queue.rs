@@ -6,7 +6,7 @@ use onward_worker::sqs::{RedrivePolicy, attributes, queue_name, queue_url};
 use onward_worker::{Options, QueueErrorKind, is_fifo};
 
 use super::{Check, Worked, doubtful, failed, well, wrong};
-use crate::config::permissions;
+use crate::config::permissions::{self, Refused};
 use crate::config::queues::{configured_url, queue_url_of, queue_variable};
 use crate::config::settings::{AppEnv, Settings};
 use crate::config::sqs::client;
@@ -52,18 +52,13 @@ pub(super) async fn sent_to(settings: &Settings, names: &[&'static str]) -> Vec<
     };
     let mut checks = Vec::new();
     for name in names {
-        let found = match queue_url_of(name) {
-            Some(url) => Ok(format!("{name}: {url}, as {} says", queue_variable(name))),
-            None => queue_url(&client, name, None).await.map(|url| format!("{name}: {url}")),
-        };
-        checks.push(found.map_or_else(
-            |error| {
-                let says = format!("{name}: {error}");
-                let help = format!("create it, or set {} to its URL; {}", queue_variable(name), error.help());
-                wrong("sends to", says, help)
-            },
-            |says| well("sends to", says),
-        ));
+        checks.push(match permissions::destination(&client, name, queue_url_of(name)).await {
+            Ok(url) => well("sends to", format!("{url} takes messages of this role")),
+            Err(Refused { may_pass: true, error }) => {
+                doubtful("sends to", error.message, "run `doctor` again")
+            }
+            Err(Refused { error, .. }) => failed("sends to", error),
+        });
     }
     checks
 }

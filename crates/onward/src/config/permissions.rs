@@ -3,9 +3,10 @@
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use onward_worker::sqs::{queue_url, redrive_policy};
+use onward_worker::sqs::{queue_name, queue_url, redrive_policy};
 use onward_worker::{QueueError, QueueErrorKind};
 
+use crate::config::queues::queue_variable;
 use crate::process::exit::{CommandError, Exit};
 
 const RECEIVE: &str = "ReceiveMessage";
@@ -73,6 +74,75 @@ async fn probe_dead(client: &Client, url: &str) -> Vec<Probed> {
     let sent = client.send_message().queue_url(dead).delay_seconds(TOO_LATE).send().await;
     probed.push(Probed { action: "SendMessage", on, refused: sent.err().map(|error| kind(&error)) });
     probed
+}
+
+/// Finds a queue to which an app only sends, by its URL or else by its name, and tests whether the role may send there. Returns the URL.
+///
+/// # Errors
+///
+/// Whether the error may pass, and what is wrong with the queue.
+pub(crate) async fn destination(
+    client: &Client,
+    name: &str,
+    configured: Option<String>,
+) -> Result<String, Refused> {
+    let variable = queue_variable(name);
+    let refused = |error: &QueueError, help: String| Refused {
+        may_pass: error.may_pass(),
+        error: CommandError::new(
+            Exit::Queue,
+            format!("the app sends to the queue `{name}`, and cannot: {error}"),
+            help,
+        ),
+    };
+    let found = match &configured {
+        Some(url) => queue_url(client, queue_name(url), account(url)).await,
+        None => queue_url(client, name, None).await,
+    };
+    let url = match (found, configured) {
+        // With its URL a queue can be used by a role that may not ask for it.
+        (Err(error), Some(url)) if error.kind == QueueErrorKind::Credentials => url,
+        (Ok(_), Some(url)) => url,
+        (Ok(url), None) => url,
+        (Err(error), configured) => {
+            let help = match (error.kind, configured) {
+                (QueueErrorKind::Credentials, _) => {
+                    format!(
+                        "allow `sqs:GetQueueUrl` and `sqs:SendMessage` on it, or set {variable} to its URL"
+                    )
+                }
+                (QueueErrorKind::MissingQueue, Some(url)) => {
+                    format!(
+                        "correct {variable}, which is {url}: the queue must be in the region of the app's first one"
+                    )
+                }
+                (QueueErrorKind::MissingQueue, None) => {
+                    format!("create it, or set {variable} to its URL")
+                }
+                _ => error.help().to_owned(),
+            };
+            return Err(refused(&error, help));
+        }
+    };
+    let sent = client.send_message().queue_url(&url).delay_seconds(TOO_LATE).send().await;
+    match sent.map_err(|error| QueueError::of_sdk(&error)) {
+        Err(error) if error.kind == QueueErrorKind::Credentials => {
+            Err(refused(&error, "allow `sqs:SendMessage` on it".to_owned()))
+        }
+        _ => Ok(url),
+    }
+}
+
+/// The account in the URL of a queue: `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`.
+fn account(url: &str) -> Option<&str> {
+    url.rsplit('/').nth(1).filter(|account| account.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// A queue to which nothing can be sent.
+pub(crate) struct Refused {
+    /// Whether the same may succeed later, as after an outage.
+    pub may_pass: bool,
+    pub error: CommandError,
 }
 
 /// Refuses to work a queue whose messages the worker can receive but not end: it would handle each of them again and again.

@@ -23,9 +23,9 @@ impl Names {
         self.worked.iter().chain(&self.sent_to).copied().collect()
     }
 
-    /// Sorts the URLs of all its queues: those that the app works, and those to which it only sends.
+    /// Splits the URLs of all its queues: those that the app works, and those to which it only sends.
     #[cfg(feature = "local")]
-    fn sort(&self, mut all: Vec<String>) -> (Vec<String>, Vec<(String, String)>) {
+    fn split(&self, mut all: Vec<String>) -> (Vec<String>, Vec<(String, String)>) {
         let sent_to = all.split_off(self.worked.len());
         (all, self.sent_to.iter().map(|name| (*name).to_owned()).zip(sent_to).collect())
     }
@@ -69,7 +69,7 @@ impl ResolvedQueues {
         if settings.env == AppEnv::Development {
             let local = Local::start(settings, &names.all()).await?;
             let echo_url = Some(local.echo.url().to_owned());
-            let (urls, sent_to) = names.sort(local.queue_urls.clone());
+            let (urls, sent_to) = names.split(local.queue_urls.clone());
             return Ok(Self { urls, sent_to, echo_url, is_local: true, _launch: Some(local) });
         }
         let form = format!("https://sqs.REGION.amazonaws.com/ACCOUNT/{}", names.worked[0]);
@@ -90,7 +90,7 @@ impl ResolvedQueues {
                     CommandError::new(Exit::Failed, message, "start it again, with this build")
                 })
             };
-            let (urls, sent_to) = names.sort(names.all().into_iter().map(named).collect::<Result<_, _>>()?);
+            let (urls, sent_to) = names.split(names.all().into_iter().map(named).collect::<Result<_, _>>()?);
             return Ok(Self { urls, sent_to, echo_url: None, is_local: true, _launch: None });
         }
         Self::resolve(settings, names).await
@@ -99,7 +99,7 @@ impl ResolvedQueues {
     /// The private queues of a test, whose servers the test keeps.
     #[cfg(feature = "local")]
     pub(crate) fn of_test(names: &Names, urls: Vec<String>, echo_url: String) -> Self {
-        let (urls, sent_to) = names.sort(urls);
+        let (urls, sent_to) = names.split(urls);
         Self { urls, sent_to, echo_url: Some(echo_url), is_local: true, _launch: None }
     }
 }

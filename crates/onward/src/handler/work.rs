@@ -45,7 +45,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Sends messages outside a transaction, to the app's queues and to those beside the first one.
+    /// Sends messages outside a transaction, to the queues that the app works or declares.
     #[must_use]
     pub fn producer(&self) -> Producer {
         self.producer.clone()

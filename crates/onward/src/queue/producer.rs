@@ -21,8 +21,8 @@ use crate::queue::addresses::Addresses;
 use crate::queue::entry::rounds;
 use crate::queue::outgoing::{Outgoing, Ready};
 
-/// Sends messages outside a transaction. `Setup::producer` has one for the app's queues; in development it sends to the private
-/// queue.
+/// Sends messages outside a transaction. `Setup::producer` has one for the queues that the app works or declares with
+/// [`App::sends_to`](crate::App::sends_to); in development it sends to the private queues.
 ///
 /// A message is sent at least once. It carries an identity, the attribute `onward.id`, so that a receiver with an inbox handles a
 /// second copy only once. A message that must be sent if, and only if, a transaction commits is sent with
@@ -40,7 +40,10 @@ use crate::queue::outgoing::{Outgoing, Ready};
 /// }
 ///
 /// fn run(scripts: Scripts) -> std::process::ExitCode {
-///     App::new(scripts, |setup| async move { Ok(setup.producer()) }).queue(ORDERS.handler(take_order)).run()
+///     App::new(scripts, |setup| async move { Ok(setup.producer()) })
+///         .queue(ORDERS.handler(take_order))
+///         .sends_to(INVOICES)
+///         .run()
 /// }
 /// ```
 #[derive(Debug, Clone)]
@@ -215,8 +218,9 @@ fn addresses_of(queues: &[&str]) -> Result<(Vec<String>, bool), CommandError> {
         let running = running_queues(&project())?;
         let url = |name: &&str| {
             running.iter().find(|url| queue_name(url) == *name).cloned().ok_or_else(|| {
-                let message = format!("the launch that runs here works no queue {name}");
-                CommandError::new(Exit::Configuration, message, "add it to the app with `App::queue`")
+                let message = format!("the launch that runs here has no queue {name}");
+                let help = "add it to the app with `App::queue` or `App::sends_to`";
+                CommandError::new(Exit::Configuration, message, help)
             })
         };
         return Ok((queues.iter().map(url).collect::<Result<_, _>>()?, true));

@@ -9,14 +9,17 @@ use tokio_util::sync::CancellationToken;
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
 use crate::config::destinations::Destinations;
-use crate::config::queues::{Names, ResolvedQueues, queue_variable};
+use crate::config::permissions::{self, Refused};
+use crate::config::queues::{Names, ResolvedQueues};
 #[cfg(feature = "local")]
 use crate::config::settings::AppEnv;
 use crate::config::sqs::client;
 use crate::database::Database;
 use crate::database::errors::causes;
 use crate::handler::work::{Setup, SetupFn, StopFn, Work};
-use crate::process::exit::{CommandError, Exit};
+use crate::process::exit::CommandError;
+#[cfg(feature = "local")]
+use crate::process::exit::Exit;
 use crate::queue::addresses::Addresses;
 use crate::queue::producer::Producer;
 #[cfg(feature = "local")]
@@ -79,28 +82,29 @@ pub(super) async fn ready<S>(
 ) -> Result<Ready<S>, CommandError> {
     let client = client(&queues.urls[0], queues.is_local).await?;
     let known = names.worked.iter().map(ToString::to_string).zip(queues.urls.clone());
-    let addresses = Addresses::new(client.clone(), known.chain(queues.sent_to.clone()));
-    let looked_up = names.sent_to.iter().map(|name| find(&addresses, name));
-    futures_util::future::try_join_all(looked_up).await?;
+    let looked_up = names.sent_to.iter().map(|name| find(&client, name, queues));
+    let found = futures_util::future::try_join_all(looked_up).await?;
+    let addresses = Addresses::new(client.clone(), known.chain(found.into_iter().flatten()));
     let producer = Producer::new(addresses.clone(), database.destinations.clone());
     let given = Setup { database: database.clone(), echo_url: queues.echo_url.clone(), producer };
     let state = setup(given).await.map_err(|error| CommandError::of_setup(causes(&*error)))?;
     Ok(Ready { client, addresses, state })
 }
 
-/// Looks up a queue to which the app sends. An outage ends no start: the outbox and the producer look it up again.
-async fn find(addresses: &Addresses, queue: &str) -> Result<(), CommandError> {
-    match addresses.url(queue).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.may_pass() => {
-            tracing::warn!(queue, %error, "the queue to which the app sends cannot be looked up at present");
-            Ok(())
+/// The name and the URL of a queue to which the app sends. An outage ends no start: the outbox and the producer look the queue up again.
+async fn find(
+    client: &Client,
+    name: &str,
+    queues: &ResolvedQueues,
+) -> Result<Option<(String, String)>, CommandError> {
+    let configured = queues.sent_to.iter().find(|(known, _)| known == name).map(|(_, url)| url.clone());
+    match permissions::destination(client, name, configured.clone()).await {
+        Ok(url) => Ok(Some((name.to_owned(), url))),
+        Err(Refused { may_pass: true, error }) => {
+            tracing::warn!(reason = %error.message, "a queue to which the app sends does not answer at present");
+            Ok(configured.map(|url| (name.to_owned(), url)))
         }
-        Err(error) => {
-            let message = format!("the queue `{queue}`, to which the app sends, cannot be found: {error}");
-            let help = format!("create it, or set {} to its URL; {}", queue_variable(queue), error.help());
-            Err(CommandError::new(Exit::Queue, message, help))
-        }
+        Err(Refused { error, .. }) => Err(error),
     }
 }
 
@@ -123,18 +127,30 @@ mod tests {
     async fn a_queue_that_is_sent_to_is_there_before_the_work_begins() {
         let server = LocalQueue::start(0).await.expect("a port is free");
         let url = server.create("audits").await.expect("is created");
-        let addresses = Addresses::new(client(&url, true).await.expect("a client is made"), []);
-        find(&addresses, "audits").await.expect("is there");
-        let error = find(&addresses, "audit").await.expect_err("is not there");
+        let client = client(&url, true).await.expect("a client is made");
+        let configured = |name: &str, url: &str| {
+            let names = Names { worked: Vec::new(), sent_to: vec!["audits"] };
+            let mut queues = ResolvedQueues::of_test(&names, vec![url.to_owned()], String::new());
+            queues.sent_to[0].0 = name.to_owned();
+            queues
+        };
+        let none = configured("another", &url);
+        let found = find(&client, "audits", &none).await.expect("is there");
+        assert_eq!(found, Some(("audits".to_owned(), url.clone())));
+        let error = find(&client, "audit", &none).await.expect_err("is not there");
         assert_eq!(error.exit, Exit::Queue);
-        assert!(
-            error.message.starts_with("the queue `audit`, to which the app sends, cannot be found"),
-            "{error}"
-        );
-        assert!(error.help.contains("create it, or set QUEUE_URL_AUDIT to its URL"), "{}", error.help);
+        assert!(error.message.starts_with("the app sends to the queue `audit`, and cannot: "), "{error}");
+        assert_eq!(error.help, "create it, or set QUEUE_URL_AUDIT to its URL");
+
+        // A variable that names a queue which is not there is no better than none.
+        let wrong = configured("audits", &url.replace("audits", "audit"));
+        let error = find(&client, "audits", &wrong).await.expect_err("is not there");
+        assert!(error.help.starts_with("correct QUEUE_URL_AUDITS, which is "), "{}", error.help);
 
         // A server that is away says nothing about the queue.
         drop(server);
-        find(&addresses, "audit").await.expect("an outage ends no start");
+        assert_eq!(find(&client, "audits", &none).await.expect("an outage ends no start"), None);
+        let known = find(&client, "audits", &configured("audits", &url)).await;
+        assert_eq!(known.expect("an outage ends no start"), Some(("audits".to_owned(), url)));
     }
 }

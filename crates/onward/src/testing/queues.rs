@@ -89,6 +89,17 @@ impl TestQueues {
         )
     }
 
+    /// The bodies in a queue that the app only sends to, taken out of it.
+    ///
+    /// # Panics
+    ///
+    /// If the app works the queue, whose messages are then its own, or does not send to it.
+    pub(super) async fn sent_to<T: DeserializeOwned>(&self, queue: &Queue<T>) -> Vec<T> {
+        let name = queue.name();
+        assert!(!self.names.worked.contains(&name), "the app works the queue {name} itself");
+        self.take_bodies(queue).await
+    }
+
     /// How many messages each queue that the app works has, hidden and delayed ones counted; those without any are left out.
     pub(super) async fn waiting(&self) -> Result<HashMap<&'static str, u64>, QueueError> {
         const COUNTS: [QueueAttributeName; 3] = [

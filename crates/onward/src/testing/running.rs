@@ -165,9 +165,9 @@ impl RunningApp {
     ///
     /// # Panics
     ///
-    /// If the app does not send to the queue, or a body does not decode.
+    /// If the app works the queue itself, does not send to it, or a body does not decode.
     pub async fn sent_to<T: DeserializeOwned>(&self, queue: &Queue<T>) -> Vec<T> {
-        self.private.take_bodies(queue).await
+        self.private.sent_to(queue).await
     }
 
     /// The dead letters of a queue, which it takes out of the dead-letter queue.
