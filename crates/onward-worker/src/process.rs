@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, RwLock};
+use tokio::sync::{Notify, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::crashes::{Crashes, Running, Suspect};
 use crate::finished::Finished;
@@ -94,8 +94,9 @@ impl Process {
         all.push((Arc::downgrade(finished), Arc::downgrade(deletes)));
     }
 
-    pub(crate) fn alone(&self) -> &RwLock<()> {
-        &self.0.alone
+    /// Waits until nothing is alone.
+    pub(crate) async fn beside(&self) -> RwLockReadGuard<'_, ()> {
+        self.0.alone.read().await
     }
 
     /// Messages were received and are being sorted, until the value is dropped.
@@ -104,19 +105,31 @@ impl Process {
         Sorting(&self.0)
     }
 
-    /// Waits until what was received is sorted, because a kill would cost a message that is being sent anew one of its last receives; and
-    /// until each worker has deleted what it has done, because a kill would repeat it.
-    pub(crate) async fn settled(&self) {
-        loop {
-            let sorted = self.0.sorted.notified();
+    /// Waits until nothing else is under way, and keeps all else from beginning. A kill would cost a message that is being sent anew one
+    /// of its last receives, and would repeat what is done and not deleted.
+    pub(crate) async fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        let alone = loop {
+            // To send a message anew may take long in an outage, and the others go on meanwhile.
+            self.nothing_sorted().await;
+            let alone = self.0.alone.write().await;
             if self.0.sorting.load(Ordering::Relaxed) == 0 {
-                break;
+                break alone;
             }
-            sorted.await;
-        }
+        };
         let all = self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (finished, deletes) in all.iter().filter_map(|(a, b)| Some((a.upgrade()?, b.upgrade()?))) {
             finished.none_in_doubt(|| deletes.hurry()).await;
+        }
+        alone
+    }
+
+    async fn nothing_sorted(&self) {
+        loop {
+            let sorted = self.0.sorted.notified();
+            if self.0.sorting.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            sorted.await;
         }
     }
 

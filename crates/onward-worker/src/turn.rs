@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::{Instant, timeout};
 
 use crate::claim::Claim;
@@ -38,28 +38,18 @@ impl<'a> Turn<'a> {
     ) {
         if claim.caution.is_none() {
             if let Turn::None = self {
-                *self = Turn::beside(shared.process.alone()).await;
+                *self = Turn::Beside { _shared: shared.process.beside().await };
             }
             return;
         }
         self.give_up();
-        let alone = async {
-            let alone = shared.process.alone().write().await;
-            // What the others have done must be deleted by now, or a kill would repeat it.
-            shared.process.settled().await;
-            alone
-        };
-        *self = match timeout(MAX_WAIT_FOR_OTHERS, alone).await {
+        *self = match timeout(MAX_WAIT_FOR_OTHERS, shared.process.alone()).await {
             Ok(alone) => Turn::Alone(alone),
-            Err(_) => Turn::beside(shared.process.alone()).await,
+            Err(_) => Turn::Beside { _shared: shared.process.beside().await },
         };
         if self.is_alone() && shared.core.queue.is_fifo() {
             shorten(shared, claim, tail).await;
         }
-    }
-
-    async fn beside(lock: &'a RwLock<()>) -> Self {
-        Turn::Beside { _shared: lock.read().await }
     }
 
     pub(crate) fn is_alone(&self) -> bool {
