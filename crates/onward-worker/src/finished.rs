@@ -51,22 +51,11 @@ impl Finished {
         self.settled.notify_waiters();
     }
 
-    /// Waits until fewer than `limit` deletes are in doubt.
-    pub(crate) async fn fewer_in_doubt_than(&self, limit: usize) {
+    /// Waits until fewer than `limit` deletes are in doubt, and calls `hurry` as long as there are more.
+    pub(crate) async fn fewer_in_doubt_than(&self, limit: usize, hurry: impl Fn()) {
         loop {
             let settled = self.settled.notified();
             if self.in_doubt() < limit {
-                return;
-            }
-            settled.await;
-        }
-    }
-
-    /// Waits until no delete is in doubt, and calls `hurry` as long as one is.
-    pub(crate) async fn none_in_doubt(&self, hurry: impl Fn()) {
-        loop {
-            let settled = self.settled.notified();
-            if self.in_doubt() == 0 {
                 return;
             }
             hurry();

@@ -100,7 +100,7 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
 /// Waits until not too many outcomes are unsent, until there is room, and until the breaker admits a receive. The breaker
 /// comes last, because a receive must follow its admission: it would wait for ever for a probe that was never sent.
 async fn admitted<Q: Queue, H: MessageHandler>(shared: &Shared<Q, H>) -> (Vec<Reservation>, Option<Probe>) {
-    shared.core.finished.fewer_in_doubt_than(MAX_UNACKED).await;
+    shared.core.finished.fewer_in_doubt_than(MAX_UNACKED, || ()).await;
     let mut room = shared.capacity.reserve().await;
     match shared.breaker.admit().await {
         Admission::All => (room, None),

@@ -64,10 +64,8 @@ impl Outcomes {
 
     /// The worker stops: what comes from now on is collected no longer than it must be.
     pub(crate) fn end_window(&self) {
-        for lane in [&self.0.deletes, &self.0.returns] {
-            lane.is_stopping.store(true, Ordering::Relaxed);
-            lane.hurry();
-        }
+        self.0.deletes.is_stopping.store(true, Ordering::Relaxed);
+        self.0.deletes.hurry();
     }
 }
 

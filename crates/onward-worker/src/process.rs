@@ -110,7 +110,7 @@ impl Process {
     pub(crate) async fn alone(&self) -> RwLockWriteGuard<'_, ()> {
         let alone = loop {
             // To send a message anew may take long in an outage, and the others go on meanwhile.
-            self.nothing_sorted().await;
+            self.all_sorted().await;
             let alone = self.0.alone.write().await;
             if self.0.sorting.load(Ordering::Relaxed) == 0 {
                 break alone;
@@ -118,12 +118,12 @@ impl Process {
         };
         let all = self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (finished, deletes) in all.iter().filter_map(|(a, b)| Some((a.upgrade()?, b.upgrade()?))) {
-            finished.none_in_doubt(|| deletes.hurry()).await;
+            finished.fewer_in_doubt_than(1, || deletes.hurry()).await;
         }
         alone
     }
 
-    async fn nothing_sorted(&self) {
+    async fn all_sorted(&self) {
         loop {
             let sorted = self.0.sorted.notified();
             if self.0.sorting.load(Ordering::Relaxed) == 0 {

@@ -20,7 +20,12 @@ fn options() -> Options {
 
 /// Completes when the queue is empty.
 async fn until_empty(queue: MemoryQueue) {
-    while !queue.is_empty() {
+    until_left(&queue, 0).await;
+}
+
+/// Completes when the queue has no more messages than this.
+async fn until_left(queue: &MemoryQueue, messages: usize) {
+    while queue.len() > messages {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -118,9 +123,7 @@ async fn a_stop_ends_the_batching_window() {
     let options = Options { batching_window: WINDOW, wait, ..options() };
     let stop = async { handled.notified().await };
     let deleted = async {
-        while queue.len() > 1 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until_left(&queue, 1).await;
         began.elapsed()
     };
     let (ledger, deleted) = tokio::join!(run(standard(&queue), handler, options, stop), deleted);
@@ -136,12 +139,8 @@ async fn a_stop_ends_the_batching_window() {
 /// A message that may end the process waits for the deletes of the others, and so does all that comes behind it.
 #[tokio::test(start_paused = true)]
 async fn a_suspicious_message_does_not_wait_for_the_batching_window() {
-    let (queue, began) = (MemoryQueue::new(), tokio::time::Instant::now());
-    queue.send("suspicious");
-    for _ in 0..3 {
-        assert_eq!(queue.receive(1, Duration::ZERO, Duration::ZERO).await.expect("works").len(), 1);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let began = tokio::time::Instant::now();
+    let queue = often_received("suspicious", Duration::ZERO).await;
     let suspicious = Arc::new(Notify::new());
     let begins = suspicious.clone();
     let handler = move |message: Message| {
