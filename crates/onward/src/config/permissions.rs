@@ -102,8 +102,7 @@ pub(crate) async fn destination(
     let url = match (found, configured) {
         // With its URL a queue can be used by a role that may not ask for it.
         (Err(error), Some(url)) if error.kind == QueueErrorKind::Credentials => url,
-        (Ok(_), Some(url)) => url,
-        (Ok(url), None) => url,
+        (Ok(_), Some(url)) | (Ok(url), None) => url,
         (Err(error), configured) => {
             let help = match (error.kind, configured) {
                 (QueueErrorKind::Credentials, _) => {

@@ -82,9 +82,14 @@ pub(super) async fn ready<S>(
 ) -> Result<Ready<S>, CommandError> {
     let client = client(&queues.urls[0], queues.is_local).await?;
     let known = names.worked.iter().map(ToString::to_string).zip(queues.urls.clone());
-    let looked_up = names.sent_to.iter().map(|name| find(&client, name, queues));
-    let found = futures_util::future::try_join_all(looked_up).await?;
-    let addresses = Addresses::new(client.clone(), known.chain(found.into_iter().flatten()));
+    let sent_to: Vec<_> = if queues.is_local {
+        // They were made just now.
+        queues.sent_to.clone()
+    } else {
+        let looked_up = names.sent_to.iter().map(|name| find(&client, name, queues));
+        futures_util::future::try_join_all(looked_up).await?.into_iter().flatten().collect()
+    };
+    let addresses = Addresses::new(client.clone(), known.chain(sent_to));
     let producer = Producer::new(addresses.clone(), database.destinations.clone());
     let given = Setup { database: database.clone(), echo_url: queues.echo_url.clone(), producer };
     let state = setup(given).await.map_err(|error| CommandError::of_setup(causes(&*error)))?;
