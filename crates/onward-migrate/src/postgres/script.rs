@@ -4,6 +4,12 @@ use onward_script::{Script, Statement, statements};
 
 use crate::engine::SessionOptions;
 
+/// The first statements of the query that a script runs in.
+pub(super) const BEGIN: &str = "BEGIN; SELECT txid_current();\n";
+
+/// How many they are.
+pub(super) const BEGIN_STATEMENTS: usize = 2;
+
 /// Resets what a script may have changed in its session: settings, role and user.
 pub(super) const RESET: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;";
 

@@ -210,6 +210,36 @@ async fn a_single_transaction_rolls_back_its_neighbours_and_breaks_at_no_transac
     assert_eq!(database.query("SELECT count(*) FROM orders").await, "1");
 }
 
+/// Scripts are on their way while one before them runs. A sequence keeps what a rollback does not undo, so it shows which of them ran.
+#[tokio::test]
+async fn a_single_transaction_runs_nothing_behind_a_script_that_fails() {
+    const FAILS: usize = 20;
+    let database = Database::create().await;
+    let counts = "SELECT nextval('runs');".to_owned();
+    let long = format!("SELECT length('{}'), nextval('runs');", "x".repeat(3_000_000));
+    let text = |number| match number {
+        0 => "CREATE TABLE orders (id int); CREATE SEQUENCE runs;".to_owned(),
+        7 | 19 | 25 => long.clone(),
+        FAILS => "INSERT INTO orders VALUES (1);\nSELECT 1/0;".to_owned(),
+        _ => counts.clone(),
+    };
+    let texts: Vec<String> = (0..60).map(text).collect();
+    let all = history(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    database.migrate(&all, &MigrateOptions { to: Some(0), ..options() }).await.expect("works");
+    let together = MigrateOptions { single_transaction: true, ..options() };
+    let error = database.migrate(&all, &together).await.expect_err("fails").to_string();
+    assert!(error.contains("sql/Script-0020.sql:2"), "{error}");
+    assert!(error.contains("rolled back Script-0001.sql to Script-0059.sql"), "{error}");
+    assert_eq!(database.query("SELECT last_value FROM runs").await, (FAILS - 1).to_string());
+    assert_eq!(database.status(&all).await.applied, Some(0));
+
+    let mended: Vec<&str> =
+        texts.iter().enumerate().map(|(at, text)| if at == FAILS { &*counts } else { text }).collect();
+    let migrated = database.migrate(&history(&mended), &together).await.expect("works");
+    assert_eq!((migrated.from, migrated.to, migrated.scripts), (Some(0), 59, 59));
+    assert_eq!(database.query("SELECT last_value FROM runs").await, (FAILS - 1 + 59).to_string());
+}
+
 /// The rows of the journal are written last, and each still belongs to its script.
 #[tokio::test]
 async fn a_single_transaction_names_the_script_whose_journal_row_is_refused() {
