@@ -11,6 +11,7 @@ pub(crate) mod extract;
 pub(crate) mod job;
 pub(crate) mod limit;
 pub(crate) mod service;
+pub(crate) mod state;
 pub(crate) mod transaction;
 pub(crate) mod work;
 

@@ -1,5 +1,6 @@
 use std::any::Any;
 use std::fmt;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::handler::errors::{Classify, judged};
 use crate::handler::extract::{Body, Delivery, FromMessage, Stop};
 use crate::handler::job::Job;
 use crate::handler::service::{HandlerError, MessageService};
+use crate::handler::state::AnyState;
 use crate::handler::{Handler, Takes};
 use crate::options::{AllOrigins, AppOptions};
 use crate::queue::Queue;
@@ -52,34 +54,34 @@ impl Setup {
     }
 }
 
-pub(crate) type RoutesFn<S> = Box<dyn FnOnce(S) -> axum::Router + Send>;
+pub(crate) type RoutesFn = Box<dyn FnOnce(AnyState) -> axum::Router + Send>;
 pub(crate) type SetupError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-pub(crate) type SetupFn<S> = Box<dyn FnOnce(Setup) -> Boxed<Result<S, SetupError>> + Send>;
-pub(crate) type StopFn<S> = Box<dyn FnOnce(S) -> Boxed<()> + Send>;
-type BoxedHandler<S> = Arc<dyn Fn(Message, S, Database) -> Boxed<Result<(), Failure>> + Send + Sync>;
+pub(crate) type SetupFn = Box<dyn FnOnce(Setup) -> Boxed<Result<AnyState, SetupError>> + Send>;
+pub(crate) type StopFn = Box<dyn FnOnce(AnyState) -> Boxed<()> + Send>;
+type BoxedHandler = Arc<dyn Fn(Message, AnyState, Database) -> Boxed<Result<(), Failure>> + Send + Sync>;
 type BoxedLayer = Box<dyn FnOnce(MessageService) -> MessageService + Send>;
 
 /// What an app brings to its workers.
-pub(crate) struct Work<S> {
-    pub queues: Vec<Consumer<S>>,
+pub(crate) struct Work {
+    pub queues: Vec<QueueWork>,
     /// The queues to which it sends and which it does not work.
     pub sends_to: Vec<&'static str>,
-    pub setup: SetupFn<S>,
+    pub setup: SetupFn,
     pub has_outbox: bool,
     pub options: AppOptions,
     pub classify: Option<Arc<Classify>>,
     /// The app's own routes, beside health and metrics.
-    pub routes: Option<RoutesFn<S>>,
-    pub jobs: Vec<Job<S>>,
-    pub on_stop: Option<StopFn<S>>,
+    pub routes: Option<RoutesFn>,
+    pub jobs: Vec<Job>,
+    pub on_stop: Option<StopFn>,
     pub example: Option<&'static str>,
     /// Where its options come from, if not from the app.
     #[cfg_attr(not(feature = "console"), expect(dead_code, reason = "only the console reads it"))]
     pub origins: AllOrigins,
 }
 
-impl<S> Work<S> {
+impl Work {
     /// The names of its queues, in their order.
     pub(crate) fn names(&self) -> Names {
         let worked = self.queues.iter().map(|queue| queue.name).collect();
@@ -106,13 +108,19 @@ impl<S> Work<S> {
 /// ```
 #[must_use = "an app works it only after `App::queue`"]
 pub struct Consumer<S> {
-    pub(crate) name: &'static str,
-    handler: BoxedHandler<S>,
+    pub(crate) work: QueueWork,
+    state: PhantomData<fn(S)>,
+}
+
+/// A queue, the handler of its messages, and how the app works it.
+pub(crate) struct QueueWork {
+    pub name: &'static str,
+    handler: BoxedHandler,
     /// Around the handler, from the inside out.
     layers: Vec<BoxedLayer>,
     /// Of each breaker among the layers.
-    pub(crate) paused: Vec<PausedKeys>,
-    pub(crate) options: Options,
+    pub paused: Vec<PausedKeys>,
+    pub options: Options,
 }
 
 impl<T> Queue<T> {
@@ -128,9 +136,9 @@ impl<T> Queue<T> {
         A: Takes<T> + 'static,
     {
         let name = self.name();
-        let boxed: BoxedHandler<S> = Arc::new(move |message, state, database| {
+        let boxed: BoxedHandler = Arc::new(move |message, state, database| {
             let handler = handler.clone();
-            Box::pin(async move { handler.call(name, message, state, database).await })
+            Box::pin(async move { handler.call(name, message, state.get(), database).await })
         });
         Consumer::new(name, boxed)
     }
@@ -171,8 +179,8 @@ impl<T> Queue<T> {
         Fut: Future<Output = Vec<Result<(), Failure>>> + Send + 'static,
     {
         let (name, batches) = (self.name(), Batches::new(batch, handler));
-        let boxed: BoxedHandler<S> = Arc::new(move |message, state, database| {
-            let batches = batches.clone();
+        let boxed: BoxedHandler = Arc::new(move |message, state, database| {
+            let (batches, state) = (batches.clone(), state.get());
             Box::pin(async move {
                 let taken = B::from_message(&mut Delivery::of(&message, &state, &database, name)).await;
                 match taken {
@@ -187,30 +195,32 @@ impl<T> Queue<T> {
 }
 
 impl<S: Clone + Send + Sync + 'static> Consumer<S> {
-    fn new(name: &'static str, handler: BoxedHandler<S>) -> Self {
-        Self { name, handler, layers: Vec::new(), paused: Vec::new(), options: Options::default() }
+    fn new(name: &'static str, handler: BoxedHandler) -> Self {
+        let (layers, paused, options) = (Vec::new(), Vec::new(), Options::default());
+        Self { work: QueueWork { name, handler, layers, paused, options }, state: PhantomData }
     }
 
     /// Sets all options.
-    pub fn options(self, options: Options) -> Self {
-        Self { options, ..self }
+    pub fn options(mut self, options: Options) -> Self {
+        self.work.options = options;
+        self
     }
 
     /// How many messages are handled at once.
     pub fn concurrency(mut self, concurrency: usize) -> Self {
-        self.options.concurrency = concurrency;
+        self.work.options.concurrency = concurrency;
         self
     }
 
     /// How long the handler may take for one message.
     pub fn handler_timeout(mut self, limit: Duration) -> Self {
-        self.options.handler_timeout = limit;
+        self.work.options.handler_timeout = limit;
         self
     }
 
     /// How much a message may fail before it is given up.
     pub fn budget(mut self, budget: Budget) -> Self {
-        self.options.budget = budget;
+        self.work.options.budget = budget;
         self
     }
 
@@ -230,16 +240,18 @@ impl<S: Clone + Send + Sync + 'static> Consumer<S> {
         <L::Service as Service<Message>>::Future: Send + 'static,
     {
         if let Some(breaker) = (&layer as &dyn Any).downcast_ref::<BreakerByKey>() {
-            self.paused.push(breaker.paused());
+            self.work.paused.push(breaker.paused());
         }
-        self.layers.push(Box::new(move |service| MessageService::new(layer.layer(service))));
+        self.work.layers.push(Box::new(move |service| MessageService::new(layer.layer(service))));
         self
     }
+}
 
+impl QueueWork {
     /// The handler with its arguments, what its errors mean, and its layers.
     pub(crate) fn into_service(
         self,
-        state: S,
+        state: AnyState,
         database: Database,
         classify: Option<Arc<Classify>>,
     ) -> MessageService {
@@ -255,6 +267,6 @@ impl<S: Clone + Send + Sync + 'static> Consumer<S> {
 impl<S> fmt::Debug for Consumer<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Consumer");
-        shown.field("name", &self.name).field("options", &self.options).finish_non_exhaustive()
+        shown.field("name", &self.work.name).field("options", &self.work.options).finish_non_exhaustive()
     }
 }

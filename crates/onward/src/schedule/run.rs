@@ -11,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::handler::errors::{Classify, judged};
 use crate::handler::job::Job;
+use crate::handler::state::AnyState;
 use crate::process::exit::{CommandError, Exit};
 use crate::schedule::table::{Claim, DONE, Schedule};
 use crate::schedule::timetable::{Timetable, now};
@@ -35,10 +36,10 @@ const ATTEMPTS: i64 = 10;
 pub(crate) struct Jobs(JoinSet<()>);
 
 /// What all jobs of a node need.
-pub(crate) struct Node<S> {
+pub(crate) struct Node {
     pub name: String,
     pub schedule: Schedule,
-    pub state: S,
+    pub state: AnyState,
     /// What a failure means, as for messages.
     pub classify: Option<Arc<Classify>>,
     /// How long a run may go on after the stop.
@@ -48,10 +49,7 @@ pub(crate) struct Node<S> {
 
 impl Jobs {
     /// Writes the row of each job that has none, and starts to wait for the due times.
-    pub(crate) async fn start<S: Clone + Send + Sync + 'static>(
-        jobs: Vec<Job<S>>,
-        node: Node<S>,
-    ) -> Result<Self, CommandError> {
+    pub(crate) async fn start(jobs: Vec<Job>, node: Node) -> Result<Self, CommandError> {
         let (mut tasks, node) = (JoinSet::new(), Arc::new(node));
         for job in jobs {
             let timetable = Timetable::parse(job.times).map_err(|error| {
@@ -89,7 +87,7 @@ impl Jobs {
 }
 
 /// Claims each due time that is over, until the stop. One that passed while no node ran is made up for, the last one only.
-async fn repeat<S: Clone + Send + Sync + 'static>(job: &Job<S>, timetable: &Timetable, node: &Node<S>) {
+async fn repeat(job: &Job, timetable: &Timetable, node: &Node) {
     while !node.stop.is_cancelled() {
         if let Some(due) = timetable.last(now()) {
             let claim = Claim { job: job.name, due, node: &node.name };
@@ -137,7 +135,7 @@ enum Outcome {
 }
 
 /// Runs the job once, and writes down what came of it.
-async fn run<S: Clone + Send + Sync + 'static>(job: &Job<S>, claim: Claim<'_>, attempt: i64, node: &Node<S>) {
+async fn run(job: &Job, claim: Claim<'_>, attempt: i64, node: &Node) {
     let (name, begun) = (job.name, Instant::now());
     tracing::info!(job = name, due = claim.due, attempt, "job began");
     let mut working = AbortOnDropHandle::new(tokio::spawn((job.work)(node.state.clone())));
@@ -221,7 +219,7 @@ async fn lost(schedule: &Schedule, claim: Claim<'_>) {
     }
 }
 
-async fn stopped<S>(node: &Node<S>) {
+async fn stopped(node: &Node) {
     node.stop.cancelled().await;
     sleep(node.grace).await;
 }

@@ -15,12 +15,7 @@ use crate::process::signal::Stop;
 use super::steps::{end_of_app, enter, open, ready};
 
 /// Runs a command until its end or a request to stop, which ends it where it waits.
-pub(crate) async fn run<S: Clone + Send + Sync + 'static>(
-    context: &Context,
-    work: Work<S>,
-    name: &str,
-    run: Run<S>,
-) -> Result<Exit, CommandError> {
+pub(crate) async fn run(context: &Context, work: Work, name: &str, run: Run) -> Result<Exit, CommandError> {
     let signals = Stop::listen(std::io::stderr().is_terminal())?;
     let stop = CancellationToken::new();
     tokio::select! {
@@ -29,11 +24,11 @@ pub(crate) async fn run<S: Clone + Send + Sync + 'static>(
     }
 }
 
-async fn steps<S: Clone + Send + Sync + 'static>(
+async fn steps(
     context: &Context,
-    work: Work<S>,
+    work: Work,
     name: &str,
-    run: Run<S>,
+    run: Run,
     stop: &CancellationToken,
 ) -> Result<Exit, CommandError> {
     let names = work.names();

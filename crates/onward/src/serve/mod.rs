@@ -52,11 +52,7 @@ use self::steps::{Ready, end_of_app, enter, open, ready};
 use self::workers::{Prepared, Workers};
 
 /// Serves until a request to stop; a second request ends the process at once.
-pub(crate) async fn run<S: Clone + Send + Sync + 'static>(
-    context: &Context,
-    work: Work<S>,
-    log: LogView,
-) -> Result<Exit, CommandError> {
+pub(crate) async fn run(context: &Context, work: Work, log: LogView) -> Result<Exit, CommandError> {
     // When a person closes the terminal, the app and its private servers must end too.
     let in_terminal = context.settings.env == AppEnv::Development || std::io::stderr().is_terminal();
     let signals = Stop::listen(in_terminal)?;
@@ -79,9 +75,9 @@ async fn reload(mut requests: Reload, levels: LogLevels) {
 }
 
 /// The step order of `serve`.
-async fn serve<S: Clone + Send + Sync + 'static>(
+async fn serve(
     context: &Context,
-    work: Work<S>,
+    work: Work,
     log: LogView,
     stop: CancellationToken,
 ) -> Result<Exit, CommandError> {
@@ -115,9 +111,9 @@ pub(crate) struct Place<'a> {
 }
 
 /// Works the queues on a database whose schema has passed the gate.
-pub(crate) async fn work_at<S: Clone + Send + Sync + 'static>(
+pub(crate) async fn work_at(
     context: &Context,
-    work: Work<S>,
+    work: Work,
     place: Place<'_>,
     stop: CancellationToken,
     started: Option<Started>,

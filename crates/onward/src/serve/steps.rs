@@ -16,6 +16,7 @@ use crate::config::settings::AppEnv;
 use crate::config::sqs::client;
 use crate::database::Database;
 use crate::database::errors::causes;
+use crate::handler::state::AnyState;
 use crate::handler::work::{Setup, SetupFn, StopFn, Work};
 use crate::process::exit::CommandError;
 #[cfg(feature = "local")]
@@ -56,30 +57,26 @@ fn refuse_stale(context: &Context) -> Result<(), CommandError> {
 }
 
 /// Opens the app's connections to the database, one for each handler at the most.
-pub(super) fn open<S>(
-    context: &Context,
-    url: &DatabaseUrl,
-    work: &Work<S>,
-) -> Result<Database, CommandError> {
+pub(super) fn open(context: &Context, url: &DatabaseUrl, work: &Work) -> Result<Database, CommandError> {
     let connections = work.queues.iter().map(|queue| queue.options.concurrency).sum();
     let database = Database::open(url, &context.identity.name, &work.options, connections)?;
     Ok(database.sending_to(Destinations::new(work.names().all())))
 }
 
 /// What the handlers need.
-pub(super) struct Ready<S> {
+pub(super) struct Ready {
     pub client: Client,
     pub addresses: Addresses,
-    pub state: S,
+    pub state: AnyState,
 }
 
 /// Runs the app's set-up.
-pub(super) async fn ready<S>(
-    setup: SetupFn<S>,
+pub(super) async fn ready(
+    setup: SetupFn,
     database: &Database,
     names: &Names,
     queues: &ResolvedQueues,
-) -> Result<Ready<S>, CommandError> {
+) -> Result<Ready, CommandError> {
     let client = client(&queues.urls[0], queues.is_local).await?;
     let known = names.worked.iter().map(ToString::to_string).zip(queues.urls.clone());
     let sent_to: Vec<_> = if queues.is_local {
@@ -114,7 +111,7 @@ async fn find(
 }
 
 /// Lets the app close what it has opened.
-pub(super) async fn end_of_app<S>(on_stop: Option<StopFn<S>>, state: S) {
+pub(super) async fn end_of_app(on_stop: Option<StopFn>, state: AnyState) {
     if let Some(on_stop) = on_stop
         && tokio::time::timeout(MOST_FOR_APP, on_stop(state)).await.is_err()
     {

@@ -15,7 +15,8 @@ use crate::config::sqs::client;
 use crate::console::{Letters, QueueSite, Samples};
 use crate::database::Database;
 use crate::handler::errors::Classify;
-use crate::handler::work::Consumer;
+use crate::handler::state::AnyState;
+use crate::handler::work::QueueWork;
 use crate::letters::backlog::Counted;
 use crate::letters::client::QueueClient;
 #[cfg(feature = "console")]
@@ -27,8 +28,8 @@ use crate::telemetry::metrics::Watched;
 const LOCAL_WAIT: Duration = Duration::from_secs(1);
 
 /// A queue whose worker is ready to start.
-pub(crate) struct Prepared<S> {
-    queue: Consumer<S>,
+pub(crate) struct Prepared {
+    queue: QueueWork,
     url: String,
     sqs: Sqs,
     pub watched: Watched,
@@ -36,7 +37,7 @@ pub(crate) struct Prepared<S> {
 }
 
 #[cfg(feature = "console")]
-impl<S> Prepared<S> {
+impl Prepared {
     /// What the console shows of the queue.
     pub(super) fn shown(&self, origins: Origins) -> Arc<QueueSite> {
         Arc::new(QueueSite {
@@ -52,12 +53,12 @@ impl<S> Prepared<S> {
 }
 
 /// Makes a client for each queue but the first, which has one, and refuses a queue that the role may not work.
-pub(crate) async fn prepare<S>(
-    worked: Vec<Consumer<S>>,
+pub(crate) async fn prepare(
+    worked: Vec<QueueWork>,
     queues: &ResolvedQueues,
     first: Client,
     identity: &Identity,
-) -> Result<Vec<Prepared<S>>, CommandError> {
+) -> Result<Vec<Prepared>, CommandError> {
     let clients = std::iter::once(Some(first)).chain(std::iter::repeat_with(|| None));
     // All at once: each asks a server several questions.
     let preparing = worked
@@ -68,13 +69,13 @@ pub(crate) async fn prepare<S>(
     futures_util::future::try_join_all(preparing).await
 }
 
-async fn prepare_one<S>(
-    mut queue: Consumer<S>,
+async fn prepare_one(
+    mut queue: QueueWork,
     url: &str,
     made: Option<Client>,
     queues: &ResolvedQueues,
     identity: &Identity,
-) -> Result<Prepared<S>, CommandError> {
+) -> Result<Prepared, CommandError> {
     if queues.is_local {
         // A stop waits for the open poll. A developer who presses Ctrl-C must not wait 20 s for it, and a poll of the local
         // queue costs nothing.
@@ -100,9 +101,9 @@ pub(crate) struct Workers(JoinSet<(&'static str, Result<Ledger, QueueError>)>);
 impl Workers {
     /// Starts the workers. From here on only the work itself can fail: a worker handles every message that it receives, or
     /// gives it back.
-    pub(crate) fn start<S: Clone + Send + Sync + 'static>(
-        prepared: Vec<Prepared<S>>,
-        state: &S,
+    pub(crate) fn start(
+        prepared: Vec<Prepared>,
+        state: &AnyState,
         database: &Database,
         classify: Option<&Arc<Classify>>,
         state_directory: Option<&Path>,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::app::{App, Assembly};
 use crate::database::Database;
 use crate::handler::service::MessageService;
 use crate::handler::work::{Setup, Work};
@@ -48,13 +48,10 @@ impl TestApp {
     ///
     /// If the set-up fails, or the app has no queue.
     pub async fn new<S: Clone + Send + Sync + 'static>(app: App<S>, db: &TestDb) -> Self {
-        Self::try_new(app, db).await.unwrap_or_else(|error| panic!("{error}"))
+        Self::try_new(app.into_assembly(), db).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    async fn try_new<S: Clone + Send + Sync + 'static>(
-        app: App<S>,
-        db: &TestDb,
-    ) -> Result<Self, CommandError> {
+    async fn try_new(app: Assembly, db: &TestDb) -> Result<Self, CommandError> {
         let work = app.into_work()?;
         let private = TestQueues::start(work.names()).await?;
         let Work { queues, setup, has_outbox, classify, .. } = work;

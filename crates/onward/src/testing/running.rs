@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::app::{App, Assembly};
 use crate::config::context::Context;
 use crate::config::identity::Identity;
 use crate::config::settings::{Settings, project};
@@ -16,6 +16,7 @@ use crate::outbox::Outbox;
 use crate::process::exit::{CommandError, Exit};
 use crate::queue::Queue;
 use crate::queue::outgoing::Outgoing;
+use crate::scripts::Scripts;
 use crate::serve::{Place, work_at};
 use crate::testing::database::TestDb;
 use crate::testing::queues::{DeadLetter, TestQueues};
@@ -56,14 +57,11 @@ impl RunningApp {
     ///
     /// If it does not start.
     pub async fn start<S: Clone + Send + Sync + 'static>(app: App<S>, db: &TestDb) -> Self {
-        Self::try_start(app, db).await.unwrap_or_else(|error| panic!("{error}"))
+        Self::try_start(app.into_assembly(), db).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    async fn try_start<S: Clone + Send + Sync + 'static>(
-        app: App<S>,
-        db: &TestDb,
-    ) -> Result<Self, CommandError> {
-        let context = context(&app, db)?;
+    async fn try_start(app: Assembly, db: &TestDb) -> Result<Self, CommandError> {
+        let context = context(&app.scripts, db)?;
         let schema = context.history.latest();
         let work = app.into_work()?;
         let private = TestQueues::start(work.names()).await?;
@@ -203,8 +201,7 @@ impl fmt::Debug for RunningApp {
 }
 
 /// The context of an app in a test: its own scripts, and nothing of the environment.
-fn context<S: Clone + Send + Sync + 'static>(app: &App<S>, db: &TestDb) -> Result<Context, CommandError> {
-    let scripts = app.scripts();
+fn context(scripts: &Scripts, db: &TestDb) -> Result<Context, CommandError> {
     let settings = Settings {
         http_addr: Some("127.0.0.1:0".to_owned()),
         ..Settings::of_database(Some(db.url().to_owned()), project())
