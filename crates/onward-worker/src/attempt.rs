@@ -1,4 +1,5 @@
-use std::panic::AssertUnwindSafe;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -97,20 +98,46 @@ async fn run<Q: Queue, H: MessageHandler>(
 /// # Errors
 ///
 /// As the handler, or if it panics or takes longer than `limit`.
-pub async fn handle_once<H: MessageHandler>(
+pub fn handle_once<H: MessageHandler>(
     handler: &H,
     message: Message,
     limit: Duration,
-) -> Result<(), Failure> {
-    let handler = AssertUnwindSafe(handler.handle(message)).catch_unwind();
-    match timeout(limit, handler).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => Err(Failure::retry(format!("the handler panicked: {}", panic_text(&*panic)))),
-        Err(_) => Err(Failure::retry(format!("the handler took longer than {limit:?}"))),
+) -> impl Future<Output = Result<(), Failure>> + Send {
+    // An async function would keep the message beside the handler's future until the end, in every task.
+    let begun = catch_unwind(AssertUnwindSafe(|| handler.handle(message)));
+    async move {
+        let handling = AssertUnwindSafe(begun.map_err(panicked)?).catch_unwind();
+        match timeout(limit, handling).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panic)) => Err(panicked(panic)),
+            Err(_) => Err(Failure::retry(format!("the handler took longer than {limit:?}"))),
+        }
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+fn panicked(panic: Box<dyn Any + Send>) -> Failure {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Failure::retry(format!("the handler panicked: {}", text.unwrap_or("no message")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Ready, ready};
+
+    use super::*;
+
+    /// A handler need not be an async function: what it does before it returns its future can panic, too.
+    #[tokio::test]
+    async fn a_panic_before_the_future_is_a_failure_like_any_other() {
+        let handler = |message: Message| -> Ready<Result<(), Failure>> {
+            assert!(message.body.is_empty(), "there is no number 7");
+            ready(Ok(()))
+        };
+        let limit = Duration::from_secs(1);
+        assert_eq!(handle_once(&handler, Message::default(), limit).await, Ok(()));
+        let message = Message { body: "7".to_owned(), ..Message::default() };
+        let failure = handle_once(&handler, message, limit).await.expect_err("panics");
+        assert_eq!(failure.reason, "the handler panicked: there is no number 7");
+    }
 }

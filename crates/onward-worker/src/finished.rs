@@ -1,5 +1,5 @@
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -13,9 +13,9 @@ pub(crate) struct Finished {
 
 #[derive(Debug, Default)]
 struct Ids {
-    all: HashSet<String>,
+    all: HashSet<Arc<str>>,
     /// Those whose delete was given up, the oldest first. Only these stay.
-    given_up: VecDeque<String>,
+    given_up: VecDeque<Arc<str>>,
 }
 
 /// A bound for memory, far above what can be in doubt at once.
@@ -28,14 +28,14 @@ impl Finished {
 
     /// Remembers a message as soon as its handler has ended, not only after the first delete that fails: while a delete
     /// is under way the lease may end and the message may come back.
-    pub(crate) fn remember(&self, id: &str) {
-        self.ids().all.insert(id.to_owned());
+    pub(crate) fn remember(&self, id: &Arc<str>) {
+        self.ids().all.insert(id.clone());
     }
 
     /// The delete was given up.
-    pub(crate) fn give_up(&self, id: &str) {
+    pub(crate) fn give_up(&self, id: &Arc<str>) {
         let mut ids = self.ids();
-        ids.given_up.push_back(id.to_owned());
+        ids.given_up.push_back(id.clone());
         if ids.given_up.len() > MAX_GIVEN_UP
             && let Some(oldest) = ids.given_up.pop_front()
         {

@@ -14,7 +14,7 @@ use crate::queue::BATCH;
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The message is done: delete it.
-    Delete { id: String, lease: Lease },
+    Delete { id: Arc<str>, lease: Lease },
     /// The message failed or was not started: it comes back after the delay.
     Return { lease: Lease, delay: Duration },
 }
@@ -158,7 +158,7 @@ mod tests {
     fn outcome(number: usize) -> Outcome {
         let message = Message { receipt: Receipt(number.to_string()), ..Message::default() };
         let lease = Lease::begin(&Arc::<Leases>::default(), &message, LINGER);
-        Outcome::Delete { id: number.to_string(), lease }
+        Outcome::Delete { id: number.to_string().into(), lease }
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,17 +6,17 @@ use crate::leases::Lease;
 /// The messages that this process has, so that it never runs one twice at once: SQS delivers a message again when its lease
 /// has ended, also while its handler runs.
 #[derive(Debug, Default)]
-pub(crate) struct Runs(Mutex<HashMap<String, Option<Lease>>>);
+pub(crate) struct Runs(Mutex<HashMap<Arc<str>, Option<Lease>>>);
 
 /// The only run of a message in this process, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Run {
     runs: Arc<Runs>,
-    id: String,
+    id: Arc<str>,
 }
 
 impl Runs {
-    fn all(&self) -> MutexGuard<'_, HashMap<String, Option<Lease>>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<Arc<str>, Option<Lease>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -30,8 +30,9 @@ impl Runs {
             drop(older);
             return Err(AlreadyHere);
         }
-        all.insert(id.to_owned(), None);
-        Ok((Run { runs: self.clone(), id: id.to_owned() }, lease))
+        let id = Arc::<str>::from(id);
+        all.insert(id.clone(), None);
+        Ok((Run { runs: self.clone(), id }, lease))
     }
 }
 
@@ -40,6 +41,11 @@ impl Runs {
 pub(crate) struct AlreadyHere;
 
 impl Run {
+    /// The id of its message.
+    pub(crate) fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
     /// The lease of a later delivery, if there was one.
     pub(crate) fn newer_lease(&self) -> Option<Lease> {
         self.runs.all().get_mut(&self.id).and_then(Option::take)

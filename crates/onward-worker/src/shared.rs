@@ -169,7 +169,8 @@ impl<Q: Queue, H> Shared<Q, H> {
     /// Has a message deleted that is done. Until the queue has confirmed it, the message is not handled again.
     pub(crate) fn done(&self, mut claim: Box<Claim>) {
         claim.is_held();
-        self.core.finished.remember(&claim.message.id);
-        self.outcomes.push(Outcome::Delete { id: claim.message.id, lease: claim.lease });
+        let id = claim.run.id().clone();
+        self.core.finished.remember(&id);
+        self.outcomes.push(Outcome::Delete { id, lease: claim.lease });
     }
 }

@@ -42,6 +42,16 @@ impl<'a> Turn<'a> {
             }
             return;
         }
+        // In a box, because it is rare.
+        Box::pin(self.take_alone(shared, claim, tail)).await;
+    }
+
+    async fn take_alone<Q: Queue, H>(
+        &mut self,
+        shared: &'a Shared<Q, H>,
+        claim: &Claim,
+        tail: &[Box<Claim>],
+    ) {
         self.give_up();
         *self = match timeout(MAX_WAIT_FOR_OTHERS, shared.process.alone()).await {
             Ok(alone) => Turn::Alone(alone),

@@ -228,27 +228,31 @@ impl Queue for Sqs {
 }
 
 fn message(received: aws_sdk_sqs::types::Message) -> Message {
-    let system = received.attributes.unwrap_or_default();
-    let receive_count = system
-        .get(&MessageSystemAttributeName::ApproximateReceiveCount)
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(1);
-    let time = |name| {
-        let ms = system.get(&name).and_then(|ms: &String| ms.parse().ok())?;
-        Some(UNIX_EPOCH + Duration::from_millis(ms))
-    };
-    Message {
+    let time = |ms: &str| Some(UNIX_EPOCH + Duration::from_millis(ms.parse().ok()?));
+    let mut message = Message {
         id: received.message_id.unwrap_or_default(),
         body: received.body.unwrap_or_default(),
-        receive_count,
-        attempt: receive_count,
-        group_id: system.get(&MessageSystemAttributeName::MessageGroupId).cloned(),
-        trace_header: system.get(&MessageSystemAttributeName::AwsTraceHeader).cloned(),
-        sent: time(MessageSystemAttributeName::SentTimestamp),
-        first_received: time(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp),
+        receive_count: 1,
         attributes: attributes_of(received.message_attributes),
         receipt: Receipt(received.receipt_handle.unwrap_or_default()),
+        ..Message::default()
+    };
+    for (name, value) in received.attributes.into_iter().flatten() {
+        match name {
+            MessageSystemAttributeName::ApproximateReceiveCount => {
+                message.receive_count = value.parse().unwrap_or(1);
+            }
+            MessageSystemAttributeName::MessageGroupId => message.group_id = Some(value),
+            MessageSystemAttributeName::AwsTraceHeader => message.trace_header = Some(value),
+            MessageSystemAttributeName::SentTimestamp => message.sent = time(&value),
+            MessageSystemAttributeName::ApproximateFirstReceiveTimestamp => {
+                message.first_received = time(&value);
+            }
+            _ => {}
+        }
     }
+    message.attempt = message.receive_count;
+    message
 }
 
 fn attributes_of(
