@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::{self, Either};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
@@ -95,24 +96,30 @@ async fn run<Q: Queue, H: MessageHandler>(
 /// # });
 /// ```
 ///
+/// The handler is called at once, not only when the result is awaited, and `limit` counts from then.
+///
 /// # Errors
 ///
 /// As the handler, or if it panics or takes longer than `limit`.
+///
+/// # Panics
+///
+/// Outside a Tokio runtime.
 pub fn handle_once<H: MessageHandler>(
     handler: &H,
     message: Message,
     limit: Duration,
 ) -> impl Future<Output = Result<(), Failure>> + Send {
-    // An async function would keep the message beside the handler's future until the end, in every task.
-    let begun = catch_unwind(AssertUnwindSafe(|| handler.handle(message)));
-    async move {
-        let handling = AssertUnwindSafe(begun.map_err(panicked)?).catch_unwind();
-        match timeout(limit, handling).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(panic)) => Err(panicked(panic)),
-            Err(_) => Err(Failure::retry(format!("the handler took longer than {limit:?}"))),
-        }
-    }
+    // No async block: it would keep what it has captured beside what it awaits, in the task of every message.
+    let handling = match catch_unwind(AssertUnwindSafe(|| handler.handle(message))) {
+        Ok(handling) => timeout(limit, AssertUnwindSafe(handling).catch_unwind()),
+        Err(panic) => return Either::Right(future::ready(Err(panicked(panic)))),
+    };
+    Either::Left(handling.map(move |ended| match ended {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => Err(panicked(panic)),
+        Err(_) => Err(Failure::retry(format!("the handler took longer than {limit:?}"))),
+    }))
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Failure {

@@ -229,4 +229,25 @@ mod tests {
         ];
         assert!(sizes.iter().all(|(_, bytes)| *bytes < 2048), "bytes: {sizes:?}");
     }
+
+    #[test]
+    fn the_task_of_a_message_holds_what_its_handler_holds_once() {
+        fn task<F>(kept: fn() -> F) -> usize
+        where
+            F: Copy + Send + 'static,
+        {
+            let handler = move |_: Message| async move {
+                let kept = kept();
+                tokio::task::yield_now().await;
+                std::hint::black_box(kept);
+                Ok::<_, Failure>(())
+            };
+            let (process, options) = (Process::default(), Options::default());
+            let (shared, _lanes) = prepare(&process, Sqs::nowhere(), handler, options, Monitor::default());
+            size_of_val(&deliver_in_order(shared, VecDeque::new()))
+        }
+        const KEPT: usize = 16_384;
+        let more = task(|| [0_u8; KEPT]) - task(|| [0_u8; 0]);
+        assert!((KEPT..KEPT * 3 / 2).contains(&more), "{more} bytes more");
+    }
 }

@@ -5,75 +5,66 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::error::{AT_COMMIT, step_error};
-use super::script::{BEGIN, BEGIN_STATEMENTS, FORGET, reset_after};
+use super::script::{BEGIN, FORGET, reset_after};
 use super::session::{Answers, Postgres};
-use crate::error::StepError;
+use crate::error::{StepError, TransactionEnd};
 use crate::journal::RowState;
 use crate::step::Step;
 
-/// How many scripts may be sent and not answered.
-const AHEAD: usize = 16;
+/// The most scripts that are sent and not answered. Few, because the server logs each that it refuses after a failure.
+const AHEAD: usize = 4;
 
-/// How many bytes of them. A longer script is sent all the same, when the server has answered those before it.
-const AHEAD_BYTES: usize = 1 << 20;
+/// The most bytes of scripts that are sent and not answered. A longer script is sent alone.
+const AHEAD_BYTES: usize = 1 << 18;
 
 /// A script on its way.
 struct Sent {
     answers: Answers,
     bytes: usize,
-    /// How many characters of the query come before the script.
-    prefix: usize,
-    /// How many statements those are.
-    before: usize,
+    /// What is sent before the script, in the same query.
+    prefix: &'static str,
 }
 
 impl Postgres {
-    /// A script that fails ends the transaction, so that the server refuses those that were sent behind it. None of them may end the
-    /// transaction itself, for the next would then run without one: see `controls_transaction` in the rules of scripts.
+    /// Runs the scripts and writes their journal rows, all or nothing.
+    ///
+    /// After a failure the server refuses what was sent behind it. For that the transaction must be open before the first script is sent: in a
+    /// query with a syntax error the server does not run the BEGIN either. And no script may end the transaction, which is a rule for scripts.
     pub(super) async fn run_together(
         &mut self,
         steps: &[Step<'_>],
     ) -> Result<Vec<Duration>, (usize, StepError)> {
         self.forget().await.map_err(|error| (0, error))?;
-        let (mut took, mut transaction) = (Vec::with_capacity(steps.len()), None);
-        let (mut sent, mut bytes) = (VecDeque::<Sent>::new(), 0);
-        let mut next = 0;
-        let mut begun = Instant::now();
-        while took.len() < steps.len() {
-            while let Some(step) = steps.get(next).filter(|step| {
-                sent.is_empty() || sent.len() < AHEAD && bytes + step.script.text().len() <= AHEAD_BYTES
-            }) {
-                let script = self.send_in_transaction(step, next == 0).await;
-                bytes += script.bytes;
-                sent.push_back(script);
-                next += 1;
+        let mut transaction = None;
+        if let Err((_, error)) = self.run_in(BEGIN, &mut transaction).await {
+            return Err((0, step_error(steps[0].script, 0, None, &error, TransactionEnd::Unknown)));
+        }
+        let (mut took, mut begun) = (Vec::with_capacity(steps.len()), Instant::now());
+        let (mut waiting, mut sent) = (steps.iter().peekable(), VecDeque::new());
+        loop {
+            while let Some(step) = waiting.next_if(|step| has_room(&sent, step)) {
+                sent.push_back(self.send_behind(step).await);
             }
-            let Some(Sent { answers, bytes: answered, prefix, before }) = sent.pop_front() else { break };
+            let Some(Sent { answers, prefix, .. }) = sent.pop_front() else { break };
             if let Err((done, error)) = answers.end(&mut transaction).await {
+                // Of those that were sent behind it, none has reset what this one may have left in the session.
+                self.is_used = true;
                 let end = self.roll_back(transaction.as_deref()).await;
-                let failed = took.len();
-                let done = done.checked_sub(before);
-                return Err((failed, step_error(steps[failed].script, prefix, done, &error, end)));
+                let (failed, done) = (took.len(), done.checked_sub(prefix.matches(';').count()));
+                return Err((failed, step_error(steps[failed].script, prefix.len(), done, &error, end)));
             }
-            bytes -= answered;
             took.push(begun.elapsed());
             begun = Instant::now();
         }
         self.commit_together(steps, transaction.as_deref()).await.map(|()| took)
     }
 
-    async fn send_in_transaction(&mut self, step: &Step<'_>, is_first: bool) -> Sent {
-        let (begin, statements) = if is_first { (BEGIN, BEGIN_STATEMENTS) } else { ("", 0) };
-        let forget = if std::mem::take(&mut self.is_used) { FORGET } else { "" };
+    async fn send_behind(&mut self, step: &Step<'_>) -> Sent {
+        let prefix = if std::mem::take(&mut self.is_used) { FORGET } else { "" };
         let (text, reset) = (step.script.text(), reset_after(step.script));
         self.is_used = !reset.is_empty();
-        let query = format!("{begin}{forget}{text}\n;{reset}");
-        Sent {
-            answers: self.send(&query).await,
-            bytes: text.len(),
-            prefix: begin.len() + forget.len(),
-            before: statements + forget.matches(';').count(),
-        }
+        let answers = self.send(&format!("{prefix}{text}\n;{reset}")).await;
+        Sent { answers, bytes: text.len(), prefix }
     }
 
     /// Writes the journal rows and commits. The rows come last, because between statements that change the catalogs each would cost several
@@ -96,4 +87,9 @@ impl Postgres {
         }
         Err((failed, error))
     }
+}
+
+fn has_room(sent: &VecDeque<Sent>, next: &Step<'_>) -> bool {
+    let bytes: usize = sent.iter().map(|script| script.bytes).sum();
+    sent.is_empty() || sent.len() < AHEAD && bytes + next.script.text().len() <= AHEAD_BYTES
 }

@@ -233,11 +233,25 @@ async fn a_single_transaction_runs_nothing_behind_a_script_that_fails() {
     assert_eq!(database.query("SELECT last_value FROM runs").await, (FAILS - 1).to_string());
     assert_eq!(database.status(&all).await.applied, Some(0));
 
-    let mended: Vec<&str> =
+    let corrected: Vec<&str> =
         texts.iter().enumerate().map(|(at, text)| if at == FAILS { &*counts } else { text }).collect();
-    let migrated = database.migrate(&history(&mended), &together).await.expect("works");
+    let migrated = database.migrate(&history(&corrected), &together).await.expect("works");
     assert_eq!((migrated.from, migrated.to, migrated.scripts), (Some(0), 59, 59));
     assert_eq!(database.query("SELECT last_value FROM runs").await, (FAILS - 1 + 59).to_string());
+}
+
+/// The server reads the whole of a query before it runs any of it, so a script that it cannot read must not take the BEGIN with it.
+#[tokio::test]
+async fn a_single_transaction_is_open_before_its_first_script() {
+    let database = Database::create().await;
+    database.migrate(&history(&[BASELINE]), &options()).await.expect("works");
+    let unreadable = "-- onward: syntax-unchecked the server knows better\nSELEC 1;";
+    let all = history(&[BASELINE, unreadable, "CREATE TABLE leaked (id int);", "SELECT 2;"]);
+    let together = MigrateOptions { single_transaction: true, ..options() };
+    let error = database.migrate(&all, &together).await.expect_err("fails").to_string();
+    assert!(error.contains("sql/Script-0001.sql:2:1") && error.contains("rolled back"), "{error}");
+    assert_eq!(database.query("SELECT to_regclass('leaked') IS NULL").await, "t");
+    assert_eq!(database.status(&all).await.applied, Some(0));
 }
 
 /// The rows of the journal are written last, and each still belongs to its script.

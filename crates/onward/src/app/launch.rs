@@ -10,7 +10,7 @@ use crate::config::context::Context;
 use crate::config::identity::Identity;
 use crate::config::settings::{AppEnv, Environment, Settings, load_environment, variable};
 use crate::handler::work::Work;
-use crate::options::{self, AllOrigins, Given};
+use crate::options::{self, Given};
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::{data, ended, said};
 use crate::scripts::Scripts;
@@ -50,8 +50,7 @@ impl Assembly {
         let log = telemetry.view();
         #[cfg(windows)]
         if let Some(service) = service {
-            let (app, origins) = self.configured(&given)?;
-            let work = Work { origins, ..app.into_work()? };
+            let work = self.configured(&given)?.into_work()?;
             let serving = move || {
                 let exit = runtime.block_on(serve::run(&context, work, log));
                 telemetry.end();
@@ -116,7 +115,7 @@ impl Assembly {
         };
         match (own.bind)(arguments) {
             Ok(run) => {
-                options::configure_app(&mut self.options, &Given::default(), variable)
+                options::configure_app(&mut self.work.options, &Given::default(), variable)
                     .map_err(wrong_value)?;
                 serve::command::run(context, self.into_work()?, name, run).await
             }
@@ -144,10 +143,7 @@ impl Assembly {
         given: &Given,
     ) -> Result<Exit, CommandError> {
         match command {
-            Command::Serve => {
-                let (app, origins) = self.configured(given)?;
-                serve::run(context, Work { origins, ..app.into_work()? }, log).await
-            }
+            Command::Serve => serve::run(context, self.configured(given)?.into_work()?, log).await,
             Command::Migrate(options) => command::migrate::run(context, &options).await,
             Command::Adopt(options) => command::adopt::run(context, &options).await,
             #[cfg(feature = "local")]
@@ -174,12 +170,13 @@ impl Assembly {
             }
             Command::Check => command::status::check(context).await,
             Command::Doctor { json } => {
-                let (app, AllOrigins { queues: of_queues, app: origins }) = self.configured(given)?;
-                let sends_to = app.only_sent_to();
-                let queues = app.queues.into_iter().zip(of_queues);
+                let work = self.configured(given)?.work;
+                let sends_to = work.names().sent_to;
+                let Work { queues, has_outbox, options, origins, .. } = work;
+                let queues = queues.into_iter().zip(origins.queues);
                 let queues: Vec<_> =
                     queues.map(|(queue, origins)| (queue.name, queue.options, origins)).collect();
-                let whole = Whole { sends_to, has_outbox: app.has_outbox, options: app.options, origins };
+                let whole = Whole { sends_to, has_outbox, options, origins: origins.app };
                 command::doctor::run(context, &queues, &whole, json).await
             }
             Command::Service(command) => service::run(&context.settings, &context.identity, &command),

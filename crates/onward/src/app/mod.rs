@@ -11,9 +11,8 @@ use onward_worker::{Failure, FailureKind};
 use crate::handler::command::OwnCommand;
 use crate::handler::job::Job;
 use crate::handler::state::AnyState;
-use crate::handler::work::{Consumer, Setup, SetupError, SetupFn};
+use crate::handler::work::{Consumer, Setup, SetupError, SetupFn, Work};
 use crate::inbox::Retention;
-use crate::options::AppOptions;
 use crate::queue::Queue;
 use crate::scripts::Scripts;
 
@@ -42,7 +41,7 @@ pub(crate) use self::assembly::Assembly;
 /// ```
 pub struct App<S> {
     assembly: Assembly,
-    state: PhantomData<fn() -> S>,
+    state: PhantomData<fn(S) -> S>,
 }
 
 impl<S: Clone + Send + Sync + 'static> App<S> {
@@ -56,27 +55,14 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             let made = setup(given);
             Box::pin(async { made.await.map(AnyState::new) })
         });
-        let assembly = Assembly {
-            scripts,
-            setup,
-            queues: Vec::new(),
-            sends_to: Vec::new(),
-            has_outbox: false,
-            options: AppOptions::default(),
-            classify: None,
-            routes: None,
-            jobs: Vec::new(),
-            on_stop: None,
-            commands: Vec::new(),
-            example: None,
-        };
+        let assembly = Assembly { scripts, commands: Vec::new(), work: Work::new(setup) };
         Self { assembly, state: PhantomData }
     }
 
     /// Adds a queue with the handler of its messages: [`Queue::handler`](crate::Queue::handler).
     #[must_use]
     pub fn queue(mut self, consumer: Consumer<S>) -> Self {
-        self.assembly.queues.push(consumer.work);
+        self.assembly.work.queues.push(consumer.work);
         self
     }
 
@@ -102,7 +88,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// ```
     #[must_use]
     pub fn sends_to<T>(mut self, queue: Queue<T>) -> Self {
-        self.assembly.sends_to.push(queue.name());
+        self.assembly.work.sends_to.push(queue.name());
         self
     }
 
@@ -110,7 +96,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// `docs/inbox.md`.
     #[must_use]
     pub fn outbox(mut self) -> Self {
-        self.assembly.has_outbox = true;
+        self.assembly.work.has_outbox = true;
         self
     }
 
@@ -129,7 +115,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// ```
     #[must_use]
     pub fn inbox(mut self, retention: Retention) -> Self {
-        self.assembly.options.inbox_retention = retention.duration();
+        self.assembly.work.options.inbox_retention = retention.duration();
         self
     }
 
@@ -137,7 +123,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// that a handler may wait for one, for ten seconds at the most. The variable `DATABASE_CONNECTIONS` overrides it.
     #[must_use]
     pub fn database_connections(mut self, most: usize) -> Self {
-        self.assembly.options.connections = most;
+        self.assembly.work.options.connections = most;
         self
     }
 
@@ -149,7 +135,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// handler's ends it there, too.
     #[must_use]
     pub fn statement_timeout(mut self, limit: Duration) -> Self {
-        self.assembly.options.statement_timeout = limit;
+        self.assembly.work.options.statement_timeout = limit;
         self
     }
 
@@ -174,7 +160,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         mut self,
         classify: impl Fn(&Failure) -> Option<FailureKind> + Send + Sync + 'static,
     ) -> Self {
-        self.assembly.classify = Some(Arc::new(classify));
+        self.assembly.work.classify = Some(Arc::new(classify));
         self
     }
 
@@ -196,7 +182,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// ```
     #[must_use]
     pub fn routes(mut self, routes: impl FnOnce(S) -> axum::Router + Send + 'static) -> Self {
-        self.assembly.routes = Some(Box::new(|state| routes(state.get())));
+        self.assembly.work.routes = Some(Box::new(|state| routes(state.get())));
         self
     }
 
@@ -230,7 +216,11 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         F: Fn(S) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        self.assembly.jobs.push(Job { name, times, work: Arc::new(move |state| Box::pin(job(state.get()))) });
+        self.assembly.work.jobs.push(Job {
+            name,
+            times,
+            work: Arc::new(move |state| Box::pin(job(state.get()))),
+        });
         self
     }
 
@@ -254,7 +244,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         F: FnOnce(S) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.assembly.on_stop = Some(Box::new(|state| Box::pin(stop(state.get()))));
+        self.assembly.work.on_stop = Some(Box::new(|state| Box::pin(stop(state.get()))));
         self
     }
 
@@ -305,7 +295,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// Sets the body of a first message. The banner of a development launch shows the command that sends it.
     #[must_use]
     pub fn example(mut self, body: &'static str) -> Self {
-        self.assembly.example = Some(body);
+        self.assembly.work.example = Some(body);
         self
     }
 

@@ -1,4 +1,5 @@
 use std::any::Any;
+use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -65,7 +66,7 @@ type BoxedLayer = Box<dyn FnOnce(MessageService) -> MessageService + Send>;
 /// What an app brings to its workers.
 pub(crate) struct Work {
     pub queues: Vec<QueueWork>,
-    /// The queues to which it sends and which it does not work.
+    /// The queues to which it declares that it sends.
     pub sends_to: Vec<&'static str>,
     pub setup: SetupFn,
     pub has_outbox: bool,
@@ -77,15 +78,33 @@ pub(crate) struct Work {
     pub on_stop: Option<StopFn>,
     pub example: Option<&'static str>,
     /// Where its options come from, if not from the app.
-    #[cfg_attr(not(feature = "console"), expect(dead_code, reason = "only the console reads it"))]
     pub origins: AllOrigins,
 }
 
 impl Work {
-    /// The names of its queues, in their order.
+    /// Work without queues, in which each option is the default.
+    pub(crate) fn new(setup: SetupFn) -> Self {
+        Self {
+            queues: Vec::new(),
+            sends_to: Vec::new(),
+            setup,
+            has_outbox: false,
+            options: AppOptions::default(),
+            classify: None,
+            routes: None,
+            jobs: Vec::new(),
+            on_stop: None,
+            example: None,
+            origins: AllOrigins::default(),
+        }
+    }
+
+    /// The names of its queues, in their order, and of those to which it sends and which it does not work.
     pub(crate) fn names(&self) -> Names {
-        let worked = self.queues.iter().map(|queue| queue.name).collect();
-        Names { worked, sent_to: self.sends_to.clone() }
+        let worked: Vec<_> = self.queues.iter().map(|queue| queue.name).collect();
+        let mut known: HashSet<_> = worked.iter().copied().collect();
+        let sent_to = self.sends_to.iter().copied().filter(|name| known.insert(name)).collect();
+        Names { worked, sent_to }
     }
 }
 
@@ -109,10 +128,10 @@ impl Work {
 #[must_use = "an app works it only after `App::queue`"]
 pub struct Consumer<S> {
     pub(crate) work: QueueWork,
-    state: PhantomData<fn(S)>,
+    state: PhantomData<fn(S) -> S>,
 }
 
-/// A queue, the handler of its messages, and how the app works it.
+/// A [`Consumer`] without the type of the state.
 pub(crate) struct QueueWork {
     pub name: &'static str,
     handler: BoxedHandler,
