@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::breaker::{Admission, Probe};
 use crate::capacity::Reservation;
 use crate::claim::Claim;
-use crate::delivery::deliver_in_order;
+use crate::delivery::{deliver_alone, deliver_in_order};
 use crate::error::{QueueError, QueueErrorKind};
 use crate::handler::MessageHandler;
 use crate::leases::Lease;
@@ -229,10 +229,12 @@ fn dispatch<Q: Queue, H: MessageHandler>(
     for claim in claims.into_iter().map(Box::new) {
         match claim.message.group_id.clone().filter(|_| is_fifo) {
             Some(group) => groups.entry(group).or_default().push_back(claim),
-            None => drop(tasks.spawn(deliver_in_order(shared.clone(), VecDeque::from([claim])))),
+            None => drop(tasks.spawn(deliver_alone(shared.clone(), claim))),
         }
     }
-    for group in groups.into_values() {
-        tasks.spawn(deliver_in_order(shared.clone(), group));
+    for (name, group) in groups {
+        if let Some((under_way, group)) = shared.groups.enter(name, group) {
+            tasks.spawn(deliver_in_order(shared.clone(), group, under_way));
+        }
     }
 }

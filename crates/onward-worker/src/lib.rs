@@ -39,6 +39,7 @@ mod delivery;
 mod durations;
 mod error;
 mod finished;
+mod groups;
 mod handler;
 mod intake;
 mod leases;

@@ -9,6 +9,7 @@ use crate::capacity::Capacity;
 use crate::claim::Claim;
 use crate::error::QueueError;
 use crate::finished::Finished;
+use crate::groups::Groups;
 use crate::leases::Leases;
 use crate::ledger::count;
 use crate::monitor::Monitor;
@@ -43,6 +44,7 @@ pub(crate) struct Shared<Q, H> {
     pub parking: Arc<Parking>,
     pub breaker: Arc<Breaker>,
     pub runs: Arc<Runs>,
+    pub groups: Arc<Groups>,
     pub process: Process,
     /// Cancelled when the worker is told to stop.
     pub stop: CancellationToken,

@@ -837,6 +837,33 @@ async fn one_process_never_runs_a_message_twice_at_once() {
     assert_eq!((runs.load(Ordering::Relaxed), ledger.received, ledger.undeleted), (1, 2, 0), "{ledger:?}");
 }
 
+/// The leases end while the head waits for its next attempt, so the queue delivers the group again, with a message that was sent meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_comes_with_those_that_are_here_does_not_overtake_them() {
+    let refused_changes = Arc::new(AtomicU32::new(u32::MAX));
+    let hasty = Faulty { queue: MemoryQueue::new(), refused_changes, ..Faulty::default() };
+    for number in 0..3 {
+        hasty.queue.send_to_group("a", number.to_string());
+    }
+    let (log, later) = (Log::default(), hasty.queue.clone());
+    let seen = log.clone();
+    let handler = move |message: Message| {
+        let (seen, later) = (seen.clone(), later.clone());
+        async move {
+            if message.body == "0" && message.attempt == 1 {
+                later.send_to_group("a", "3");
+                return Err(Failure::retry_after(2 * Options::default().visibility, "busy"));
+            }
+            seen.add(&message.body);
+            Ok(())
+        }
+    };
+    let work = run(hasty.clone(), handler, Options::default(), until_empty(hasty.queue.clone()));
+    let ledger = work.await.expect("works");
+    assert_eq!(log.bodies(), ["0", "1", "2", "3"], "{ledger:?}");
+    assert!(ledger.redelivered >= 3, "they came again: {ledger:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_message_whose_process_has_died_comes_back_within_a_minute() {
     let queue = queue();
