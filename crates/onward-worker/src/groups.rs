@@ -7,7 +7,7 @@ type Claims = VecDeque<Box<Claim>>;
 
 /// The groups of a FIFO queue of which messages are under way here, each with what has come since and waits behind them.
 ///
-/// While a lease is lost, the queue delivers again what is here, and with it messages that come behind it. Those must not overtake it.
+/// Where leases have ended, the queue delivers again what is here, and with it messages that come behind. Those must not overtake it.
 #[derive(Debug, Default)]
 pub(crate) struct Groups(Mutex<HashMap<String, Claims>>);
 
