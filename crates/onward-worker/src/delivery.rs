@@ -9,7 +9,6 @@ use tracing::Instrument as _;
 use crate::attempt::{Attempted, attempt};
 use crate::breaker::Ended;
 use crate::claim::Claim;
-use crate::groups::UnderWay;
 use crate::handler::{Failure, FailureKind, MessageHandler};
 use crate::ledger::count;
 use crate::parking::Spot;
@@ -29,33 +28,19 @@ enum Delivered {
     Lost,
 }
 
-/// Takes a message to its outcome, beside all others.
-pub(crate) async fn deliver_alone<Q: Queue, H: MessageHandler>(shared: Arc<Shared<Q, H>>, claim: Box<Claim>) {
-    deliver(&shared, claim, &mut Turn::None, &mut []).await;
-}
-
-/// Takes the messages of a group one after the other to their outcomes. None starts before the one in front of it is done: the
+/// Takes messages one after the other to their outcomes. In a group none starts before the one in front of it is done: the
 /// tail waits here while its head waits for another attempt, and goes back behind a head that goes back.
 pub(crate) async fn deliver_in_order<Q: Queue, H: MessageHandler>(
     shared: Arc<Shared<Q, H>>,
     mut group: VecDeque<Box<Claim>>,
-    mut under_way: UnderWay,
 ) {
     let mut turn = Turn::None;
     while let Some(claim) = group.pop_front() {
-        let head = match deliver(&shared, claim, &mut turn, group.make_contiguous()).await {
-            Delivered::Done if group.is_empty() => {
-                // What must run alone may wait for this.
-                turn.give_up();
-                group = under_way.next();
-                continue;
-            }
-            Delivered::Done => continue,
-            Delivered::Returned(delay) => delay,
-            Delivered::Lost => Duration::ZERO,
-        };
-        group.extend(under_way.end());
-        return give_back_tail(&shared, group, head).await;
+        match deliver(&shared, claim, &mut turn, group.make_contiguous()).await {
+            Delivered::Done => {}
+            Delivered::Returned(delay) => return Box::pin(give_back_tail(&shared, group, delay)).await,
+            Delivered::Lost => return Box::pin(give_back_tail(&shared, group, Duration::ZERO)).await,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::breaker::{Admission, Probe};
 use crate::capacity::Reservation;
 use crate::claim::Claim;
-use crate::delivery::{deliver_alone, deliver_in_order};
+use crate::delivery::deliver_in_order;
 use crate::error::{QueueError, QueueErrorKind};
 use crate::handler::MessageHandler;
 use crate::leases::Lease;
@@ -37,6 +37,10 @@ const MAX_UNACKED: usize = 1_000;
 
 /// How long a suspicious message stays away that finds another one here, as long as it can be sent anew.
 const RETURN_OF_SUSPICIOUS: Duration = Duration::from_secs(10);
+
+/// How long a message stays away that would overtake others of its group. SQS keeps it away until those are done; a server whose groups open
+/// with any visible message must not deliver it in a loop.
+const RETURN_BEHIND_GROUP: Duration = Duration::from_secs(10);
 
 /// Polls until the worker is told to stop, then awaits the polls that are open and gives back what they bring.
 ///
@@ -141,8 +145,9 @@ async fn receive<Q: Queue, H: MessageHandler>(
     let is_short = !messages.is_empty() && messages.len() < room.len();
     let again = messages.iter().filter(|message| message.receive_count > 1).count();
     count(&core.monitor.counters().redelivered, again);
-    let mut claims: Vec<_> =
-        messages.into_iter().zip(room).filter_map(|(message, room)| claim(shared, message, room)).collect();
+    let here = groups_here(shared, &messages);
+    let claims = messages.into_iter().zip(room).filter_map(|(message, room)| claim(shared, message, room));
+    let (behind, mut claims): (Vec<_>, Vec<_>) = claims.partition(|claim| is_behind(shared, claim, &here));
     if let Some(first) = claims.first_mut() {
         first.probe = probe;
     }
@@ -151,7 +156,25 @@ async fn receive<Q: Queue, H: MessageHandler>(
     }
     // An attempt that may end the process waits for this.
     let _sorting = shared.process.sorting();
+    for claim in behind {
+        let why = "messages of its group that come before it are here";
+        shared.release_after(Box::new(claim), why, RETURN_BEHIND_GROUP).await;
+    }
     Ok(Received { claims: one_suspicious(shared, claims).await, is_short })
+}
+
+/// The groups of a FIFO queue of which messages are here already. SQS delivers no more of them, except after leases have ended in an outage: then
+/// it delivers those again that are here, and with them later ones.
+fn groups_here<Q: Queue, H>(shared: &Shared<Q, H>, messages: &[Message]) -> HashSet<String> {
+    let groups =
+        messages.iter().filter(|_| shared.core.queue.is_fifo()).filter_map(|it| it.group_id.as_deref());
+    groups.filter(|group| shared.runs.has_group(group)).map(str::to_owned).collect()
+}
+
+/// Whether a message would overtake those of its group that are here. One that is done is only deleted.
+fn is_behind<Q, H>(shared: &Shared<Q, H>, claim: &Claim, here: &HashSet<String>) -> bool {
+    let is_of_group_here = claim.message.group_id.as_ref().is_some_and(|group| here.contains(group));
+    is_of_group_here && !shared.core.finished.contains(&claim.message.id)
 }
 
 /// Sends anew what has few receives left, marks the suspicious messages, and gives back all but one before that one begins: if it kills the process, the others do
@@ -178,7 +201,7 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
         if is_suspicious {
             if start.is_careful() && !is_fifo {
                 let why = "another message is here that may end the process";
-                shared.release_suspicious(Box::new(claim), why, RETURN_OF_SUSPICIOUS).await;
+                shared.release_after(Box::new(claim), why, RETURN_OF_SUSPICIOUS).await;
                 continue;
             }
             claim.caution = Some(start.be_careful());
@@ -206,9 +229,10 @@ fn is_suspicious<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim, known_li
 }
 
 /// The claim on a message, unless this process has the message already.
-fn claim<Q, H>(shared: &Shared<Q, H>, message: Message, room: Reservation) -> Option<Claim> {
+fn claim<Q: Queue, H>(shared: &Shared<Q, H>, message: Message, room: Reservation) -> Option<Claim> {
     let lease = Lease::begin(&shared.core.leases, &message, shared.core.options.visibility);
-    match shared.runs.begin(&message.id, lease) {
+    let group = message.group_id.as_deref().filter(|_| shared.core.queue.is_fifo());
+    match shared.runs.begin(&message.id, group, lease) {
         Ok(begun) => Some(Claim::new(message, begun, room)),
         Err(AlreadyHere) => {
             tracing::warn!(id = %message.identity(), "a message came again while it is here; its first run goes on");
@@ -229,12 +253,10 @@ fn dispatch<Q: Queue, H: MessageHandler>(
     for claim in claims.into_iter().map(Box::new) {
         match claim.message.group_id.clone().filter(|_| is_fifo) {
             Some(group) => groups.entry(group).or_default().push_back(claim),
-            None => drop(tasks.spawn(deliver_alone(shared.clone(), claim))),
+            None => drop(tasks.spawn(deliver_in_order(shared.clone(), VecDeque::from([claim])))),
         }
     }
-    for (name, group) in groups {
-        if let Some((under_way, group)) = shared.groups.enter(name, group) {
-            tasks.spawn(deliver_in_order(shared.clone(), group, under_way));
-        }
+    for group in groups.into_values() {
+        tasks.spawn(deliver_in_order(shared.clone(), group));
     }
 }

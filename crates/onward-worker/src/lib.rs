@@ -39,7 +39,6 @@ mod delivery;
 mod durations;
 mod error;
 mod finished;
-mod groups;
 mod handler;
 mod intake;
 mod leases;

@@ -154,7 +154,6 @@ fn prepare<Q: Queue, H: MessageHandler>(
         parking: Parking::new(options.max_parked),
         breaker: Breaker::new(&options),
         runs: Arc::default(),
-        groups: Arc::default(),
         process: process.clone(),
         core: Arc::new(Core { queue, options, monitor, leases: Arc::default(), finished }),
         handler,
@@ -206,20 +205,13 @@ async fn flush<Q>(core: &Core<Q>, mut acknowledging: AbortOnDropHandle<()>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
-    use crate::claim::Claim;
-    use crate::delivery::deliver_alone;
+    use crate::delivery::deliver_in_order;
     use crate::handler::Failure;
-    use crate::leases::Lease;
     use crate::message::Message;
     use crate::queue::sqs::Sqs;
-
-    fn claim<Q, H>(shared: &Shared<Q, H>) -> Box<Claim> {
-        let message = Message::default();
-        let lease = Lease::begin(&shared.core.leases, &message, Duration::from_secs(30));
-        let begun = shared.runs.begin(&message.id, lease).expect("no message is here");
-        Box::new(Claim::new(message, begun, shared.capacity.reserve_again()))
-    }
 
     /// A task is moved several times before it runs, and a call of the SDK is tens of kilobytes. One that stands in the task, be it the call of
     /// a rare failure, costs each message more than all else.
@@ -230,7 +222,7 @@ mod tests {
         let (shared, lanes) = prepare(&process, Sqs::nowhere(), handler, options, Monitor::default());
         let core = shared.core.clone();
         let sizes = [
-            ("deliver_alone", size_of_val(&deliver_alone(shared.clone(), claim(&shared)))),
+            ("deliver_in_order", size_of_val(&deliver_in_order(shared.clone(), VecDeque::new()))),
             ("intake::poll", size_of_val(&intake::poll(shared, TaskTracker::new()))),
             ("acknowledge::run", size_of_val(&acknowledge::run(core.clone(), lanes))),
             ("renewal::run", size_of_val(&renewal::run(core))),
@@ -252,7 +244,7 @@ mod tests {
             };
             let (process, options) = (Process::default(), Options::default());
             let (shared, _lanes) = prepare(&process, Sqs::nowhere(), handler, options, Monitor::default());
-            size_of_val(&deliver_alone(shared.clone(), claim(&shared)))
+            size_of_val(&deliver_in_order(shared, VecDeque::new()))
         }
         const KEPT: usize = 16_384;
         let more = task(|| [0_u8; KEPT]) - task(|| [0_u8; 0]);

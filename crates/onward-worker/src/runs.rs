@@ -3,36 +3,58 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::leases::Lease;
 
-/// The messages that this process has, so that it never runs one twice at once: SQS delivers a message again when its lease
+/// The messages that this worker has, so that it never runs one twice at once: SQS delivers a message again when its lease
 /// has ended, also while its handler runs.
 #[derive(Debug, Default)]
-pub(crate) struct Runs(Mutex<HashMap<Arc<str>, Option<Lease>>>);
+pub(crate) struct Runs(Mutex<All>);
+
+#[derive(Debug, Default)]
+struct All {
+    /// The lease of a later delivery of each message, where there was one.
+    newer: HashMap<Arc<str>, Option<Lease>>,
+    /// How many messages of each group of a FIFO queue are here.
+    groups: HashMap<String, usize>,
+}
 
 /// The only run of a message in this process, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Run {
     runs: Arc<Runs>,
     id: Arc<str>,
+    group: Option<String>,
 }
 
 impl Runs {
-    fn all(&self) -> MutexGuard<'_, HashMap<Arc<str>, Option<Lease>>> {
+    fn all(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a run. If the message is here already, its run takes over the newer lease.
-    pub(crate) fn begin(self: &Arc<Self>, id: &str, lease: Lease) -> Result<(Run, Lease), AlreadyHere> {
+    /// Begins a run. If the message is here already, its run takes over the newer lease. `group` is that of a FIFO queue.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        id: &str,
+        group: Option<&str>,
+        lease: Lease,
+    ) -> Result<(Run, Lease), AlreadyHere> {
         let mut all = self.all();
-        if let Some(newer) = all.get_mut(id) {
+        if let Some(newer) = all.newer.get_mut(id) {
             let older = newer.replace(lease);
             drop(all);
             // The end of a lease takes a lock of its own.
             drop(older);
             return Err(AlreadyHere);
         }
-        let id = Arc::<str>::from(id);
-        all.insert(id.clone(), None);
-        Ok((Run { runs: self.clone(), id }, lease))
+        let (id, group) = (Arc::<str>::from(id), group.map(str::to_owned));
+        all.newer.insert(id.clone(), None);
+        if let Some(group) = &group {
+            *all.groups.entry(group.clone()).or_default() += 1;
+        }
+        Ok((Run { runs: self.clone(), id, group }, lease))
+    }
+
+    /// Whether messages of a group are here.
+    pub(crate) fn has_group(&self, group: &str) -> bool {
+        self.all().groups.contains_key(group)
     }
 }
 
@@ -48,13 +70,23 @@ impl Run {
 
     /// The lease of a later delivery, if there was one.
     pub(crate) fn newer_lease(&self) -> Option<Lease> {
-        self.runs.all().get_mut(&self.id).and_then(Option::take)
+        self.runs.all().newer.get_mut(&self.id).and_then(Option::take)
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        let unused = self.runs.all().remove(&self.id);
+        let mut all = self.runs.all();
+        let unused = all.newer.remove(&self.id);
+        if let Some(group) = &self.group
+            && let Some(here) = all.groups.get_mut(group)
+        {
+            *here -= 1;
+            if *here == 0 {
+                all.groups.remove(group);
+            }
+        }
+        drop(all);
         drop(unused);
     }
 }

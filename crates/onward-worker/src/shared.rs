@@ -9,7 +9,6 @@ use crate::capacity::Capacity;
 use crate::claim::Claim;
 use crate::error::QueueError;
 use crate::finished::Finished;
-use crate::groups::Groups;
 use crate::leases::Leases;
 use crate::ledger::count;
 use crate::monitor::Monitor;
@@ -44,7 +43,6 @@ pub(crate) struct Shared<Q, H> {
     pub parking: Arc<Parking>,
     pub breaker: Arc<Breaker>,
     pub runs: Arc<Runs>,
-    pub groups: Arc<Groups>,
     pub process: Process,
     /// Cancelled when the worker is told to stop.
     pub stop: CancellationToken,
@@ -80,7 +78,7 @@ impl<Q: Queue, H> Shared<Q, H> {
 
     /// As [`Shared::release`], by a poll and with a delay of its own: it does not wait for the end of the polls. A message that can
     /// lose few receives more and could not be sent anew stays away for longer than most outages last.
-    pub(crate) async fn release_suspicious(&self, claim: Box<Claim>, why: &'static str, delay: Duration) {
+    pub(crate) async fn release_after(&self, claim: Box<Claim>, why: &'static str, delay: Duration) {
         if self.renew_before_return(&claim, delay).await {
             self.count_release(&claim, why, delay);
             return self.done(claim);

@@ -840,28 +840,43 @@ async fn one_process_never_runs_a_message_twice_at_once() {
 /// The leases end while the head waits for its next attempt, so the queue delivers the group again, with a message that was sent meanwhile.
 #[tokio::test(start_paused = true)]
 async fn a_message_that_comes_with_those_that_are_here_does_not_overtake_them() {
-    let refused_changes = Arc::new(AtomicU32::new(u32::MAX));
-    let hasty = Faulty { queue: MemoryQueue::new(), refused_changes, ..Faulty::default() };
-    for number in 0..3 {
-        hasty.queue.send_to_group("a", number.to_string());
-    }
-    let (log, later) = (Log::default(), hasty.queue.clone());
-    let seen = log.clone();
+    let refused_changes = Arc::new(AtomicU32::new(1));
+    let hasty = Faulty { queue: queue(), refused_changes, ..Faulty::default() };
+    let (log, queue) = (Log::default(), hasty.queue.clone());
+    let (seen, later) = (log.clone(), queue.clone());
     let handler = move |message: Message| {
         let (seen, later) = (seen.clone(), later.clone());
         async move {
-            if message.body == "0" && message.attempt == 1 {
-                later.send_to_group("a", "3");
-                return Err(Failure::retry_after(2 * Options::default().visibility, "busy"));
+            match (message.body.as_str(), message.attempt) {
+                ("first", _) => return Ok(()),
+                ("0", 1) => {
+                    later.send_to_group("a", "3");
+                    return Err(Failure::retry_after(Options::default().visibility * 3 / 2, "busy"));
+                }
+                (body, _) => seen.add(body),
             }
-            seen.add(&message.body);
             Ok(())
         }
     };
-    let work = run(hasty.clone(), handler, Options::default(), until_empty(hasty.queue.clone()));
-    let ledger = work.await.expect("works");
+    let over = async {
+        // Behind the slow start, so that one receive brings the group.
+        for group in 0..16 {
+            queue.send_to_group(&group.to_string(), "first");
+        }
+        until_empty(queue.clone()).await;
+        for number in 0..3 {
+            queue.send_to_group("a", number.to_string());
+        }
+        until_empty(queue.clone()).await;
+    };
+    let ledger = run(hasty.clone(), handler, Options::default(), over).await.expect("works");
     assert_eq!(log.bodies(), ["0", "1", "2", "3"], "{ledger:?}");
-    assert!(ledger.redelivered >= 3, "they came again: {ledger:?}");
+    let again = (ledger.received, ledger.redelivered, ledger.released);
+    assert_eq!(
+        again,
+        (16 + 3 + 4 + 1, 4, 1),
+        "all four came while three were here, and the last once more: {ledger:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,7 +37,10 @@ impl Postgres {
         self.forget().await.map_err(|error| (0, error))?;
         let mut transaction = None;
         if let Err((_, error)) = self.run_in(BEGIN, &mut transaction).await {
-            return Err((0, step_error(steps[0].script, 0, None, &error, TransactionEnd::Unknown)));
+            // No script was sent.
+            let is_over = self.run("ROLLBACK").await.is_ok();
+            let end = if is_over { TransactionEnd::RolledBack } else { TransactionEnd::Unknown };
+            return Err((0, step_error(steps[0].script, BEGIN.len(), None, &error, end)));
         }
         let (mut took, mut begun) = (Vec::with_capacity(steps.len()), Instant::now());
         let (mut waiting, mut sent) = (steps.iter().peekable(), VecDeque::new());
