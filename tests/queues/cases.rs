@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use onward_worker::{Failure, Ledger, Message, Options, Sqs, run};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::proxy::{Proxy, Weather};
+use crate::receives::LimitedReceives;
 use crate::world::{Kind, World};
 
 /// Every case for one kind of server.
@@ -192,8 +193,10 @@ async fn groups_stay_in_order_under_failures(world: World) {
             Ok(())
         }
     };
-    let sqs = Sqs::new(world.client.clone(), &world.url);
-    let ledger = run(sqs, handler, options(8), seen.until(60)).await.expect("works");
+    // moto looks without a lock which groups are open, so two receives at once may share one.
+    let at_once = if world.kind == Kind::Moto { 1 } else { Semaphore::MAX_PERMITS };
+    let queue = LimitedReceives::new(Sqs::new(world.client.clone(), &world.url), at_once);
+    let ledger = run(queue, handler, options(8), seen.until(60)).await.expect("works");
     assert!(ledger.retried >= 6, "{ledger:?}");
     let order = order.lock().expect("nobody panics");
     for group in ["a", "b", "c"] {

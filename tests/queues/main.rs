@@ -4,6 +4,7 @@
 mod cases;
 mod protocol;
 mod proxy;
+mod receives;
 mod world;
 
 use std::process::ExitCode;

@@ -107,6 +107,7 @@ impl Drop for Server {
 
 /// A queue of its own.
 pub(crate) struct World {
+    pub(crate) kind: Kind,
     pub(crate) endpoint: String,
     pub(crate) client: Client,
     pub(crate) url: String,
@@ -124,7 +125,7 @@ impl World {
         };
         let client = client(&endpoint);
         let url = create_queue(&client, is_fifo).await;
-        Self { endpoint, client, url, _embedded: embedded }
+        Self { kind, endpoint, client, url, _embedded: embedded }
     }
 
     /// Takes a new queue of the same server.
