@@ -1,5 +1,6 @@
 //! Measures the messages a second and their cost: the worker, raw loops (receive 10, delete batch of 10), and Node.js
-//! peers. Each runs in a process of its own against the same server. `cargo bench --bench throughput`
+//! peers. Each runs in a process of its own against the same server. `cargo bench --bench throughput -- [MILLISECONDS]`, which
+//! each answer of the server takes longer, none by default: SQS is not on the same machine.
 //!
 //! The peers take part after `npm install --prefix benches/peers`.
 
@@ -17,7 +18,9 @@ use aws_sdk_sqs::types::MessageSystemAttributeName as Attribute;
 use onward_local::LocalQueue;
 use onward_worker::{Message, Options, Sqs, run};
 use support::{alternating, client, delete, entry, send, spread, used};
-use tokio::sync::Notify;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 const MESSAGES: usize = 20_000;
@@ -31,7 +34,10 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     match given.iter().position(|word| word == "client") {
         Some(at) => runtime.block_on(be_client(&given[at + 1..])),
-        None => runtime.block_on(compare()),
+        None => {
+            let milliseconds = given.iter().find_map(|word| word.parse().ok()).unwrap_or(0);
+            runtime.block_on(compare(Duration::from_millis(milliseconds)));
+        }
     }
 }
 
@@ -44,8 +50,12 @@ struct Measured {
     calls: f64,
 }
 
-async fn compare() {
+async fn compare(distance: Duration) {
     let server = LocalQueue::start(0).await.expect("a port is free");
+    let distant = match distance {
+        Duration::ZERO => server.endpoint().to_owned(),
+        distance => far_from(server.endpoint(), distance).await,
+    };
     let mut out = std::io::stdout();
     let head = "client            | handlers | msg/s | of raw: median (range) | calls/msg | CPU ms per 1,000 | of raw | peak MiB";
     writeln!(out, "{head}").expect("is open");
@@ -67,7 +77,7 @@ async fn compare() {
                     server.create(&format!("{}-{handlers}-{round}", name.replace([' ', ','], "-"))).await;
                 let url = url.expect("is allowed");
                 fill(&client(server.endpoint()), &url, name).await;
-                let endpoint = server.endpoint().to_owned();
+                let endpoint = distant.clone();
                 let (peers, name) = (peers.clone(), name.to_owned());
                 let work = move || run_client(&peers, &name, &endpoint, &url, handlers_or_loops);
                 all[place].push(tokio::task::spawn_blocking(work).await.expect("does not panic"));
@@ -92,6 +102,47 @@ async fn compare() {
             .expect("is open");
         }
     }
+}
+
+/// The endpoint of a server whose answers come later by `distance`.
+async fn far_from(endpoint: &str, distance: Duration) -> String {
+    let server = endpoint.trim_start_matches("http://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let address = listener.local_addr().expect("is bound");
+    tokio::spawn(async move {
+        loop {
+            let (near, _) = listener.accept().await.expect("accepts");
+            let far = TcpStream::connect(&server).await.expect("the server runs");
+            tokio::spawn(pass_on(near, far, distance));
+        }
+    });
+    format!("http://{address}")
+}
+
+/// Ends when either side ends the connection.
+async fn pass_on(near: TcpStream, far: TcpStream, distance: Duration) {
+    let ((mut asks, mut hears), (mut answers, mut takes)) = (near.into_split(), far.into_split());
+    let (sender, mut coming) = mpsc::unbounded_channel::<(tokio::time::Instant, Vec<u8>)>();
+    let asking = async { tokio::io::copy(&mut asks, &mut takes).await.map(|_| ()) };
+    let answering = async {
+        loop {
+            let mut bytes = Vec::with_capacity(1 << 16);
+            if answers.read_buf(&mut bytes).await? == 0
+                || sender.send((tokio::time::Instant::now() + distance, bytes)).is_err()
+            {
+                return Ok(());
+            }
+        }
+    };
+    let arriving = async {
+        while let Some((at, bytes)) = coming.recv().await {
+            tokio::time::sleep_until(at).await;
+            hears.write_all(&bytes).await?;
+        }
+        std::io::Result::Ok(())
+    };
+    // A connection that the client drops ends in the middle, which is no fault.
+    let _ = tokio::try_join!(asking, answering, arriving);
 }
 
 async fn fill(client: &Client, url: &str, name: &str) {
