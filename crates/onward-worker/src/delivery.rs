@@ -38,8 +38,8 @@ pub(crate) async fn deliver_in_order<Q: Queue, H: MessageHandler>(
     while let Some(claim) = group.pop_front() {
         match deliver(&shared, claim, &mut turn, group.make_contiguous()).await {
             Delivered::Done => {}
-            Delivered::Returned(delay) => return Box::pin(give_back_tail(&shared, group, delay)).await,
-            Delivered::Lost => return Box::pin(give_back_tail(&shared, group, Duration::ZERO)).await,
+            Delivered::Returned(delay) => return give_back_tail(&shared, group, delay).await,
+            Delivered::Lost => return give_back_tail(&shared, group, Duration::ZERO).await,
         }
     }
 }
@@ -54,8 +54,7 @@ async fn give_back_tail<Q: Queue, H>(shared: &Shared<Q, H>, tail: VecDeque<Box<C
     }
 }
 
-/// Takes one message to its outcome, by as many attempts as its budget allows. What is rare stands in a box, because the task of each message
-/// has room for the largest step.
+/// Takes one message to its outcome, by as many attempts as its budget allows.
 async fn deliver<'a, Q: Queue, H: MessageHandler>(
     shared: &'a Shared<Q, H>,
     mut claim: Box<Claim>,
@@ -74,7 +73,7 @@ async fn deliver<'a, Q: Queue, H: MessageHandler>(
             } else {
                 "no handler became free in time"
             };
-            return Delivered::Returned(Box::pin(shared.release(claim, why)).await);
+            return Delivered::Returned(shared.release(claim, why).await);
         };
         if !claim.is_held() {
             tracing::warn!(id = %claim.message.identity(), "the lease of a message ended before its attempt");
@@ -95,11 +94,11 @@ async fn deliver<'a, Q: Queue, H: MessageHandler>(
                 return Delivered::Done;
             }
             Tried::Abandoned => {
-                Box::pin(shared.give_back(claim, Duration::ZERO)).await;
+                shared.give_back(claim, Duration::ZERO).await;
                 return Delivered::Returned(Duration::ZERO);
             }
             // A wait is long, and an outage of the queue or an end of the process in it would cost one of the last receives.
-            Tried::Again(delay) if Box::pin(shared.renew(&claim, delay)).await => {
+            Tried::Again(delay) if shared.renew(&claim, delay).await => {
                 shared.done(claim);
                 return Delivered::Done;
             }
@@ -112,7 +111,7 @@ async fn deliver<'a, Q: Queue, H: MessageHandler>(
         if let Err(left) = waited {
             let delay = left.max(shared.least_delay(&claim));
             tracing::info!(parent: &span, delay_ms = milliseconds(delay), "message goes back to the queue");
-            Box::pin(shared.give_back(claim, delay)).await;
+            shared.give_back(claim, delay).await;
             return Delivered::Returned(delay);
         }
     }

@@ -166,14 +166,13 @@ async fn receive<Q: Queue, H: MessageHandler>(
 /// The groups of a FIFO queue of which messages are here already. SQS delivers no more of them, except after leases have ended in an outage: then
 /// it delivers those again that are here, and with them later ones.
 fn groups_here<Q: Queue, H>(shared: &Shared<Q, H>, messages: &[Message]) -> HashSet<String> {
-    let groups =
-        messages.iter().filter(|_| shared.core.queue.is_fifo()).filter_map(|it| it.group_id.as_deref());
+    let groups = messages.iter().filter_map(|message| ordered_group(shared, message));
     groups.filter(|group| shared.runs.has_group(group)).map(str::to_owned).collect()
 }
 
 /// Whether a message would overtake those of its group that are here. One that is done is only deleted.
-fn is_behind<Q, H>(shared: &Shared<Q, H>, claim: &Claim, here: &HashSet<String>) -> bool {
-    let is_of_group_here = claim.message.group_id.as_ref().is_some_and(|group| here.contains(group));
+fn is_behind<Q: Queue, H>(shared: &Shared<Q, H>, claim: &Claim, here: &HashSet<String>) -> bool {
+    let is_of_group_here = ordered_group(shared, &claim.message).is_some_and(|group| here.contains(group));
     is_of_group_here && !shared.core.finished.contains(&claim.message.id)
 }
 
@@ -228,11 +227,15 @@ fn is_suspicious<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim, known_li
     claim.suspect.is_some() || message.receive_count >= last
 }
 
+/// The group of a message in which the order is kept. The groups of a standard queue have none.
+fn ordered_group<'a, Q: Queue, H>(shared: &Shared<Q, H>, message: &'a Message) -> Option<&'a str> {
+    message.group_id.as_deref().filter(|_| shared.core.queue.is_fifo())
+}
+
 /// The claim on a message, unless this process has the message already.
 fn claim<Q: Queue, H>(shared: &Shared<Q, H>, message: Message, room: Reservation) -> Option<Claim> {
     let lease = Lease::begin(&shared.core.leases, &message, shared.core.options.visibility);
-    let group = message.group_id.as_deref().filter(|_| shared.core.queue.is_fifo());
-    match shared.runs.begin(&message.id, group, lease) {
+    match shared.runs.begin(&message.id, ordered_group(shared, &message), lease) {
         Ok(begun) => Some(Claim::new(message, begun, room)),
         Err(AlreadyHere) => {
             tracing::warn!(id = %message.identity(), "a message came again while it is here; its first run goes on");
@@ -247,11 +250,10 @@ fn dispatch<Q: Queue, H: MessageHandler>(
     tasks: &TaskTracker,
     claims: Vec<Claim>,
 ) {
-    let is_fifo = shared.core.queue.is_fifo();
     let mut groups: HashMap<String, VecDeque<Box<Claim>>> = HashMap::new();
     // In boxes, because from here on a claim is handed on from function to function.
     for claim in claims.into_iter().map(Box::new) {
-        match claim.message.group_id.clone().filter(|_| is_fifo) {
+        match ordered_group(shared, &claim.message).map(str::to_owned) {
             Some(group) => groups.entry(group).or_default().push_back(claim),
             None => drop(tasks.spawn(deliver_in_order(shared.clone(), VecDeque::from([claim])))),
         }

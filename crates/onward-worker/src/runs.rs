@@ -13,7 +13,7 @@ struct All {
     /// The lease of a later delivery of each message, where there was one.
     newer: HashMap<Arc<str>, Option<Lease>>,
     /// How many messages of each group of a FIFO queue are here.
-    groups: HashMap<String, usize>,
+    groups: HashMap<Arc<str>, usize>,
 }
 
 /// The only run of a message in this process, until it is dropped.
@@ -21,7 +21,7 @@ struct All {
 pub(crate) struct Run {
     runs: Arc<Runs>,
     id: Arc<str>,
-    group: Option<String>,
+    group: Option<Arc<str>>,
 }
 
 impl Runs {
@@ -44,7 +44,7 @@ impl Runs {
             drop(older);
             return Err(AlreadyHere);
         }
-        let (id, group) = (Arc::<str>::from(id), group.map(str::to_owned));
+        let (id, group) = (Arc::<str>::from(id), group.map(Arc::<str>::from));
         all.newer.insert(id.clone(), None);
         if let Some(group) = &group {
             *all.groups.entry(group.clone()).or_default() += 1;

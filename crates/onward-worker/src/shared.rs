@@ -146,7 +146,9 @@ impl<Q: Queue, H> Shared<Q, H> {
             return Ok(false);
         }
         let attempts = Attempts { failed: claim.failed_attempts(), first: claim.first_received() };
-        let is_sent = self.core.queue.renew(&claim.message, attempts, delay).await.inspect_err(|error| {
+        // In a box, because it is rare, and the task of every message would hold it.
+        let renewing = Box::pin(self.core.queue.renew(&claim.message, attempts, delay));
+        let is_sent = renewing.await.inspect_err(|error| {
             let (id, help) = (claim.message.identity(), "allow the role `sqs:SendMessage` on this queue");
             tracing::warn!(id, %error, help, "a message whose receives are used up could not be sent anew");
         })?;
