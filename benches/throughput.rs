@@ -4,6 +4,9 @@
 //!
 //! The peers take part after `npm install --prefix benches/peers`.
 
+#[expect(dead_code, reason = "the tests count its faults")]
+#[path = "../tests/queues/proxy.rs"]
+mod proxy;
 mod support;
 
 use std::io::{BufRead as _, Write as _};
@@ -17,10 +20,9 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageSystemAttributeName as Attribute;
 use onward_local::LocalQueue;
 use onward_worker::{Message, Options, Sqs, run};
+use proxy::{Proxy, Weather};
 use support::{alternating, client, delete, entry, send, spread, used};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 const MESSAGES: usize = 20_000;
@@ -52,10 +54,11 @@ struct Measured {
 
 async fn compare(distance: Duration) {
     let server = LocalQueue::start(0).await.expect("a port is free");
-    let distant = match distance {
-        Duration::ZERO => server.endpoint().to_owned(),
-        distance => far_from(server.endpoint(), distance).await,
+    let network = match distance {
+        Duration::ZERO => None,
+        late => Some(Proxy::start(server.endpoint(), Weather { late, ..Weather::CLEAR }, 0).await),
     };
+    let distant = network.as_ref().map_or(server.endpoint(), |network| &network.endpoint);
     let mut out = std::io::stdout();
     let head = "client            | handlers | msg/s | of raw: median (range) | calls/msg | CPU ms per 1,000 | of raw | peak MiB";
     writeln!(out, "{head}").expect("is open");
@@ -77,7 +80,7 @@ async fn compare(distance: Duration) {
                     server.create(&format!("{}-{handlers}-{round}", name.replace([' ', ','], "-"))).await;
                 let url = url.expect("is allowed");
                 fill(&client(server.endpoint()), &url, name).await;
-                let endpoint = distant.clone();
+                let endpoint = distant.to_owned();
                 let (peers, name) = (peers.clone(), name.to_owned());
                 let work = move || run_client(&peers, &name, &endpoint, &url, handlers_or_loops);
                 all[place].push(tokio::task::spawn_blocking(work).await.expect("does not panic"));
@@ -102,47 +105,6 @@ async fn compare(distance: Duration) {
             .expect("is open");
         }
     }
-}
-
-/// The endpoint of a server whose answers come later by `distance`.
-async fn far_from(endpoint: &str, distance: Duration) -> String {
-    let server = endpoint.trim_start_matches("http://").to_owned();
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-    let address = listener.local_addr().expect("is bound");
-    tokio::spawn(async move {
-        loop {
-            let (near, _) = listener.accept().await.expect("accepts");
-            let far = TcpStream::connect(&server).await.expect("the server runs");
-            tokio::spawn(pass_on(near, far, distance));
-        }
-    });
-    format!("http://{address}")
-}
-
-/// Ends when either side ends the connection.
-async fn pass_on(near: TcpStream, far: TcpStream, distance: Duration) {
-    let ((mut asks, mut hears), (mut answers, mut takes)) = (near.into_split(), far.into_split());
-    let (sender, mut coming) = mpsc::unbounded_channel::<(tokio::time::Instant, Vec<u8>)>();
-    let asking = async { tokio::io::copy(&mut asks, &mut takes).await.map(|_| ()) };
-    let answering = async {
-        loop {
-            let mut bytes = Vec::with_capacity(1 << 16);
-            if answers.read_buf(&mut bytes).await? == 0
-                || sender.send((tokio::time::Instant::now() + distance, bytes)).is_err()
-            {
-                return Ok(());
-            }
-        }
-    };
-    let arriving = async {
-        while let Some((at, bytes)) = coming.recv().await {
-            tokio::time::sleep_until(at).await;
-            hears.write_all(&bytes).await?;
-        }
-        std::io::Result::Ok(())
-    };
-    // A connection that the client drops ends in the middle, which is no fault.
-    let _ = tokio::try_join!(asking, answering, arriving);
 }
 
 async fn fill(client: &Client, url: &str, name: &str) {

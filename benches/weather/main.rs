@@ -32,7 +32,7 @@ const DESTINATIONS: [&str; 4] = ["a", "b", "c", "d"];
 const WORKERS: usize = 3;
 
 /// How many of a hundred queue calls fail in clear weather, too.
-const FAULTS: Weather = Weather { percent: 1, silent: None };
+const FAULTS: Weather = Weather { percent: 1, ..Weather::CLEAR };
 
 /// How many minutes the rest may take after the weather has cleared: the longest delay is that of a FIFO queue, half an hour.
 const REST: u64 = 40;

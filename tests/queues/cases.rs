@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use onward_worker::{Failure, Ledger, Message, Options, Sqs, run};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::proxy::{Proxy, Weather};
-use crate::receives::LimitedReceives;
 use crate::world::{Kind, World};
 
 /// Every case for one kind of server.
@@ -109,7 +108,7 @@ async fn everything_is_done_once_and_in_batches(world: World) {
 
 async fn nothing_is_lost_to_faults(world: World) {
     world.send(&bodies(500), None).await;
-    let weather = Weather { percent: 15, silent: None };
+    let weather = Weather { percent: 15, ..Weather::CLEAR };
     let proxy = Proxy::start(&world.endpoint, weather, 7).await;
     let sqs = Sqs::new(world.client_through(&proxy.endpoint), &world.url);
     let seen = Seen::default();
@@ -194,9 +193,10 @@ async fn groups_stay_in_order_under_failures(world: World) {
         }
     };
     // moto looks without a lock which groups are open, so two receives at once may share one.
-    let at_once = if world.kind == Kind::Moto { 1 } else { Semaphore::MAX_PERMITS };
-    let queue = LimitedReceives::new(Sqs::new(world.client.clone(), &world.url), at_once);
-    let ledger = run(queue, handler, options(8), seen.until(60)).await.expect("works");
+    let in_turn = (world.kind == Kind::Moto).then_some("ReceiveMessage");
+    let proxy = Proxy::start(&world.endpoint, Weather { in_turn, ..Weather::CLEAR }, 0).await;
+    let sqs = Sqs::new(world.client_through(&proxy.endpoint), &world.url);
+    let ledger = run(sqs, handler, options(8), seen.until(60)).await.expect("works");
     assert!(ledger.retried >= 6, "{ledger:?}");
     let order = order.lock().expect("nobody panics");
     for group in ["a", "b", "c"] {

@@ -4,7 +4,6 @@
 mod cases;
 mod protocol;
 mod proxy;
-mod receives;
 mod world;
 
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! Faults between worker and queue, from a seed. Connections are closed before or after the server has answered, delayed,
+//! A network and its faults between worker and queue, the faults from a seed. Connections are closed before or after the server has answered, delayed,
 //! or left open. Answers are 500, 503, or the error of a wrong clock. Batches are refused in part, receipts have expired,
 //! and messages come twice.
 
@@ -9,14 +9,24 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Mutex;
 
-/// Which requests fail.
+/// Which requests fail, and how the others get through.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Weather {
     /// How many of a hundred, in any of the ways.
     pub percent: u64,
     /// All that contain this text never reach the server, and get no answer.
     pub silent: Option<&'static str>,
+    /// Those that contain this text wait for each other.
+    pub in_turn: Option<&'static str>,
+    /// How much later each answer comes.
+    pub late: Duration,
+}
+
+impl Weather {
+    /// Every request gets through at once.
+    pub(crate) const CLEAR: Self = Self { percent: 0, silent: None, in_turn: None, late: Duration::ZERO };
 }
 
 pub(crate) struct Proxy {
@@ -38,15 +48,16 @@ impl Proxy {
         let endpoint = format!("http://{}", listener.local_addr().expect("is bound"));
         let upstream = upstream.trim_start_matches("http://").to_owned();
         let faults = Arc::new(AtomicU64::new(0));
-        let counted = faults.clone();
+        let (counted, turn) = (faults.clone(), Arc::new(Mutex::new(())));
         let serving = tokio::spawn(async move {
             let mut random = fastrand::Rng::with_seed(seed);
             while let Ok((stream, _)) = listener.accept().await {
                 let (upstream, counted, random) = (upstream.clone(), counted.clone(), random.fork());
+                let turn = turn.clone();
                 // The end of a connection is one of the proxy's faults.
-                tokio::spawn(
-                    async move { drop(forward(stream, &upstream, weather, random, &counted).await) },
-                );
+                tokio::spawn(async move {
+                    drop(forward(stream, &upstream, weather, random, &counted, &turn).await);
+                });
             }
         });
         Self { endpoint, faults, serving }
@@ -64,8 +75,12 @@ async fn forward(
     weather: Weather,
     mut random: fastrand::Rng,
     faults: &AtomicU64,
+    turn: &Mutex<()>,
 ) -> std::io::Result<()> {
     let mut server = TcpStream::connect(upstream).await?;
+    // Without it each small answer waits for 40 ms.
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
     loop {
         let Some(request) = read_message(&mut client).await? else { return Ok(()) };
         if weather.silent.is_some_and(|text| contains(&request, text)) {
@@ -73,8 +88,15 @@ async fn forward(
             return silence(&mut client).await;
         }
         if random.u64(..100) >= weather.percent {
+            let _turn = match weather.in_turn {
+                Some(text) if contains(&request, text) => Some(turn.lock().await),
+                _ => None,
+            };
             server.write_all(&request).await?;
             let Some(answer) = read_message(&mut server).await? else { return Ok(()) };
+            if !weather.late.is_zero() {
+                tokio::time::sleep(weather.late).await;
+            }
             client.write_all(&answer).await?;
             continue;
         }

@@ -66,7 +66,7 @@ async fn rows_that_cannot_be_sent_stop_no_other() {
 async fn a_queue_that_does_not_answer_holds_up_no_other() {
     let mut world = World::create("silent").await;
     world.queues.create("audit").await.expect("is allowed");
-    let silence = Weather { percent: 0, silent: Some("/audit") };
+    let silence = Weather { silent: Some("/audit"), ..Weather::CLEAR };
     let proxy = Proxy::start(world.queues.endpoint(), silence, 1).await;
     for url in [&mut world.orders, &mut world.invoices] {
         *url = url.replace(world.queues.endpoint(), &proxy.endpoint);

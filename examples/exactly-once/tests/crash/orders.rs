@@ -14,7 +14,7 @@ use crate::proxy::{Proxy, Weather};
 const WORKERS: usize = 3;
 
 /// How many of a hundred queue calls of the workers fail; `proxy.rs` lists the ways.
-const FAULTS: Weather = Weather { percent: 3, silent: None };
+const FAULTS: Weather = Weather { percent: 3, ..Weather::CLEAR };
 
 /// Much longer than the test takes: a test that reaches it has failed.
 const DEADLINE: Duration = Duration::from_secs(600);
