@@ -94,4 +94,12 @@ impl Claim {
         }
         self.lease.is_held()
     }
+
+    /// Ends the claim and leaves the lease of the last delivery, because SQS may refuse the receipt of an earlier one.
+    pub(crate) fn end(self: Box<Self>) -> Lease {
+        let Self { run, lease, .. } = *self;
+        let Some(newer) = run.end() else { return lease };
+        newer.progress().continues(lease.progress());
+        newer
+    }
 }

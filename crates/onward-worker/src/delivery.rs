@@ -67,7 +67,7 @@ async fn deliver<'a, Q: Queue, H: MessageHandler>(
             shared.done(claim);
             return Delivered::Done;
         }
-        let Some(handler) = its_turn(shared, &claim, turn, tail).await else {
+        let Some(handler) = its_turn(shared, &mut claim, turn, tail).await else {
             let why = if shared.stop.is_cancelled() {
                 "the worker stops"
             } else {
@@ -121,9 +121,9 @@ async fn deliver<'a, Q: Queue, H: MessageHandler>(
 /// from them.
 async fn its_turn<'a, Q: Queue, H: MessageHandler>(
     shared: &'a Shared<Q, H>,
-    claim: &Claim,
+    claim: &mut Claim,
     turn: &mut Turn<'a>,
-    tail: &[Box<Claim>],
+    tail: &mut [Box<Claim>],
 ) -> Option<OwnedSemaphorePermit> {
     tokio::select! {
         biased;

@@ -22,6 +22,7 @@ pub(crate) struct Run {
     runs: Arc<Runs>,
     id: Arc<str>,
     group: Option<Arc<str>>,
+    has_ended: bool,
 }
 
 impl Runs {
@@ -49,7 +50,7 @@ impl Runs {
         if let Some(group) = &group {
             *all.groups.entry(group.clone()).or_default() += 1;
         }
-        Ok((Run { runs: self.clone(), id, group }, lease))
+        Ok((Run { runs: self.clone(), id, group, has_ended: false }, lease))
     }
 
     /// Whether messages of a group are here.
@@ -72,12 +73,19 @@ impl Run {
     pub(crate) fn newer_lease(&self) -> Option<Lease> {
         self.runs.all().newer.get_mut(&self.id).and_then(Option::take)
     }
-}
 
-impl Drop for Run {
-    fn drop(&mut self) {
+    /// Ends it, with the lease of a later delivery, if there was one.
+    pub(crate) fn end(mut self) -> Option<Lease> {
+        self.leave()
+    }
+
+    fn leave(&mut self) -> Option<Lease> {
+        // Another run of the message may have begun since.
+        if std::mem::replace(&mut self.has_ended, true) {
+            return None;
+        }
         let mut all = self.runs.all();
-        let unused = all.newer.remove(&self.id);
+        let newer = all.newer.remove(&self.id);
         if let Some(group) = &self.group
             && let Some(here) = all.groups.get_mut(group)
         {
@@ -86,7 +94,12 @@ impl Drop for Run {
                 all.groups.remove(group);
             }
         }
-        drop(all);
-        drop(unused);
+        newer.flatten()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.leave();
     }
 }

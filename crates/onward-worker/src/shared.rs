@@ -130,9 +130,8 @@ impl<Q: Queue, H> Shared<Q, H> {
         }
     }
 
-    fn return_to_queue(&self, mut claim: Box<Claim>, delay: Duration) {
-        claim.is_held();
-        self.outcomes.push(Outcome::Return { lease: claim.lease, delay });
+    fn return_to_queue(&self, claim: Box<Claim>, delay: Duration) {
+        self.outcomes.push(Outcome::Return { lease: claim.end(), delay });
     }
 
     /// Sends a message anew, to come after the delay, if few receives are left to it and that breaks no order. Says whether a
@@ -169,10 +168,9 @@ impl<Q: Queue, H> Shared<Q, H> {
     }
 
     /// Has a message deleted that is done. Until the queue has confirmed it, the message is not handled again.
-    pub(crate) fn done(&self, mut claim: Box<Claim>) {
-        claim.is_held();
+    pub(crate) fn done(&self, claim: Box<Claim>) {
         let id = claim.run.id().clone();
         self.core.finished.remember(&id);
-        self.outcomes.push(Outcome::Delete { id, lease: claim.lease });
+        self.outcomes.push(Outcome::Delete { id, lease: claim.end() });
     }
 }

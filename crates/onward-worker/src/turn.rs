@@ -33,8 +33,8 @@ impl<'a> Turn<'a> {
     pub(crate) async fn take<Q: Queue, H>(
         &mut self,
         shared: &'a Shared<Q, H>,
-        claim: &Claim,
-        tail: &[Box<Claim>],
+        claim: &mut Claim,
+        tail: &mut [Box<Claim>],
     ) {
         if claim.caution.is_none() {
             if let Turn::None = self {
@@ -49,8 +49,8 @@ impl<'a> Turn<'a> {
     async fn take_alone<Q: Queue, H>(
         &mut self,
         shared: &'a Shared<Q, H>,
-        claim: &Claim,
-        tail: &[Box<Claim>],
+        claim: &mut Claim,
+        tail: &mut [Box<Claim>],
     ) {
         self.give_up();
         *self = match timeout(MAX_WAIT_FOR_OTHERS, shared.process.alone()).await {
@@ -81,9 +81,11 @@ impl<'a> Turn<'a> {
 }
 
 /// Shortens the leases of a group, which the renewal then extends as any other, in terms that grow again.
-async fn shorten<Q: Queue, H>(shared: &Shared<Q, H>, claim: &Claim, tail: &[Box<Claim>]) {
-    let leases: Vec<_> =
-        std::iter::once(claim).chain(tail.iter().map(|claim| &**claim)).map(|claim| &claim.lease).collect();
+async fn shorten<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim, tail: &mut [Box<Claim>]) {
+    let claims = std::iter::once(claim).chain(tail.iter_mut().map(|claim| &mut **claim));
+    // The group may have been delivered again while it waited for its turn.
+    let held = claims.filter_map(|claim| claim.is_held().then_some(&claim.lease));
+    let leases: Vec<_> = held.collect();
     for batch in leases.chunks(BATCH) {
         let entries: Vec<_> = batch.iter().map(|lease| (lease.receipt().clone(), SHORT_LEASE)).collect();
         count(&shared.core.monitor.counters().visibility_calls, 1);
