@@ -1,244 +1,18 @@
-//! The worker in bad weather: outages, restarts, poison, failing heads of groups. Time is paused and an hour takes a second.
-//! The queue's redrive policy is that of most queues, five receives.
+//! Messages that end the process.
 
-mod faulty;
-
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use faulty::Faulty;
-use onward_worker::{
-    Budget, Failure, Ledger, MemoryQueue, Message, Monitor, Options, Process, Queue, run, run_in,
-};
+use onward_worker::{Failure, MemoryQueue, Message, Monitor, Options, Process, Queue as _, run, run_in};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-
-fn queue() -> MemoryQueue {
-    MemoryQueue::new().max_receive_count(5)
-}
-
-/// A budget that a test can use up.
-fn short() -> Options {
-    Options { budget: Budget { attempts: 5, time: 10 * SECOND }, ..Options::default() }
-}
-
-async fn until_empty(queue: MemoryQueue) {
-    while !queue.is_empty() {
-        sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// What handlers have done, in their order.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<(String, Instant)>>>);
-
-impl Log {
-    fn add(&self, body: &str) {
-        self.0.lock().expect("nobody panics").push((body.to_owned(), Instant::now()));
-    }
-
-    fn bodies(&self) -> Vec<String> {
-        self.0.lock().expect("nobody panics").iter().map(|(body, _)| body.clone()).collect()
-    }
-
-    fn time_of(&self, body: &str) -> Option<Instant> {
-        self.0.lock().expect("nobody panics").iter().find(|(known, _)| known == body).map(|(_, at)| *at)
-    }
-}
-
-/// A destination that is away at first.
-#[derive(Clone, Default)]
-struct Destination {
-    is_up: Arc<AtomicBool>,
-    delivered: Log,
-}
-
-impl Destination {
-    async fn deliver(self, message: Message) -> Result<(), Failure> {
-        if !self.is_up.load(Ordering::Relaxed) {
-            return Err(Failure::retry("connection refused"));
-        }
-        self.delivered.add(&message.body);
-        Ok(())
-    }
-
-    fn handler(
-        &self,
-    ) -> impl Fn(Message) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>
-    + Clone
-    + Send
-    + Sync
-    + 'static {
-        let destination = self.clone();
-        move |message| Box::pin(destination.clone().deliver(message))
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_head_that_always_fails_dies_alone_and_its_tail_is_delivered_in_order() {
-    let queue = queue();
-    for number in 0..6 {
-        queue.send_to_group("a", number.to_string());
-    }
-    let log = Log::default();
-    let seen = log.clone();
-    let handler = move |message: Message| {
-        let seen = seen.clone();
-        async move {
-            if message.body == "0" {
-                return Err(Failure::retry("it can never work"));
-            }
-            seen.add(&message.body);
-            Ok(())
-        }
-    };
-    let ledger = run(queue.clone(), handler, short(), until_empty(queue.clone())).await.expect("works");
-    assert_eq!(queue.dead_letters(), [("0".to_owned(), "it can never work".to_owned())], "with its reason");
-    assert_eq!(log.bodies(), ["1", "2", "3", "4", "5"]);
-    assert_eq!((ledger.received, ledger.given_up, ledger.done), (6, 1, 5), "one receive each: {ledger:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn heads_that_fail_for_a_while_keep_their_group_in_order() {
-    let queue = queue();
-    for number in 0..15 {
-        queue.send_to_group("a", number.to_string());
-    }
-    let log = Log::default();
-    let seen = log.clone();
-    let handler = move |message: Message| {
-        let seen = seen.clone();
-        async move {
-            match (message.body.as_str(), message.attempt) {
-                ("0", 1..=4) => Err(Failure::retry("not yet")),
-                ("1", _) => Err(Failure::retry("never")),
-                (body, _) => {
-                    seen.add(body);
-                    Ok(())
-                }
-            }
-        }
-    };
-    run(queue.clone(), handler, short(), until_empty(queue.clone())).await.expect("works");
-    let expected: Vec<_> = (0..15).filter(|number| *number != 1).map(|number| number.to_string()).collect();
-    assert_eq!(log.bodies(), expected);
-    assert_eq!(queue.dead_letters(), [("1".to_owned(), "never".to_owned())]);
-}
-
-/// Starts and stops a worker every four seconds for a time.
-async fn restart(queue: &MemoryQueue, destination: &Destination, time: Duration) -> Ledger {
-    let begun = Instant::now();
-    let mut ledger = Ledger::default();
-    while begun.elapsed() < time {
-        let options = Options { wait: SECOND, ..Options::default() };
-        ledger = run(queue.clone(), destination.handler(), options, sleep(4 * SECOND)).await.expect("works");
-    }
-    ledger
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_hour_of_outage_with_a_restart_every_four_seconds_costs_no_message() {
-    let (queue, destination) = (queue(), Destination::default());
-    for number in 0..60 {
-        queue.send(number.to_string());
-    }
-    restart(&queue, &destination, HOUR).await;
-    assert_eq!((queue.dead_letters().len(), queue.len()), (0, 60));
-
-    destination.is_up.store(true, Ordering::Relaxed);
-    let work = run(queue.clone(), destination.handler(), Options::default(), until_empty(queue.clone()));
-    timeout(4 * HOUR, work).await.expect("all are delivered").expect("works");
-    assert_eq!(destination.delivered.bodies().into_iter().collect::<HashSet<_>>().len(), 60);
-    assert!(queue.dead_letters().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_same_with_groups_keeps_their_order() {
-    let (queue, destination) = (queue(), Destination::default());
-    for number in 0..40 {
-        queue.send_to_group(&format!("group {}", number % 4), format!("{number:02}"));
-    }
-    restart(&queue, &destination, HOUR).await;
-    assert_eq!((queue.dead_letters().len(), queue.len()), (0, 40));
-    destination.is_up.store(true, Ordering::Relaxed);
-    let work = run(queue.clone(), destination.handler(), Options::default(), until_empty(queue.clone()));
-    timeout(4 * HOUR, work).await.expect("all are delivered").expect("works");
-    for group in 0..4 {
-        let bodies = destination.delivered.bodies();
-        let of_group: Vec<_> =
-            bodies.iter().filter(|body| body.parse::<u32>().expect("is a number") % 4 == group).collect();
-        assert!(of_group.is_sorted() && of_group.len() == 10, "{of_group:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn two_hours_without_one_destination_cost_nothing_and_disturb_no_other() {
-    let queue = queue();
-    let log = Log::default();
-    let (seen, begun) = (log.clone(), Instant::now());
-    let handler = move |message: Message| {
-        let seen = seen.clone();
-        async move {
-            if message.body.starts_with("sick") && begun.elapsed() < 2 * HOUR {
-                return Err(Failure::retry("connection refused"));
-            }
-            seen.add(&message.body);
-            Ok(())
-        }
-    };
-    let sent: Arc<Mutex<HashMap<String, Instant>>> = Arc::default();
-    let (sending, times) = (queue.clone(), sent.clone());
-    let producer = tokio::spawn(async move {
-        for tick in 0..3600 {
-            let mut bodies = vec![format!("well {tick}")];
-            bodies.extend((tick % 3 == 0).then(|| format!("sick {tick}")));
-            for body in bodies {
-                times.lock().expect("nobody panics").insert(body.clone(), Instant::now());
-                sending.send(body);
-            }
-            sleep(2 * SECOND).await;
-        }
-    });
-    let all_done = async {
-        producer.await.expect("sends");
-        until_empty(queue.clone()).await;
-    };
-    let ledger = run(queue.clone(), handler, Options::default(), all_done).await.expect("works");
-    assert_eq!(queue.dead_letters().len(), 0, "{ledger:?}");
-    assert_eq!(ledger.done, 4800);
-    assert!(
-        begun.elapsed() < 2 * HOUR + 20 * MINUTE,
-        "within minutes of the recovery: {:?}",
-        begun.elapsed()
-    );
-    for (body, at) in sent.lock().expect("nobody panics").iter().filter(|(body, _)| body.starts_with("well"))
-    {
-        let took = log.time_of(body).expect("is done") - *at;
-        assert!(took < SECOND, "{body} waited for {took:?}");
-    }
-    assert!(ledger.visibility_calls < 20_000, "calls are bounded: {ledger:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_quiet_queue_bears_an_outage_of_hours() {
-    let (queue, destination) = (queue(), Destination::default());
-    queue.send("alone");
-    let recovery = destination.is_up.clone();
-    tokio::spawn(async move {
-        sleep(5 * HOUR).await;
-        recovery.store(true, Ordering::Relaxed);
-    });
-    let work = run(queue.clone(), destination.handler(), Options::default(), until_empty(queue.clone()));
-    let ledger = work.await.expect("works");
-    assert_eq!((ledger.received, ledger.done, queue.dead_letters().len()), (1, 1, 0), "{ledger:?}");
-}
+use crate::faulty::Faulty;
+use crate::support::{HOUR, Log, MINUTE, SECOND, often_received, options, queue, standard, until_empty};
 
 /// Works a queue until it is empty, in a process that a message with the body `poison` kills after a while and that is started
 /// again at once. Returns what was done.
@@ -550,9 +324,8 @@ async fn a_good_message_that_ran_alone_at_a_few_kills_is_done() {
     assert_eq!(records.len(), 0);
 }
 
-/// SQS keeps a group closed as long as a message of it is in flight, those behind the one that killed the process, too.
-#[tokio::test(start_paused = true)]
-async fn a_group_is_open_soon_after_its_head_has_killed_the_process() {
+/// The head of a group kills the process, once it has waited for another message and some changes of the visibility were refused.
+async fn killed_by_a_head(other_takes: Duration, refused_changes: u32) {
     let queue = MemoryQueue::new().max_receive_count(20);
     for body in ["poison", "1", "2", "3"] {
         queue.send_to_group("a", body);
@@ -564,9 +337,11 @@ async fn a_group_is_open_soon_after_its_head_has_killed_the_process() {
         let given_back = received.into_iter().map(|message| (message.receipt, away));
         queue.change_visibility(&given_back.collect::<Vec<_>>()).await.expect("is given back");
     }
-    let process = Faulty { queue: queue.clone(), ..Faulty::default() };
+    let refused_changes = Arc::new(AtomicU32::new(refused_changes));
+    let process = Faulty { queue: queue.clone(), refused_changes, ..Faulty::default() };
     let (killed, this) = (Arc::new(Notify::new()), process.clone());
     let kill = killed.clone();
+    queue.send_to_group("slow", "slow");
     for number in 0..60 {
         queue.send_to_group(&format!("other {number}"), "other");
     }
@@ -579,18 +354,35 @@ async fn a_group_is_open_soon_after_its_head_has_killed_the_process() {
                 this.is_dead.store(true, Ordering::Relaxed);
                 kill.notify_one();
             }
+            if message.body == "slow" {
+                sleep(other_takes).await;
+            }
             this.lives().await;
             Ok::<_, Failure>(())
         }
     };
+    let options = Options { visibility: 10 * SECOND, ..Options::default() };
     tokio::select! {
-        ended = run(process, handler, Options::default(), std::future::pending()) => panic!("{ended:?}"),
+        ended = run(process.clone(), handler, options, std::future::pending()) => panic!("{ended:?}"),
         () = killed.notified() => {}
     }
+    assert_eq!(process.refused_changes.load(Ordering::Relaxed), 0);
     sleep(5 * SECOND).await;
     let next = queue.receive(1, Duration::ZERO, MINUTE).await.expect("is received");
     assert_eq!(next[0].group_id.as_deref(), Some("a"), "its head comes first: {next:?}");
     assert_eq!(next[0].body, "poison");
+}
+
+/// SQS keeps a group closed as long as a message of it is in flight, those behind the one that killed the process, too.
+#[tokio::test(start_paused = true)]
+async fn a_group_is_open_soon_after_its_head_has_killed_the_process() {
+    killed_by_a_head(Duration::ZERO, 0).await;
+}
+
+/// The leases that count are those of the last delivery.
+#[tokio::test(start_paused = true)]
+async fn the_same_when_the_group_came_again_while_it_waited_for_its_turn() {
+    killed_by_a_head(25 * SECOND, 2).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -720,226 +512,42 @@ async fn a_long_message_that_came_several_times_holds_up_the_others_for_a_minute
     assert!(begun.elapsed() < MINUTE, "{:?}", begun.elapsed());
 }
 
-/// Bad messages in front of a good one: how long the good one waits.
-async fn wait_behind(bad: usize, options: Options) -> Duration {
-    let queue = queue();
-    for _ in 0..bad {
-        queue.send("bad");
-    }
-    queue.send("good");
-    let (begun, done) = (Instant::now(), Arc::new(Notify::new()));
-    let finished = done.clone();
+/// If it ended the process before, the other message would have lost one of its last receives.
+#[tokio::test(start_paused = true)]
+async fn a_suspicious_message_waits_until_another_queue_has_sent_its_message_anew() {
+    let milliseconds = Duration::from_millis;
+    let began = Instant::now();
+    let bad = often_received("bad", milliseconds(300)).await;
+    bad.send("busy");
+    let good = often_received("good", milliseconds(500)).await;
+    let (runs, ran) = tokio::sync::watch::channel(None);
+    let runs = Arc::new(runs);
     let handler = move |message: Message| {
-        let finished = finished.clone();
+        let runs = runs.clone();
         async move {
-            if message.body == "bad" {
-                return Err(Failure::retry("db error"));
-            }
-            finished.notify_one();
-            Ok(())
-        }
-    };
-    let ledger = run(queue.clone(), handler, options, done.notified()).await.expect("works");
-    assert_eq!((ledger.done, queue.dead_letters().len()), (1, 0), "{ledger:?}");
-    begun.elapsed()
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_few_bad_messages_hold_up_no_good_one() {
-    for bad in [25, 30, 900] {
-        let waited = wait_behind(bad, Options::default()).await;
-        assert!(waited < 30 * SECOND, "behind {bad}: {waited:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn more_bad_messages_than_can_wait_here_hold_up_a_good_one_for_minutes_only() {
-    let options = Options { max_parked: 20, ..Options::default() };
-    let waited = wait_behind(25, options).await;
-    assert!(waited < 5 * MINUTE, "{waited:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_whole_outage_stops_the_receives_once_no_more_can_wait() {
-    let (queue, destination) = (queue(), Destination::default());
-    for number in 0..2_000 {
-        queue.send(number.to_string());
-    }
-    let recovery = destination.is_up.clone();
-    tokio::spawn(async move {
-        sleep(HOUR).await;
-        recovery.store(true, Ordering::Relaxed);
-    });
-    let options = Options { max_parked: 100, ..Options::default() };
-    let work = run(queue.clone(), destination.handler(), options, until_empty(queue.clone()));
-    let ledger = timeout(3 * HOUR, work).await.expect("recovers").expect("works");
-    assert_eq!((ledger.done, queue.dead_letters().len()), (2_000, 0));
-    assert!(ledger.pauses > 5 && ledger.received < 2_200, "few receives were used up: {ledger:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_delay_that_a_destination_asks_for_is_bounded() {
-    let queue = queue();
-    queue.send("later");
-    let begun = Instant::now();
-    let handler = |message: Message| async move {
-        match message.attempt {
-            1..=3 => Err(Failure::retry_after(12 * HOUR, "come back tomorrow")),
-            _ => Ok(()),
-        }
-    };
-    let work = run(queue.clone(), handler, Options::default(), until_empty(queue.clone()));
-    let ledger = work.await.expect("works");
-    assert_eq!((ledger.received, ledger.done), (1, 1));
-    assert!(begun.elapsed() < 46 * MINUTE, "three times the longest delay: {:?}", begun.elapsed());
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_postponed_uses_up_no_budget() {
-    let queue = queue();
-    queue.send("patient");
-    let tries = Arc::new(AtomicU32::new(0));
-    let count = tries.clone();
-    let handler = move |message: Message| {
-        let count = count.clone();
-        async move {
-            assert_eq!(message.attempt, 1, "no attempt was made before");
-            if count.fetch_add(1, Ordering::Relaxed) < 50 {
-                return Err(Failure::postpone(10 * SECOND, "its destination is away"));
+            match message.body.as_str() {
+                "busy" => sleep(milliseconds(1_000)).await,
+                "bad" => drop(runs.send_replace(Some(began.elapsed()))),
+                _ => {}
             }
             Ok(())
         }
     };
-    let work = run(queue.clone(), handler, short(), until_empty(queue.clone()));
-    let ledger = work.await.expect("works");
-    assert_eq!((ledger.received, ledger.done, ledger.retried, ledger.given_up), (1, 1, 0, 0), "{ledger:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_process_never_runs_a_message_twice_at_once() {
-    let refused_changes = Arc::new(AtomicU32::new(1));
-    let hasty = Faulty { queue: queue(), is_standard: true, refused_changes, ..Faulty::default() };
-    hasty.queue.send("long");
-    let (running, runs) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-    let (now, all) = (running.clone(), runs.clone());
-    let handler = move |_: Message| {
-        let (now, all) = (now.clone(), all.clone());
-        async move {
-            assert_eq!(now.fetch_add(1, Ordering::Relaxed), 0, "one at a time");
-            all.fetch_add(1, Ordering::Relaxed);
-            sleep(3 * MINUTE).await;
-            now.fetch_sub(1, Ordering::Relaxed);
-            Ok::<_, Failure>(())
-        }
+    let process = onward_worker::Process::default();
+    let mut seen = ran.clone();
+    let stop = CancellationToken::new();
+    let watching = async {
+        seen.wait_for(Option::is_some).await.expect("the handler lives");
+        stop.cancel();
     };
-    let work = run(hasty.clone(), handler, Options::default(), until_empty(hasty.queue.clone()));
-    let ledger = work.await.expect("works");
-    assert_eq!((runs.load(Ordering::Relaxed), ledger.received, ledger.undeleted), (1, 2, 0), "{ledger:?}");
-}
-
-/// The leases end while the head waits for its next attempt, so the queue delivers the group again, with a message that was sent meanwhile.
-#[tokio::test(start_paused = true)]
-async fn a_message_that_comes_with_those_that_are_here_does_not_overtake_them() {
-    let refused_changes = Arc::new(AtomicU32::new(1));
-    let hasty = Faulty { queue: queue(), refused_changes, ..Faulty::default() };
-    let (log, queue) = (Log::default(), hasty.queue.clone());
-    let (seen, later) = (log.clone(), queue.clone());
-    let handler = move |message: Message| {
-        let (seen, later) = (seen.clone(), later.clone());
-        async move {
-            match (message.body.as_str(), message.attempt) {
-                ("first", _) => return Ok(()),
-                ("0", 1) => {
-                    later.send_to_group("a", "3");
-                    return Err(Failure::retry_after(Options::default().visibility * 3 / 2, "busy"));
-                }
-                (body, _) => seen.add(body),
-            }
-            Ok(())
-        }
+    let slow = Faulty { renewal: milliseconds(3_000), ..standard(&good) };
+    let options = Options { wait: milliseconds(700), ..options() };
+    let work = |queue| {
+        let (handler, options) = (handler.clone(), options.clone());
+        run_in(&process, queue, handler, options, Monitor::default(), stop.cancelled())
     };
-    let over = async {
-        // Behind the slow start, so that one receive brings the group.
-        for group in 0..16 {
-            queue.send_to_group(&group.to_string(), "first");
-        }
-        until_empty(queue.clone()).await;
-        for number in 0..3 {
-            queue.send_to_group("a", number.to_string());
-        }
-        until_empty(queue.clone()).await;
-    };
-    let ledger = run(hasty.clone(), handler, Options::default(), over).await.expect("works");
-    assert_eq!(log.bodies(), ["0", "1", "2", "3"], "{ledger:?}");
-    let again = (ledger.received, ledger.redelivered, ledger.released);
-    assert_eq!(
-        again,
-        (16 + 3 + 4 + 1, 4, 1),
-        "all four came while three were here, and the last once more: {ledger:?}"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_message_whose_process_has_died_comes_back_within_a_minute() {
-    let queue = queue();
-    queue.send("long");
-    let handler = |_: Message| std::future::pending::<Result<(), Failure>>();
-    let options = Options { handler_timeout: 5 * HOUR, ..Options::default() };
-    let worked = queue.clone();
-    let life = tokio::spawn(async move { run(worked, handler, options, std::future::pending()).await });
-    sleep(2 * HOUR).await;
-    assert_eq!(queue.in_flight(), 1);
-    life.abort();
-    let _ = life.await;
-    sleep(MINUTE + SECOND).await;
-    assert_eq!(queue.in_flight(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_the_stop_abandons_is_visible_at_once() {
-    let queue = queue();
-    queue.send("stuck");
-    let handler = |_: Message| std::future::pending::<Result<(), Failure>>();
-    let ledger = run(queue.clone(), handler, Options::default(), sleep(SECOND)).await.expect("works");
-    assert_eq!((ledger.abandoned, queue.in_flight(), queue.len()), (1, 0, 1));
-}
-
-/// A queue that refuses every delete for some seconds, so that messages are done and come back.
-#[tokio::test(start_paused = true)]
-async fn a_probe_that_meets_a_message_that_is_done_lets_the_next_one_go() {
-    let (queue, destination) = (queue(), Destination::default());
-    for number in 0..200 {
-        queue.send(number.to_string());
-    }
-    let recovery = destination.is_up.clone();
-    tokio::spawn(async move {
-        sleep(2 * MINUTE).await;
-        recovery.store(true, Ordering::Relaxed);
-    });
-    let refused_changes = Arc::new(AtomicU32::new(3));
-    let hasty = Faulty { queue: queue.clone(), is_standard: true, refused_changes, ..Faulty::default() };
-    let options = Options { max_parked: 0, breaker_after: 3, ..Options::default() };
-    let work = run(hasty, destination.handler(), options, until_empty(queue.clone()));
-    let ledger = timeout(6 * HOUR, work).await.expect("it closes again").expect("works");
-    assert_eq!((ledger.done, queue.dead_letters().len()), (200, 0), "{ledger:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_a_newer_sender_wrote_waits_for_a_newer_worker() {
-    let queue = queue();
-    queue.send("written by the next version");
-    let options = Options { undecodable: HOUR, ..short() };
-    let old = |_: Message| async { Err(Failure::undecodable("a field is missing")) };
-    let until_deployed = sleep(HOUR / 2);
-    let ledger = run(queue.clone(), old, options.clone(), until_deployed).await.expect("works");
-    assert_eq!((ledger.rejected, ledger.pauses, queue.dead_letters().len()), (0, 0, 0), "{ledger:?}");
-
-    let new = |_: Message| async { Ok(()) };
-    let work = run(queue.clone(), new, options.clone(), until_empty(queue.clone()));
-    assert_eq!(work.await.expect("works").done, 1);
-
-    queue.send("written by nobody");
-    let work = run(queue.clone(), old, options, until_empty(queue.clone()));
-    let ledger = work.await.expect("works");
-    assert_eq!((ledger.rejected, ledger.given_up, queue.dead_letters().len()), (1, 0, 1), "{ledger:?}");
+    let (one, two, ()) = tokio::join!(work(standard(&bad)), work(slow), watching);
+    assert_eq!((one.expect("works").done, two.expect("works").renewed), (2, 1));
+    let began_at = ran.borrow().expect("it ran");
+    assert!(began_at >= milliseconds(3_500), "{began_at:?}");
 }
