@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,9 +40,8 @@ async fn send<Q: Queue>(core: &Core<Q>, batch: Vec<Outcome>) {
     for outcome in batch.iter().filter(|outcome| matches!(outcome, Outcome::Return { .. })) {
         outcome.lease().let_expire();
     }
-    let mut parts = vec![batch];
-    let mut failures = 0;
-    while let Some(mut batch) = parts.pop() {
+    let mut parts = VecDeque::from([(batch, 0)]);
+    while let Some((mut batch, mut failures)) = parts.pop_front() {
         batch.retain(|outcome| {
             let is_held = outcome.lease().is_held();
             if !is_held {
@@ -52,29 +52,27 @@ async fn send<Q: Queue>(core: &Core<Q>, batch: Vec<Outcome>) {
         if batch.is_empty() {
             continue;
         }
+        failures += 1;
         match call(core, &batch).await {
             Ok(refused) => {
-                let open = still_open(core, batch, &refused);
-                if open.is_empty() {
+                batch = still_open(core, batch, &refused);
+                if batch.is_empty() {
                     continue;
                 }
-                parts.push(open);
             }
             Err(error) => {
                 count(&core.monitor.counters().failed_calls, 1);
                 tracing::warn!(%error, messages = batch.len(), "acknowledging failed; the call is made again");
-                // One entry that the queue cannot read must not hold up its neighbours.
+                // One entry that the queue cannot read must not hold up its neighbours, so each part has its turn before this one.
                 if error.kind == QueueErrorKind::Service && batch.len() > 1 {
-                    parts.push(batch.split_off(batch.len() / 2));
+                    parts.push_back((batch.split_off(batch.len() / 2), failures));
                 }
-                parts.push(batch);
             }
         }
-        failures += 1;
-        if failures >= MAX_CALLS {
-            for outcome in parts.drain(..).flatten() {
-                give_up(core, &outcome, "the queue does not accept it");
-            }
+        if failures < MAX_CALLS {
+            parts.push_back((batch, failures));
+        } else {
+            batch.iter().for_each(|outcome| give_up(core, outcome, "the queue does not accept it"));
         }
         tokio::time::sleep(Backoff::CALLS.delay(failures)).await;
     }

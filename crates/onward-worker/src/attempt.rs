@@ -37,11 +37,15 @@ pub(crate) async fn attempt<Q: Queue, H: MessageHandler>(
     if let Some(times) = claim.suspect.as_ref().map(|suspect| suspect.alone)
         && times >= crashes::MOST
     {
+        claim.is_harmless();
+        turn.let_others_run();
         let reason = format!("the process ended {times} times while only this message ran");
         return Attempted::Ended(Err(Failure::reject(reason)));
     }
     let running = shared.process.running(shared.core.queue.name(), claim.message.identity(), turn.is_alone());
     let ended = tokio::select! {
+        // A handler that has ended counts, also if the grace ends at the same moment.
+        biased;
         outcome = run(shared, claim, turn) => Attempted::Ended(outcome),
         () = shared.abandon.cancelled() => Attempted::Abandoned,
     };
@@ -64,7 +68,7 @@ async fn run<Q: Queue, H: MessageHandler>(
         match timeout(MAX_ALONE, &mut handled).await {
             Ok(outcome) => outcome,
             Err(_) => {
-                claim.caution = None;
+                claim.is_harmless();
                 claim.clear_suspect();
                 turn.let_others_run();
                 handled.await
@@ -73,8 +77,7 @@ async fn run<Q: Queue, H: MessageHandler>(
     } else {
         handled.await
     };
-    // The process has survived it.
-    claim.caution = None;
+    claim.is_harmless();
     turn.let_others_run();
     shared.capacity.took(begun.elapsed());
     outcome

@@ -45,7 +45,7 @@ pub(crate) struct Ended {
     pub is_done: bool,
     /// Whether it is the message that the breaker waits for.
     pub is_probe: bool,
-    /// Whether no more messages can wait here.
+    /// Whether the message cannot wait here, for lack of room.
     pub is_full: bool,
 }
 

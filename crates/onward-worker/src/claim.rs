@@ -22,13 +22,20 @@ pub(crate) struct Claim {
     pub reservation: Option<Reservation>,
     /// Reports to the breaker what becomes of the message, where the breaker waits for it.
     pub probe: Option<Probe>,
-    /// Held as long as the message may be one that kills the process: it was received several times, and nobody knows why it
-    /// came back.
+    /// Whether this process has handled it before.
+    pub is_done: bool,
+    /// Whether the message may be one that kills the process: it was received several times, and nobody knows why it came back.
+    pub is_suspicious: bool,
+    /// Held as long as the process must be careful because of it.
     pub caution: Option<Caution>,
     /// What is known against it: it ran when a process died.
     pub suspect: Option<Suspect>,
     /// How many attempts have failed under this claim.
     pub failed: u32,
+    /// Whether it has waited here for a next attempt, its own or that of the head of its group.
+    pub has_waited: bool,
+    /// How many receives there were before this claim.
+    receives_before: u32,
     /// How many had failed before the message was sent anew.
     failed_before: u32,
     since: Instant,
@@ -42,15 +49,19 @@ impl Claim {
         let first = recorded.map(|(_, first)| first).or(message.first_received);
         let age_before = first.and_then(|first| SystemTime::now().duration_since(first).ok());
         Self {
+            receives_before: message.receive_count.saturating_sub(1),
             message,
             failed_before: recorded.map_or(0, |(failed, _)| failed),
             lease,
             run,
             reservation: Some(reservation),
             probe: None,
+            is_done: false,
+            is_suspicious: false,
             caution: None,
             suspect: None,
             failed: 0,
+            has_waited: false,
             since: Instant::now(),
             age_before: age_before.unwrap_or_default(),
         }
@@ -58,8 +69,7 @@ impl Claim {
 
     /// How many attempts have failed, as far as is known: each receive before this one counts as one.
     pub(crate) fn failed_attempts(&self) -> u32 {
-        let receives = self.message.receive_count.saturating_sub(1);
-        self.failed_before.saturating_add(self.failed).saturating_add(receives)
+        self.failed_before.saturating_add(self.failed).saturating_add(self.receives_before)
     }
 
     /// The time since its first receive.
@@ -86,13 +96,25 @@ impl Claim {
         }
     }
 
-    /// Whether the queue still keeps the message for this worker. A later delivery to this process counts.
-    pub(crate) fn is_held(&mut self) -> bool {
+    /// Takes over a later delivery to this process, with its lease and its number of receives.
+    pub(crate) fn catch_up(&mut self) {
         if let Some(newer) = self.run.newer_lease() {
             newer.progress().continues(self.lease.progress());
+            self.message.receive_count = newer.receive_count();
             self.lease = newer;
         }
+    }
+
+    /// Whether the queue still keeps the message for this worker. A later delivery to this process counts.
+    pub(crate) fn is_held(&mut self) -> bool {
+        self.catch_up();
         self.lease.is_held()
+    }
+
+    /// The process has survived it, or it does not run.
+    pub(crate) fn is_harmless(&mut self) {
+        self.is_suspicious = false;
+        self.caution = None;
     }
 
     /// Ends the claim and leaves the lease of the last delivery, because SQS may refuse the receipt of an earlier one.

@@ -11,7 +11,6 @@ use crate::breaker::Ended;
 use crate::claim::Claim;
 use crate::handler::{Failure, FailureKind, MessageHandler};
 use crate::ledger::count;
-use crate::parking::Spot;
 use crate::progress::Place;
 use crate::queue::{Death, Queue};
 use crate::retry::{Next, next, patience};
@@ -62,7 +61,7 @@ async fn deliver<'a, Q: Queue, H: MessageHandler>(
     tail: &mut [Box<Claim>],
 ) -> Delivered {
     loop {
-        if shared.core.finished.contains(&claim.message.id) {
+        if claim.is_done || shared.core.finished.contains(&claim.message.id) {
             tracing::info!(id = %claim.message.identity(), "a message that is done came back; the worker deletes it");
             shared.done(claim);
             return Delivered::Done;
@@ -86,7 +85,8 @@ async fn deliver<'a, Q: Queue, H: MessageHandler>(
             attempt = claim.failed_attempts().saturating_add(1),
             trace_id = claim.message.trace_id()
         );
-        let tried = try_once(shared, &mut claim, turn, handler).instrument(span.clone()).await;
+        let tried = try_once(shared, &mut claim, turn, tail, handler).instrument(span.clone()).await;
+        claim.catch_up();
         let waited = match tried {
             Tried::Done => {
                 claim.clear_suspect();
@@ -109,6 +109,7 @@ async fn deliver<'a, Q: Queue, H: MessageHandler>(
             Tried::Return(delay) => Err(delay),
         };
         if let Err(left) = waited {
+            claim.catch_up();
             let delay = left.max(shared.least_delay(&claim));
             tracing::info!(parent: &span, delay_ms = milliseconds(delay), "message goes back to the queue");
             shared.give_back(claim, delay).await;
@@ -132,8 +133,8 @@ async fn its_turn<'a, Q: Queue, H: MessageHandler>(
     }
 }
 
-/// A free handler, unless none becomes free in time or the worker stops first. A message that was here for an attempt waits as
-/// long as it takes.
+/// A free handler, unless none becomes free in time or the worker stops first. A message that was here for an attempt, its own or that of
+/// the head of its group, waits as long as it takes.
 async fn free_handler<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
     claim: &Claim,
@@ -141,7 +142,8 @@ async fn free_handler<Q: Queue, H: MessageHandler>(
     if shared.stop.is_cancelled() {
         return None;
     }
-    let patience = if claim.failed > 0 { Duration::MAX } else { patience(claim.message.receive_count) };
+    let was_here = claim.failed > 0 || claim.has_waited;
+    let patience = if was_here { Duration::MAX } else { patience(claim.message.receive_count) };
     tokio::select! {
         biased;
         handler = shared.capacity.handler(patience) => handler,
@@ -163,6 +165,7 @@ async fn try_once<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
     claim: &mut Claim,
     turn: &mut Turn<'_>,
+    tail: &[Box<Claim>],
     handler: OwnedSemaphorePermit,
 ) -> Tried {
     let begun = Instant::now();
@@ -184,18 +187,19 @@ async fn try_once<Q: Queue, H: MessageHandler>(
     match outcome {
         Ok(()) => {
             shared.capacity.slow_start().succeeded();
-            record(shared, claim, true);
+            record(shared, claim, tail, true);
             tracing::info!(duration_ms, outcome = "done", "message done");
             count(&shared.core.monitor.counters().done, 1);
             Tried::Done
         }
-        Err(failure) => Box::pin(failed(shared, claim, failure, duration_ms)).await,
+        Err(failure) => Box::pin(failed(shared, claim, tail, failure, duration_ms)).await,
     }
 }
 
 async fn failed<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
     claim: &mut Claim,
+    tail: &[Box<Claim>],
     Failure { kind, reason, .. }: Failure,
     duration_ms: u64,
 ) -> Tried {
@@ -235,7 +239,7 @@ async fn failed<Q: Queue, H: MessageHandler>(
                 claim.probe = None;
                 return Tried::Again(delay);
             }
-            if let Some(pause) = record(shared, claim, false) {
+            if let Some(pause) = record(shared, claim, tail, false) {
                 count(&counters.pauses, 1);
                 tracing::error!(
                     ?pause,
@@ -256,10 +260,16 @@ async fn failed<Q: Queue, H: MessageHandler>(
 }
 
 /// Tells the breaker how an attempt has ended.
-fn record<Q, H>(shared: &Shared<Q, H>, claim: &mut Claim, is_done: bool) -> Option<Duration> {
+fn record<Q, H>(
+    shared: &Shared<Q, H>,
+    claim: &mut Claim,
+    tail: &[Box<Claim>],
+    is_done: bool,
+) -> Option<Duration> {
     let probe = claim.probe.take();
-    let ended = Ended { is_done, is_probe: probe.is_some(), is_full: shared.parking.is_full() };
-    shared.breaker.record(ended)
+    let (messages, bytes) = extent(claim, tail);
+    let is_full = !shared.parking.has_room(messages, bytes);
+    shared.breaker.record(Ended { is_done, is_probe: probe.is_some(), is_full })
 }
 
 /// Sends the copy before the delete, so that a crash in between leaves the message twice and never loses it.
@@ -296,28 +306,32 @@ async fn wait<Q: Queue, H>(
     delay: Duration,
 ) -> Result<(), Duration> {
     let options = &shared.core.options;
-    let is_leased = claim.held_for() + delay + options.handler_timeout < options.max_lease;
-    let Some(_spot) = spot(shared, claim, tail).filter(|_| is_leased) else { return Err(delay) };
+    let needed = claim.held_for().saturating_add(delay).saturating_add(options.handler_timeout);
+    let (messages, bytes) = extent(claim, tail);
+    let spot = shared.parking.take(messages, bytes).filter(|_| needed < options.max_lease);
+    let Some(_spot) = spot else { return Err(delay) };
     // What waits takes no handler's place.
-    claim.reservation = None;
-    for waiting in tail.iter_mut() {
-        waiting.reservation = None;
+    for waiting in std::iter::once(&mut *claim).chain(tail.iter_mut().map(|claim| &mut **claim)) {
+        (waiting.reservation, waiting.has_waited) = (None, true);
     }
     let until = Instant::now() + delay;
     claim.lease.progress().moves_to(Place::Parked { until });
     tokio::select! {
         () = tokio::time::sleep_until(until) => {
             claim.lease.progress().moves_to(Place::Waiting);
-            claim.reservation = Some(shared.capacity.reserve_again());
+            for waiting in std::iter::once(claim).chain(tail.iter_mut().map(|claim| &mut **claim)) {
+                waiting.reservation = Some(shared.capacity.reserve_again());
+            }
             Ok(())
         }
         () = shared.stop.cancelled() => Err(until.saturating_duration_since(Instant::now())),
     }
 }
 
-fn spot<Q, H>(shared: &Shared<Q, H>, claim: &Claim, tail: &[Box<Claim>]) -> Option<Spot> {
+/// How many messages wait together, and their bytes.
+fn extent(claim: &Claim, tail: &[Box<Claim>]) -> (usize, usize) {
     let bytes = claim.message.size() + tail.iter().map(|claim| claim.message.size()).sum::<usize>();
-    shared.parking.take(1 + tail.len(), bytes)
+    (1 + tail.len(), bytes)
 }
 
 fn milliseconds(duration: Duration) -> u64 {

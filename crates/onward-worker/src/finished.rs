@@ -1,4 +1,4 @@
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -13,9 +13,17 @@ pub(crate) struct Finished {
 
 #[derive(Debug, Default)]
 struct Ids {
-    all: HashSet<Arc<str>>,
-    /// Those whose delete was given up, the oldest first. Only these stay.
+    all: HashMap<Arc<str>, Delete>,
+    in_doubt: usize,
+    /// Those whose delete was given up, the oldest first, and with them some that were deleted later.
     given_up: VecDeque<Arc<str>>,
+}
+
+/// The delete of a message that is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delete {
+    InDoubt,
+    GivenUp,
 }
 
 /// A bound for memory, far above what can be in doubt at once.
@@ -29,15 +37,22 @@ impl Finished {
     /// Remembers a message as soon as its handler has ended, not only after the first delete that fails: while a delete
     /// is under way the lease may end and the message may come back.
     pub(crate) fn remember(&self, id: &Arc<str>) {
-        self.ids().all.insert(id.clone());
+        let mut ids = self.ids();
+        if ids.all.insert(id.clone(), Delete::InDoubt) != Some(Delete::InDoubt) {
+            ids.in_doubt += 1;
+        }
     }
 
     /// The delete was given up.
     pub(crate) fn give_up(&self, id: &Arc<str>) {
         let mut ids = self.ids();
+        let Some(delete @ Delete::InDoubt) = ids.all.get_mut(id) else { return };
+        *delete = Delete::GivenUp;
+        ids.in_doubt -= 1;
         ids.given_up.push_back(id.clone());
         if ids.given_up.len() > MAX_GIVEN_UP
             && let Some(oldest) = ids.given_up.pop_front()
+            && ids.all.get(&oldest) == Some(&Delete::GivenUp)
         {
             ids.all.remove(&oldest);
         }
@@ -47,7 +62,11 @@ impl Finished {
 
     /// The queue has deleted it.
     pub(crate) fn forget(&self, id: &str) {
-        self.ids().all.remove(id);
+        let mut ids = self.ids();
+        if ids.all.remove(id) == Some(Delete::InDoubt) {
+            ids.in_doubt -= 1;
+        }
+        drop(ids);
         self.settled.notify_waiters();
     }
 
@@ -65,12 +84,48 @@ impl Finished {
 
     /// How many are done whose delete was neither answered nor given up.
     pub(crate) fn in_doubt(&self) -> usize {
-        let ids = self.ids();
-        ids.all.len().saturating_sub(ids.given_up.len())
+        self.ids().in_doubt
     }
 
     /// Whether this process has handled the message before.
     pub(crate) fn contains(&self, id: &str) -> bool {
-        self.ids().all.contains(id)
+        self.ids().all.contains_key(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delete_is_in_doubt_until_it_is_answered_or_given_up() {
+        let (finished, one, other) = (Finished::default(), Arc::from("one"), Arc::from("other"));
+        finished.remember(&one);
+        finished.give_up(&one);
+        assert_eq!((finished.in_doubt(), finished.contains("one")), (0, true));
+        // It came back, and is deleted this time.
+        finished.remember(&one);
+        finished.forget("one");
+        finished.remember(&other);
+        assert_eq!((finished.in_doubt(), finished.contains("one")), (1, false));
+        finished.give_up(&other);
+        finished.give_up(&other);
+        finished.forget("other");
+        assert_eq!((finished.in_doubt(), finished.contains("other")), (0, false));
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_only_if_they_were_given_up() {
+        let finished = Finished::default();
+        let ids: Vec<Arc<str>> = (0..=MAX_GIVEN_UP).map(|number| Arc::from(number.to_string())).collect();
+        for id in &ids[..MAX_GIVEN_UP] {
+            finished.remember(id);
+            finished.give_up(id);
+        }
+        finished.remember(&ids[0]);
+        finished.remember(&ids[MAX_GIVEN_UP]);
+        finished.give_up(&ids[MAX_GIVEN_UP]);
+        assert!(finished.contains("0") && finished.contains("1"));
+        assert_eq!(finished.in_doubt(), 1);
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -59,15 +60,16 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
     let mut allowed = 1;
     let mut failures = 0;
     let mut proven = false;
-    let mut window_ends = Instant::now();
+    // Until then no poll begins, and what the open ones bring is taken.
+    let mut resumes = Instant::now();
     let begun = Instant::now();
     loop {
         let may_poll = polls.len() < allowed && !stop.is_cancelled();
-        let is_collecting = may_poll && window_ends > Instant::now();
+        let is_waiting = may_poll && resumes > Instant::now();
         let outcome = tokio::select! {
             () = stop.cancelled(), if may_poll => continue,
-            () = tokio::time::sleep_until(window_ends), if is_collecting => continue,
-            (room, probe) = admitted(shared), if may_poll && !is_collecting => {
+            () = tokio::time::sleep_until(resumes), if is_waiting => continue,
+            (room, probe) = admitted(shared), if may_poll && !is_waiting => {
                 polls.push(receive(shared, room, probe));
                 continue;
             }
@@ -82,7 +84,7 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
                 (failures, proven) = (0, true);
                 allowed = if claims.len() == BATCH { MAX_POLLS.min(allowed + 1) } else { 1.max(allowed - 1) };
                 if is_short {
-                    window_ends = Instant::now() + shared.core.options.batching_window;
+                    resumes = resumes.max(Instant::now() + shared.core.options.batching_window);
                 }
                 dispatch(shared, &tasks, claims);
             }
@@ -92,10 +94,7 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
                 allowed = 1;
                 let pause = Backoff::CALLS.delay(failures);
                 tracing::warn!(%error, ?pause, help = error.help(), "the queue cannot be read");
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    () = stop.cancelled() => {}
-                }
+                resumes = resumes.max(Instant::now() + pause);
             }
         }
     }
@@ -172,12 +171,13 @@ fn groups_here<Q: Queue, H>(shared: &Shared<Q, H>, messages: &[Message]) -> Hash
 
 /// Whether a message would overtake those of its group that are here. One that is done is only deleted.
 fn is_behind<Q: Queue, H>(shared: &Shared<Q, H>, claim: &Claim, here: &HashSet<String>) -> bool {
-    let is_of_group_here = ordered_group(shared, &claim.message).is_some_and(|group| here.contains(group));
-    is_of_group_here && !shared.core.finished.contains(&claim.message.id)
+    !claim.is_done && ordered_group(shared, &claim.message).is_some_and(|group| here.contains(group))
 }
 
 /// Sends anew what has few receives left, marks the suspicious messages, and gives back all but one before that one begins: if it kills the process, the others do
 /// not pay for it with a receive. In a FIFO queue to go back would cost them a receive for certain, so they stay.
+///
+/// Whatever cannot be sent anew holds up the others for a while only, and is then attempted.
 async fn one_suspicious<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
     claims: Vec<Claim>,
@@ -186,19 +186,23 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
     // Where what runs is kept, a message that ends the process is known by that. Where not, only its last receive ends it.
     let limit = shared.core.queue.receive_limit().unwrap_or(USUAL_RECEIVES);
     let known_limit = Some(limit).filter(|_| shared.process.has_records());
+    // What waits here while another message ends the process pays for it with a receive. It is sent anew with its last one but one, so that
+    // an outage of the queue at that moment leaves another chance.
+    let has_few = |receives| known_limit.is_some_and(|limit| receives >= limit.min(receives_of_few(limit)));
+    let renewals = claims.iter().map(async |claim| {
+        has_few(claim.message.receive_count) && shared.renew_before_return(claim, RETURN_OF_SUSPICIOUS).await
+    });
+    let are_sent = join_all(renewals).await;
     let mut kept = Vec::with_capacity(claims.len());
-    for mut claim in claims {
-        let is_suspicious = is_suspicious(shared, &mut claim, known_limit);
-        // What waits here while another message ends the process pays for it with a receive. It is sent anew with its last one but one, so that
-        // an outage of the queue at that moment leaves another chance.
-        let receives = claim.message.receive_count;
-        let has_few = known_limit.is_some_and(|limit| receives >= limit.min(receives_of_few(limit)));
-        if has_few && shared.renew_before_return(&claim, RETURN_OF_SUSPICIOUS).await {
+    for (mut claim, is_sent) in claims.into_iter().zip(are_sent) {
+        if is_sent {
             shared.done_at_once(Box::new(claim)).await;
             continue;
         }
-        if is_suspicious {
-            if start.is_careful() && !is_fifo {
+        claim.is_suspicious = is_suspicious(shared, &mut claim, known_limit);
+        // Those of a FIFO queue wait for their turn, and until then nothing else needs to be careful.
+        if claim.is_suspicious && !is_fifo {
+            if start.is_careful() {
                 let why = "another message is here that may end the process";
                 shared.release_after(Box::new(claim), why, RETURN_OF_SUSPICIOUS).await;
                 continue;
@@ -236,7 +240,13 @@ fn ordered_group<'a, Q: Queue, H>(shared: &Shared<Q, H>, message: &'a Message) -
 fn claim<Q: Queue, H>(shared: &Shared<Q, H>, message: Message, room: Reservation) -> Option<Claim> {
     let lease = Lease::begin(&shared.core.leases, &message, shared.core.options.visibility);
     match shared.runs.begin(&message.id, ordered_group(shared, &message), lease) {
-        Ok(begun) => Some(Claim::new(message, begun, room)),
+        Ok(begun) => {
+            // Now, because a delete that is under way may be confirmed before the message has its turn.
+            let is_done = shared.core.finished.contains(&message.id);
+            let mut claim = Claim::new(message, begun, room);
+            claim.is_done = is_done;
+            Some(claim)
+        }
         Err(AlreadyHere) => {
             tracing::warn!(id = %message.identity(), "a message came again while it is here; its first run goes on");
             None

@@ -20,6 +20,7 @@ pub(crate) struct Lease {
     leases: Arc<Leases>,
     id: LeaseId,
     receipt: Receipt,
+    receive_count: u32,
     progress: Arc<Progress>,
 }
 
@@ -28,7 +29,13 @@ impl Lease {
     pub(crate) fn begin(leases: &Arc<Leases>, message: &Message, visibility: Duration) -> Self {
         let progress = Arc::new(Progress::of(message));
         let id = leases.insert(&message.receipt, visibility, progress.clone());
-        Self { leases: leases.clone(), id, receipt: message.receipt.clone(), progress }
+        let (receipt, receive_count) = (message.receipt.clone(), message.receive_count);
+        Self { leases: leases.clone(), id, receipt, receive_count, progress }
+    }
+
+    /// How often the queue had delivered the message then, this delivery counted.
+    pub(crate) fn receive_count(&self) -> u32 {
+        self.receive_count
     }
 
     /// Where its message is.
@@ -92,12 +99,16 @@ struct Held {
 struct Term {
     receipt: Receipt,
     since: Instant,
+    /// When the last change was asked for.
+    asked: Instant,
     /// When the queue gives the message to another worker.
     ends: Instant,
     /// When it is to be extended; none while a call is under way, and once it may not be extended further.
     due: Option<Instant>,
     /// How long it was; the next one is twice as long, up to [`MAX_TERM`].
     length: Duration,
+    /// Whether the message goes back to the queue, so that it is not extended any more.
+    is_ending: bool,
     progress: Arc<Progress>,
 }
 
@@ -110,7 +121,9 @@ impl Leases {
         let since = Instant::now();
         let due = since + visibility / 2;
         let (receipt, ends) = (receipt.clone(), since + visibility);
-        let term = Term { receipt, since, ends, due: Some(due), length: visibility, progress };
+        let (asked, due_first, is_ending) = (since, Some(due), false);
+        let term =
+            Term { receipt, since, asked, ends, due: due_first, length: visibility, is_ending, progress };
         let mut held = self.held();
         held.begun += 1;
         let id = LeaseId(held.begun);
@@ -194,9 +207,13 @@ impl Leases {
         terms
     }
 
+    /// The queue has changed a lease. The answer to an earlier call than the last one tells nothing.
     pub(crate) fn extended(&self, id: LeaseId, from: Instant, term: Duration) {
-        if let Some(lease) = self.held().terms.get_mut(&id) {
-            (lease.ends, lease.due, lease.length) = (from + term, Some(from + term / 2), term);
+        if let Some(lease) = self.held().terms.get_mut(&id)
+            && from >= lease.asked
+        {
+            (lease.asked, lease.ends, lease.length) = (from, from + term, term);
+            lease.due = (!lease.is_ending).then_some(from + term / 2);
         }
     }
 
@@ -209,7 +226,7 @@ impl Leases {
     /// The message goes back to the queue, so its lease is not extended any more.
     fn let_expire(&self, id: LeaseId) {
         if let Some(lease) = self.held().terms.get_mut(&id) {
-            lease.due = None;
+            (lease.due, lease.is_ending) = (None, true);
         }
     }
 
@@ -218,7 +235,36 @@ impl Leases {
         if let Some(lease) = self.held().terms.get_mut(&id) {
             let now = Instant::now();
             let next = now + (lease.ends.saturating_duration_since(now) / 4).max(Duration::from_millis(100));
-            lease.due = (next < lease.ends).then_some(next);
+            lease.due = (next < lease.ends && !lease.is_ending).then_some(next);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_answer_to_an_earlier_call_changes_nothing() {
+        let (leases, second) = (Arc::new(Leases::default()), Duration::from_secs(1));
+        let lease = Lease::begin(&leases, &Message::default(), 10 * second);
+        let earlier = Instant::now();
+        tokio::time::advance(second).await;
+        lease.shorten(Instant::now(), 2 * second);
+        leases.extended(lease.id, earlier, 60 * second);
+        tokio::time::advance(3 * second).await;
+        assert!(!lease.is_held());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_back_is_not_extended_again() {
+        let (leases, second) = (Arc::new(Leases::default()), Duration::from_secs(1));
+        let lease = Lease::begin(&leases, &Message::default(), 10 * second);
+        lease.let_expire();
+        leases.extended(lease.id, Instant::now(), 10 * second);
+        leases.postpone(lease.id);
+        tokio::time::advance(9 * second).await;
+        assert!(lease.is_held());
+        assert_eq!(leases.take_due(), Err(None));
     }
 }

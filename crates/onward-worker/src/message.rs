@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// One delivery of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -114,7 +114,8 @@ impl Message {
     /// What a worker has recorded of attempts before this message was sent anew: how many had failed, and the first receive.
     pub(crate) fn recorded_attempts(&self) -> Option<(u32, SystemTime)> {
         let (failed, first_ms) = self.attribute(ATTEMPTS)?.split_once('/')?;
-        let first = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(first_ms.parse().ok()?);
+        // Anybody may have written it, and not every system has a time so far away.
+        let first = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(first_ms.parse().ok()?))?;
         Some((failed.parse().ok()?, first))
     }
 

@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The most bytes of messages that wait here.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -32,8 +32,8 @@ impl Parking {
 
     /// Takes room for some messages, if there is as much.
     pub(crate) fn take(self: &Arc<Self>, messages: usize, bytes: usize) -> Option<Spot> {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.messages + messages > self.max_messages || used.bytes + bytes > MAX_BYTES {
+        let mut used = self.used();
+        if !used.leaves_room(self.max_messages, messages, bytes) {
             return None;
         }
         used.messages += messages;
@@ -42,21 +42,30 @@ impl Parking {
         Some(Spot { parking: self.clone(), messages, bytes })
     }
 
-    /// Whether another message of a common size has no room.
-    pub(crate) fn is_full(&self) -> bool {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.messages >= self.max_messages || used.bytes >= MAX_BYTES
+    /// Whether there is room for so many messages.
+    pub(crate) fn has_room(&self, messages: usize, bytes: usize) -> bool {
+        self.used().leaves_room(self.max_messages, messages, bytes)
     }
 
     /// How many messages wait.
     pub(crate) fn messages(&self) -> usize {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).messages
+        self.used().messages
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Used {
+    fn leaves_room(&self, max_messages: usize, messages: usize, bytes: usize) -> bool {
+        self.messages + messages <= max_messages && self.bytes + bytes <= MAX_BYTES
     }
 }
 
 impl Drop for Spot {
     fn drop(&mut self) {
-        let mut used = self.parking.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.parking.used();
         used.messages -= self.messages;
         used.bytes -= self.bytes;
     }
@@ -70,10 +79,10 @@ mod tests {
     fn room_is_bounded_by_messages_and_by_bytes() {
         let parking = Parking::new(3);
         let two = parking.take(2, 10).expect("has room");
-        assert!(parking.take(2, 10).is_none() && !parking.is_full());
+        assert!(parking.take(2, 10).is_none() && !parking.has_room(2, 10) && parking.has_room(1, 10));
         assert!(parking.take(1, MAX_BYTES).is_none());
         let one = parking.take(1, MAX_BYTES - 10).expect("has room");
-        assert!(parking.is_full());
+        assert!(!parking.has_room(1, 0));
         drop((two, one));
         assert_eq!(parking.messages(), 0);
     }

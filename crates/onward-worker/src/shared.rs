@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
@@ -22,6 +23,14 @@ use crate::runs::Runs;
 
 /// How often a message that has another receive left is tried to be sent anew.
 const TRIES: u32 = 4;
+
+/// For how long one with its last receive is. Most outages pass in it; where the role may not send, or the message has become too large,
+/// it is better attempted than held.
+const LAST_TRIES: Duration = Duration::from_secs(60);
+
+/// SQS hides a message for twelve hours from its receive at the longest.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html>
+const MAX_HIDDEN: Duration = Duration::from_secs(12 * 3600);
 
 /// What every task of a worker uses.
 #[derive(Debug)]
@@ -56,7 +65,8 @@ impl<Q: Queue, H> Shared<Q, H> {
     /// Gives back a message without an attempt, to another worker or a later poll: at once, unless handlers fail at present or
     /// it has come several times. Then it stays away for a while, because each receive brings it nearer to the
     /// dead-letter queue. Returns how long.
-    pub(crate) async fn release(&self, claim: Box<Claim>, why: &'static str) -> Duration {
+    pub(crate) async fn release(&self, mut claim: Box<Claim>, why: &'static str) -> Duration {
+        claim.catch_up();
         // A message of a FIFO queue cannot be sent anew, so it is spared from its second receive on.
         let spared_from = if self.core.queue.is_fifo() { 2 } else { SUSPICIOUS_RECEIVES };
         let is_at_once = claim.message.receive_count < spared_from && !self.breaker.is_sick();
@@ -78,7 +88,8 @@ impl<Q: Queue, H> Shared<Q, H> {
 
     /// As [`Shared::release`], by a poll and with a delay of its own: it does not wait for the end of the polls. A message that can
     /// lose few receives more and could not be sent anew stays away for longer than most outages last.
-    pub(crate) async fn release_after(&self, claim: Box<Claim>, why: &'static str, delay: Duration) {
+    pub(crate) async fn release_after(&self, mut claim: Box<Claim>, why: &'static str, delay: Duration) {
+        claim.catch_up();
         if self.renew_before_return(&claim, delay).await {
             self.count_release(&claim, why, delay);
             return self.done(claim);
@@ -97,10 +108,11 @@ impl<Q: Queue, H> Shared<Q, H> {
 
     /// Gives back a message, which comes back after the delay. At a stop it waits until no poll is open: one of this worker would
     /// receive the message again, which would cost it another receive.
-    pub(crate) async fn give_back(&self, claim: Box<Claim>, delay: Duration) {
+    pub(crate) async fn give_back(&self, mut claim: Box<Claim>, delay: Duration) {
         if self.stop.is_cancelled() {
             self.polls_ended.cancelled().await;
         }
+        claim.catch_up();
         if self.renew_before_return(&claim, delay).await {
             return self.done(claim);
         }
@@ -108,18 +120,18 @@ impl<Q: Queue, H> Shared<Q, H> {
     }
 
     /// As [`Shared::renew`], and tried again: a message that goes back as it is stays away for many minutes, which one failed call is no
-    /// reason for. With its last receive that would be its death, so it is tried as long as the lease lasts and the worker may take its
-    /// time: outages of the queue pass.
+    /// reason for. With its last receive that would be its death, so it is tried for longer, as long as the lease lasts: outages of the
+    /// queue pass.
     pub(crate) async fn renew_before_return(&self, claim: &Claim, delay: Duration) -> bool {
         let limit = self.core.queue.receive_limit().unwrap_or(USUAL_RECEIVES);
         let has_last = claim.message.receive_count >= limit && !self.core.queue.is_fifo();
-        let mut failures = 0;
+        let (mut failures, begun) = (0, Instant::now());
         loop {
             match self.try_renew(claim, delay).await {
                 Ok(is_sent) => return is_sent,
                 Err(_) => failures += 1,
             }
-            let is_enough = failures >= TRIES && !has_last;
+            let is_enough = failures >= TRIES && !(has_last && begun.elapsed() < LAST_TRIES);
             if is_enough || !claim.lease.is_held() || self.abandon.is_cancelled() {
                 return false;
             }
@@ -131,6 +143,9 @@ impl<Q: Queue, H> Shared<Q, H> {
     }
 
     fn return_to_queue(&self, claim: Box<Claim>, delay: Duration) {
+        // One second is kept back, because SQS counts in seconds.
+        let longest = MAX_HIDDEN.saturating_sub(claim.held_for()).saturating_sub(Duration::from_secs(1));
+        let delay = delay.min(longest);
         self.outcomes.push(Outcome::Return { lease: claim.end(), delay });
     }
 

@@ -36,7 +36,7 @@ impl<'a> Turn<'a> {
         claim: &mut Claim,
         tail: &mut [Box<Claim>],
     ) {
-        if claim.caution.is_none() {
+        if !claim.is_suspicious {
             if let Turn::None = self {
                 *self = Turn::Beside { _shared: shared.process.beside().await };
             }
@@ -52,6 +52,7 @@ impl<'a> Turn<'a> {
         claim: &mut Claim,
         tail: &mut [Box<Claim>],
     ) {
+        claim.caution.get_or_insert_with(|| shared.capacity.slow_start().be_careful());
         self.give_up();
         *self = match timeout(MAX_WAIT_FOR_OTHERS, shared.process.alone()).await {
             Ok(alone) => Turn::Alone(alone),

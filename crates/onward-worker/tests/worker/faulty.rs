@@ -1,12 +1,14 @@
 //! The queue in memory with faults put in front of it.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use onward_worker::{
     Attempts, Death, MemoryQueue, Message, Queue, QueueError, QueueErrorKind, Receipt, Refused,
 };
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 #[derive(Clone)]
@@ -30,8 +32,16 @@ pub(crate) struct Faulty {
     pub refused_changes: Arc<AtomicU32>,
     /// How many changes of the visibility never end.
     pub hung_changes: Arc<AtomicU32>,
+    /// A delete that contains a message with this body fails as a whole.
+    pub poisoned: Option<&'static str>,
+    /// The receipts of such messages.
+    pub poisoned_receipts: Arc<Mutex<HashSet<Receipt>>>,
+    /// Cuts the connection of a receive that waits.
+    pub cut: Arc<Notify>,
     /// Until when nothing can be sent anew.
     pub sends_from: Option<Instant>,
+    /// Whether the queue has no dead-letter queue.
+    pub keeps_dead: bool,
     /// How long it takes to send a message anew.
     pub renewal: Duration,
 }
@@ -49,7 +59,11 @@ impl Default for Faulty {
             failed_deletes: Arc::default(),
             refused_changes: Arc::default(),
             hung_changes: Arc::default(),
+            poisoned: None,
+            poisoned_receipts: Arc::default(),
+            cut: Arc::default(),
             sends_from: None,
+            keeps_dead: false,
             renewal: Duration::ZERO,
         }
     }
@@ -61,6 +75,10 @@ impl Faulty {
         if self.is_dead.load(Ordering::Relaxed) {
             std::future::pending().await
         }
+    }
+
+    fn poisoned_receipts(&self) -> MutexGuard<'_, HashSet<Receipt>> {
+        self.poisoned_receipts.lock().expect("nobody panics")
     }
 }
 
@@ -95,7 +113,13 @@ impl Queue for Faulty {
         if !take(&self.receives_first) && take(&self.receive_faults) {
             return Err(QueueError::new(self.kind, "a fault"));
         }
-        self.queue.receive(max, wait, visibility).await
+        let received = tokio::select! {
+            received = self.queue.receive(max, wait, visibility) => received?,
+            () = self.cut.notified() => return Err(QueueError::new(QueueErrorKind::Network, "cut")),
+        };
+        let poisoned = received.iter().filter(|message| self.poisoned == Some(message.body.as_str()));
+        self.poisoned_receipts().extend(poisoned.map(|message| message.receipt.clone()));
+        Ok(received)
     }
 
     async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Refused>, QueueError> {
@@ -105,6 +129,9 @@ impl Queue for Faulty {
         }
         if take(&self.refused_deletes) {
             return Ok(refused(receipts.len(), "InternalError", false));
+        }
+        if receipts.iter().any(|receipt| self.poisoned_receipts().contains(receipt)) {
+            return Err(QueueError::new(QueueErrorKind::Service, "an entry cannot be read"));
         }
         self.queue.delete(receipts).await
     }
@@ -122,6 +149,9 @@ impl Queue for Faulty {
 
     async fn send_to_dead_letters(&self, message: &Message, death: &Death) -> Result<bool, QueueError> {
         self.lives().await;
+        if self.keeps_dead {
+            return Ok(false);
+        }
         self.queue.send_to_dead_letters(message, death).await
     }
 

@@ -8,7 +8,7 @@ use onward_worker::{Failure, MemoryQueue, Message, Options, run};
 use tokio::time::sleep;
 
 use crate::faulty::Faulty;
-use crate::support::{Log, options, queue, short, until_empty};
+use crate::support::{Log, MINUTE, SECOND, options, queue, short, until_empty};
 
 #[tokio::test(start_paused = true)]
 async fn a_group_is_handled_in_order_and_its_tail_waits_behind_a_failure() {
@@ -135,4 +135,30 @@ async fn a_message_that_comes_with_those_that_are_here_does_not_overtake_them() 
         (16 + 3 + 4 + 1, 4, 1),
         "all four came while three were here, and the last once more: {ledger:?}"
     );
+}
+
+/// Once their heads have waited here, all of the group is kept, however long it takes until a handler is free.
+#[tokio::test(start_paused = true)]
+async fn groups_that_have_waited_here_do_not_go_back_for_lack_of_a_handler() {
+    let (queue, log) = (queue(), Log::default());
+    for group in 0..30 {
+        for number in 0..3 {
+            queue.send_to_group(&group.to_string(), format!("{group} {number}"));
+        }
+    }
+    let seen = log.clone();
+    let handler = move |message: Message| {
+        let seen = seen.clone();
+        async move {
+            if message.attempt == 1 && message.body.ends_with(" 0") {
+                return Err(Failure::retry_after(MINUTE, "busy"));
+            }
+            sleep(5 * SECOND).await;
+            seen.add(&message.body);
+            Ok(())
+        }
+    };
+    let ledger =
+        run(queue.clone(), handler, Options::default(), until_empty(queue.clone())).await.expect("works");
+    assert_eq!((ledger.done, ledger.released), (90, 0), "{ledger:?}");
 }

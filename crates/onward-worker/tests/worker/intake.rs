@@ -12,7 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep};
 
 use crate::faulty::Faulty;
-use crate::support::{SECOND, options, until_empty};
+use crate::support::{SECOND, options, standard, until_empty};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_handled_is_deleted_by_tens() {
@@ -210,4 +210,36 @@ async fn who_watches_sees_what_each_message_waits_for() {
     assert_eq!(monitor.in_flight(), [], "nothing is left");
     assert_eq!(monitor.handler_durations().count(), 4, "one for each attempt");
     assert_eq!(monitor.activity().expect("it has worked").busy, 0);
+}
+
+/// The lease of what it brings begins at the queue, and must begin here.
+#[tokio::test(start_paused = true)]
+async fn a_poll_is_read_while_others_have_failed() {
+    let faulty = standard(&MemoryQueue::new());
+    let queue = faulty.queue.clone();
+    for _ in 0..200 {
+        queue.send("first");
+    }
+    let begun = Arc::new(Notify::new());
+    let begins = begun.clone();
+    let handler = move |message: Message| {
+        if message.body == "late" {
+            begins.notify_one();
+        }
+        async { Ok(()) }
+    };
+    let over = async {
+        until_empty(queue.clone()).await;
+        for _ in 0..3 {
+            faulty.cut.notify_one();
+        }
+        sleep(Duration::from_millis(10)).await;
+        let sent = Instant::now();
+        queue.send("late");
+        begun.notified().await;
+        assert!(sent.elapsed() < Duration::from_millis(100), "{:?}", sent.elapsed());
+    };
+    let options = Options { concurrency: 64, ..Options::default() };
+    let ledger = run(faulty.clone(), handler, options, over).await.expect("works");
+    assert_eq!((ledger.failed_calls, ledger.done), (3, 201), "{ledger:?}");
 }

@@ -551,3 +551,106 @@ async fn a_suspicious_message_waits_until_another_queue_has_sent_its_message_ane
     let began_at = ran.borrow().expect("it ran");
     assert!(began_at >= milliseconds(3_500), "{began_at:?}");
 }
+
+/// One that cannot be sent anew, because the role may not or because it has become too large, holds up the others for a minute and is then attempted.
+#[tokio::test(start_paused = true)]
+async fn a_last_receive_that_cannot_be_sent_anew_is_attempted() {
+    let (queue, mut records, log) = (queue(), Records::new(), Log::default());
+    queue.send("last");
+    for _ in 0..4 {
+        assert_eq!(queue.receive(1, Duration::ZERO, Duration::ZERO).await.expect("works").len(), 1);
+    }
+    queue.send("fresh");
+    let sends_from = Some(Instant::now() + 24 * HOUR);
+    let never_sends = Faulty { sends_from, ..standard(&queue) };
+    let seen = log.clone();
+    let handler = move |message: Message| {
+        seen.add(&message.body);
+        async { Ok::<_, Failure>(()) }
+    };
+    let (process, over) = (records.process(), until_empty(queue.clone()));
+    let work = run_in(&process, never_sends, handler, Options::default(), Monitor::default(), over);
+    timeout(3 * MINUTE, work).await.expect("nothing is held").expect("works");
+    assert_eq!(log.bodies().into_iter().collect::<HashSet<_>>().len(), 2);
+    assert!(queue.dead_letters().is_empty());
+}
+
+/// Works two queues in one process, and sends to the second one once the first one's messages are here. Returns how long that
+/// message waited.
+async fn wait_beside<H>(process: &Process, first: Faulty, handler: H) -> Duration
+where
+    H: Fn(Message) -> std::future::Ready<Result<(), Failure>> + Clone + Send + Sync + 'static,
+{
+    let second = MemoryQueue::new();
+    let stop = CancellationToken::new();
+    let work = |queue| {
+        let stopped = stop.clone().cancelled_owned();
+        run_in(process, queue, handler.clone(), Options::default(), Monitor::default(), stopped)
+    };
+    let over = async {
+        // Longer than a lease, and than the poll that was open before.
+        sleep(3 * MINUTE).await;
+        second.send("good");
+        let sent = Instant::now();
+        until_empty(second.clone()).await;
+        stop.cancel();
+        sent.elapsed()
+    };
+    let (one, two, waited) = tokio::join!(work(first), work(standard(&second)), over);
+    one.expect("works");
+    two.expect("works");
+    waited
+}
+
+/// What waits for its head does not run, so nothing has to be careful because of it.
+#[tokio::test(start_paused = true)]
+async fn a_suspicious_tail_that_waits_holds_up_no_other_queue() {
+    let ledger = queue();
+    for body in ["head", "tail"] {
+        ledger.send_to_group("a", body);
+    }
+    // The last time they stay away until the process has come to receive many messages at once.
+    for away in [Duration::ZERO, Duration::ZERO, 2 * SECOND] {
+        assert_eq!(ledger.receive(10, Duration::ZERO, away).await.expect("works").len(), 2);
+    }
+    for number in 0..60 {
+        ledger.send_to_group(&format!("other {number}"), "other");
+    }
+    let handler = |message: Message| {
+        let is_head = message.body == "head";
+        std::future::ready(if is_head { Err(Failure::retry_after(HOUR, "busy")) } else { Ok(()) })
+    };
+    let first = Faulty { queue: ledger, ..Faulty::default() };
+    let waited = wait_beside(&Process::default(), first, handler).await;
+    assert!(waited < SECOND, "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_cannot_be_buried_holds_up_no_other_queue() {
+    let (queue, mut records) = (MemoryQueue::new(), Records::new());
+    queue.send("poison");
+    for _ in 0..5 {
+        let (process, killed) = (standard(&queue), Arc::new(Notify::new()));
+        let (this, kill) = (process.clone(), killed.clone());
+        let handler = move |_: Message| {
+            this.is_dead.store(true, Ordering::Relaxed);
+            kill.notify_one();
+            std::future::pending::<Result<(), Failure>>()
+        };
+        let (shared, never) = (records.process(), std::future::pending());
+        let process = Faulty { keeps_dead: true, ..process };
+        tokio::select! {
+            ended = run_in(&shared, process, handler, Options::default(), Monitor::default(), never) => panic!("{ended:?}"),
+            () = killed.notified() => {}
+            // From the fourth life on it does not run any more.
+            () = sleep(2 * MINUTE) => {}
+        }
+    }
+    let handler = |message: Message| {
+        assert_eq!(message.body, "good");
+        std::future::ready(Ok(()))
+    };
+    let first = Faulty { keeps_dead: true, ..standard(&queue) };
+    let waited = wait_beside(&records.process(), first, handler).await;
+    assert!(waited < SECOND, "{waited:?}");
+}

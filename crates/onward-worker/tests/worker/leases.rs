@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use crate::faulty::Faulty;
-use crate::support::{HOUR, MINUTE, SECOND, options, queue, until_empty};
+use crate::support::{HOUR, MINUTE, SECOND, options, queue, standard, until_empty, until_left};
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_message_is_leased_until_it_is_done_and_holds_back_no_other() {
@@ -146,4 +146,42 @@ async fn a_queue_that_takes_no_deletes_is_not_read_on_and_ends_in_time() {
     assert!((1_000..1_200).contains(&handled.load(Ordering::Relaxed)), "{ledger:?}");
     assert_eq!(ledger.undeleted, ledger.done, "{ledger:?}");
     assert!(begun.elapsed() < Duration::from_secs(345), "{:?}", begun.elapsed());
+}
+
+/// SQS counts them, so the message is sent anew before it has used them up.
+#[tokio::test(start_paused = true)]
+async fn the_receives_of_a_message_that_is_here_count() {
+    let queue = queue();
+    queue.send("patient");
+    let refused_changes = Arc::new(AtomicU32::new(4));
+    let hasty = Faulty { refused_changes, ..standard(&queue) };
+    let handler = |message: Message| async move {
+        match message.attempt {
+            1..=2 => Err(Failure::retry_after(10 * MINUTE, "busy")),
+            _ => Ok(()),
+        }
+    };
+    let work = run(hasty.clone(), handler, Options::default(), until_empty(queue.clone()));
+    let ledger = work.await.expect("works");
+    assert_eq!(hasty.refused_changes.load(Ordering::Relaxed), 0);
+    assert_eq!((ledger.renewed, ledger.done, queue.dead_letters().len()), (1, 1, 0), "{ledger:?}");
+    assert_eq!(ledger.received, 5 + 1, "the attempts do not count them: {ledger:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_the_queue_cannot_read_holds_up_no_neighbour() {
+    let queue = MemoryQueue::new();
+    for number in 0..10 {
+        queue.send(number.to_string());
+    }
+    let choosy = Faulty { poisoned: Some("2"), ..standard(&queue) };
+    let handler = |_: Message| async { Ok::<_, Failure>(()) };
+    let begun = Instant::now();
+    let over = async {
+        until_left(&queue, 1).await;
+        assert!(begun.elapsed() < 5 * SECOND, "{:?}", begun.elapsed());
+    };
+    let options = Options { concurrency: 64, ..Options::default() };
+    let ledger = run(choosy, handler, options, over).await.expect("works");
+    assert_eq!((ledger.done, ledger.undeleted), (10, 1), "{ledger:?}");
 }
