@@ -206,18 +206,50 @@ impl Queue {
 }
 
 impl Queue {
-    /// Deletes a queue of the same server.
-    pub(crate) fn delete(&self, name: &str) {
+    fn client(&self) -> aws_sdk_sqs::Client {
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
             .region(aws_sdk_sqs::config::Region::new("us-east-1"))
             .credentials_provider(aws_sdk_sqs::config::Credentials::new("x", "x", None, None, "test"))
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .endpoint_url(self.server.endpoint());
-        let client = aws_sdk_sqs::Client::from_conf(config.build());
+        aws_sdk_sqs::Client::from_conf(config.build())
+    }
+
+    /// Deletes a queue of the same server.
+    pub(crate) fn delete(&self, name: &str) {
         let url = self.url.replace("deliveries", name);
-        let deleted = self.runtime.block_on(client.delete_queue().queue_url(url).send());
+        let deleted = self.runtime.block_on(self.client().delete_queue().queue_url(url).send());
         deleted.expect("is deleted");
+    }
+
+    /// Another queue with the same dead-letter queue.
+    pub(crate) fn beside(&self, name: &str) -> String {
+        use aws_sdk_sqs::types::QueueAttributeName::{FifoQueue, RedrivePolicy};
+        let (client, is_fifo) = (self.client(), name.ends_with(".fifo"));
+        self.runtime.block_on(async {
+            let asked = client.get_queue_attributes().queue_url(&self.url).attribute_names(RedrivePolicy);
+            let mut attributes = asked.send().await.expect("exists").attributes.expect("has a policy");
+            attributes.extend(is_fifo.then(|| (FifoQueue, "true".to_owned())));
+            let create = client.create_queue().queue_name(name).set_attributes(Some(attributes));
+            create.send().await.expect("is created").queue_url.expect("has one")
+        })
+    }
+
+    /// Receives the messages of a queue, which hides them.
+    pub(crate) fn hide(&self, url: &str) {
+        let receive = self.client();
+        let receive = receive.receive_message().queue_url(url).visibility_timeout(600).send();
+        self.runtime.block_on(receive).expect("works");
+    }
+
+    /// Receives all messages of a queue as often as it allows, so that it moves them by itself.
+    pub(crate) fn wear_out(&self, url: &str) {
+        let client = self.client();
+        self.runtime.block_on(async {
+            let receive = || client.receive_message().queue_url(url).visibility_timeout(0).send();
+            while receive().await.expect("works").messages.is_some_and(|all| !all.is_empty()) {}
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use onward_script::import::Tool;
 
@@ -180,7 +181,7 @@ pub(crate) struct Named {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// A suffix for the service's name, to install several instances side by side
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub instance: Option<String>,
     /// Use the user's service manager instead of the system's; not on Windows
     #[arg(long)]
@@ -233,7 +234,7 @@ pub(crate) struct Send {
     #[arg(conflicts_with = "lines")]
     pub body: Option<String>,
     /// A file with one body in each line; `-` is standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "deduplication_id"])]
     pub lines: Option<std::path::PathBuf>,
     /// The message group
     #[arg(long, value_name = "ID")]
@@ -312,13 +313,13 @@ pub(crate) enum QueueAction {
 #[group(multiple = false)]
 pub(crate) struct Which {
     /// Only those whose body or reason contains this text
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub filter: Option<String>,
     /// Only those of a group that `dead --group` shows
-    #[arg(long, value_name = "REASON")]
+    #[arg(long, value_name = "REASON", value_parser = NonEmptyStringValueParser::new())]
     pub group: Option<String>,
     /// Only the one with this id; repeat it for more
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub id: Vec<String>,
 }
 

@@ -10,8 +10,8 @@ CREATE TABLE invoices (
 
 -- What was handled: a row commits with the work of its handler.
 CREATE TABLE inbox (
-    queue nvarchar(80) NOT NULL,
-    message_id nvarchar(100) NOT NULL,
+    queue nvarchar(80) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    message_id nvarchar(100) COLLATE Latin1_General_100_BIN2 NOT NULL,
     handled_at datetimeoffset NOT NULL DEFAULT sysdatetimeoffset(),
     PRIMARY KEY (queue, message_id)
 );

@@ -111,7 +111,9 @@ pub(crate) fn configured_url(first: &str, index: usize, name: &str) -> Option<St
 
 /// What the variable of a queue says, if it is set.
 pub(crate) fn queue_url_of(name: &str) -> Option<String> {
-    std::env::var(queue_variable(name)).ok().filter(|url| !url.trim().is_empty())
+    let url = std::env::var(queue_variable(name)).ok()?;
+    // A secret often ends with a line end.
+    Some(url.trim().to_owned()).filter(|url| !url.is_empty())
 }
 
 /// `QUEUE_URL_ORDERS_FIFO` for `orders.fifo`.

@@ -140,7 +140,10 @@ impl Settings {
     pub(crate) fn new(environment: &Environment, globals: Globals) -> Self {
         let is_development = environment.env == AppEnv::Development;
         let of_project = is_development.then(|| project().join(".onward"));
-        let set = |value: Option<String>| value.filter(|value| !value.trim().is_empty());
+        // A secret often ends with a line end.
+        let set = |value: Option<String>| {
+            value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        };
         let given = [globals.database_url.as_deref(), globals.queue_url.as_deref(), None];
         let origin = |(name, given): (&'static str, Option<&str>)| {
             let origin = match variable(name) {

@@ -12,7 +12,7 @@ use crate::console::form::Form;
 use crate::console::live::{Next, events, live};
 use crate::console::page::{Visit, not_found, page, refusal};
 use crate::console::site::Site;
-use crate::letters::send::send;
+use crate::letters::send::{Line, send};
 use crate::queue::entry::Entry;
 
 const NOT_HERE: &str = "Only a development launch has this page.";
@@ -49,7 +49,7 @@ pub(super) async fn sent(State(site): State<Arc<Site>>, visit: Visit, given: For
         ids.push(id.to_owned());
         Ok(())
     };
-    let outcome = send(&queue.counted.queue, std::slice::from_ref(&body), like, &mut sent).await;
+    let outcome = send(&queue.counted.queue, &[Line { number: 1, body }], like, &mut sent).await;
     if outcome.is_ok() {
         let who = visit.visitor.name();
         tracing::info!(who, queue = queue.watched.queue, id = ids.join(", "), "console: a message was sent");

@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 use aws_sdk_sqs::types::Message;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::letters::client::QueueClient;
 use crate::letters::letter;
 use crate::letters::look::{Limits, Seen, look};
+use crate::process::exit::CommandError;
 
 /// For how long letters are shown again without another look, so that two persons who look do not hide them from each other.
 const FRESH: Duration = Duration::from_secs(15);
@@ -112,12 +114,14 @@ impl Letters {
 async fn look_at(queue: &QueueClient, max: usize, until: Instant) -> Result<Looked, String> {
     let looked = async {
         let dead = queue.dead_letters().await?;
-        look(queue, &dead, Limits { messages: max, until: Some(until) }).await
+        let limits = Limits { messages: max, until: Some(until), stop: CancellationToken::new() };
+        let seen = look(queue, &dead, limits).await?;
+        Ok::<_, CommandError>((seen, queue.is_only_source_of(&dead).await))
     };
-    let Seen { messages, has_more } = looked.await.map_err(|error| error.message)?;
+    let (Seen { messages, has_more }, is_only) = looked.await.map_err(|error| error.message)?;
     let all = messages.len();
     let letters: Arc<[Message]> =
-        messages.into_iter().filter(|message| letter::belongs_to(message, queue.name())).collect();
+        messages.into_iter().filter(|message| letter::belongs_to(message, queue.name(), is_only)).collect();
     Ok(Looked { at: Instant::now(), max, of_others: all - letters.len(), letters, has_more })
 }
 

@@ -3,11 +3,11 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
-use onward_worker::QueueError;
-use onward_worker::sqs::{dead_letter_url, queue_name, queue_url, visibility_entries};
+use onward_worker::sqs::{queue_name, queue_url, redrive_policy, visibility_entries};
+use onward_worker::{QueueError, QueueErrorKind};
 
 use crate::config::database_url::not_set;
-use crate::config::queues::queue_url_of;
+use crate::config::queues::{queue_url_of, queue_variable};
 use crate::config::settings::Settings;
 use crate::config::sqs::client;
 use crate::process::exit::{CommandError, Exit};
@@ -26,7 +26,13 @@ impl QueueClient {
         let (url, is_local) = configured(settings, name)?;
         let mut queue = Self { client: client(&url, is_local).await?, url };
         if let Some(name) = name.filter(|name| *name != queue.name()) {
-            queue.url = queue_url(&queue.client, name, None).await?;
+            queue.url = queue_url(&queue.client, name, None).await.map_err(|error| match error.kind {
+                QueueErrorKind::MissingQueue => {
+                    let help = format!("create it, or set {} to its URL", queue_variable(name));
+                    CommandError::new(Exit::Queue, format!("there is no queue `{name}`: {error}"), help)
+                }
+                _ => error.into(),
+            })?;
         }
         Ok(queue)
     }
@@ -37,11 +43,44 @@ impl QueueClient {
 
     /// The URL of its dead-letter queue.
     pub(crate) async fn dead_letters(&self) -> Result<String, CommandError> {
-        dead_letter_url(&self.client, &self.url).await?.ok_or_else(|| {
+        self.dead_letters_if_any().await?.ok_or_else(|| {
             let help = "give it a RedrivePolicy with a deadLetterTargetArn";
             let message = format!("{} has no dead-letter queue", self.name());
             CommandError::new(Exit::Configuration, message, help)
         })
+    }
+
+    /// The URL of its dead-letter queue, if its redrive policy names one.
+    pub(crate) async fn dead_letters_if_any(&self) -> Result<Option<String>, CommandError> {
+        let Some(policy) = redrive_policy(&self.client, &self.url).await? else { return Ok(None) };
+        match queue_url(&self.client, policy.name(), Some(policy.account())).await {
+            Ok(url) => Ok(Some(url)),
+            // The queue itself is there: its policy names another one that is not.
+            Err(error) => {
+                let message = format!("the dead-letter queue {} cannot be used: {error}", policy.name());
+                let help = match error.kind {
+                    QueueErrorKind::MissingQueue => {
+                        format!("create it, or correct the RedrivePolicy of {}", self.name())
+                    }
+                    _ => error.help().to_owned(),
+                };
+                Err(CommandError::new(Exit::Queue, message, help))
+            }
+        }
+    }
+
+    /// Whether no other queue has the same dead-letter queue. Where that cannot be seen, another one may.
+    pub(crate) async fn is_only_source_of(&self, dead: &str) -> bool {
+        let sources = self.client.list_dead_letter_source_queues().queue_url(dead).send().await;
+        match sources {
+            Ok(sources) => sources.queue_urls().len() <= 1,
+            Err(error) => {
+                let reason = sqs_error(&error).message;
+                let help = "allow the role `sqs:ListDeadLetterSourceQueues`";
+                tracing::warn!(%reason, help, "a dead letter that does not say of which queue it is stays");
+                false
+            }
+        }
     }
 
     /// Receives up to ten messages, with all that there is to know of them.

@@ -26,8 +26,9 @@ pub(crate) async fn delete(
 ) -> (Deleted, Result<(), CommandError>) {
     let (mut so_far, mut held) = (Deleted::default(), Held::default());
     let mut outcome = Ok(());
+    let is_only = queue.is_only_source_of(dead).await;
     while !stop.is_cancelled() {
-        match batch(queue, dead, selection, &mut so_far, &mut held).await {
+        match batch(queue, dead, (selection, is_only), &mut so_far, &mut held).await {
             Ok(true) => report(so_far),
             Ok(false) => break,
             Err(error) => {
@@ -44,7 +45,7 @@ pub(crate) async fn delete(
 async fn batch(
     queue: &QueueClient,
     dead: &str,
-    selection: &Selection,
+    (selection, is_only): (&Selection, bool),
     so_far: &mut Deleted,
     held: &mut Held,
 ) -> Result<bool, CommandError> {
@@ -55,7 +56,8 @@ async fn batch(
     }
     // Until it is deleted each letter counts as one that stays, and is given back at the end.
     held.add(letters.iter().filter_map(|letter| letter.receipt_handle.clone()));
-    let is_meant = |letter: &&Message| letter::belongs_to(letter, queue.name()) && selection.matches(letter);
+    let is_meant =
+        |letter: &&Message| letter::belongs_to(letter, queue.name(), is_only) && selection.matches(letter);
     let matching: Vec<_> = letters.iter().filter(is_meant).collect();
     so_far.stay += letters.len() - matching.len();
     let receipts: Vec<_> = matching.iter().filter_map(|letter| letter.receipt_handle()).collect();

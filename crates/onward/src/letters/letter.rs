@@ -34,9 +34,18 @@ pub(crate) fn source(message: &Message) -> Option<String> {
     by_worker.or_else(|| by_sqs?.rsplit(':').next().map(str::to_owned))
 }
 
-/// Whether it died in this queue, as far as is known: several queues may share a dead-letter queue.
-pub(crate) fn belongs_to(message: &Message, queue: &str) -> bool {
-    source(message).is_none_or(|source| source == queue)
+/// Whether it died in this queue. One that does not say so belongs to the only queue of its dead-letter queue, or to nobody: several
+/// queues may share one.
+pub(crate) fn belongs_to(message: &Message, queue: &str, is_only: bool) -> bool {
+    source(message).map_or(is_only, |source| source == queue)
+}
+
+/// Two letters with the same are copies of one message. A sender may use an identity in two queues, and by mistake for two bodies.
+pub(crate) type CopyKey = (Option<String>, String, String);
+
+pub(crate) fn copy_key(message: &Message) -> CopyKey {
+    let body = message.md5_of_body().or(message.body()).unwrap_or_default();
+    (source(message), identity(message).to_owned(), body.to_owned())
 }
 
 /// A time of SQS, in milliseconds since 1970.

@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::Message;
+use tokio_util::sync::CancellationToken;
 
 use super::client::QueueClient;
 use super::letter;
@@ -17,11 +18,19 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) const A_LOOK: &str = "a look is a receive: each message shown counts one more receive";
 
 /// How far a look goes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
     pub messages: usize,
     /// When it ends, whatever it has seen.
     pub until: Option<Instant>,
+    /// Ends it, too.
+    pub stop: CancellationToken,
+}
+
+impl Limits {
+    fn is_over(&self) -> bool {
+        self.stop.is_cancelled() || self.until.is_some_and(|until| Instant::now() >= until)
+    }
 }
 
 /// What a look has seen. All of it was given back.
@@ -44,22 +53,22 @@ pub(crate) async fn look(queue: &QueueClient, url: &str, limits: Limits) -> Resu
 async fn receive(
     queue: &QueueClient,
     url: &str,
-    Limits { messages: max, until }: Limits,
+    limits: Limits,
     seen: &mut Seen,
     receipts: &mut Vec<String>,
 ) -> Result<(), CommandError> {
-    let (mut identities, mut bytes) = (HashSet::new(), 0);
-    while seen.messages.len() < max && bytes < MAX_BYTES && until.is_none_or(|until| Instant::now() < until) {
-        let messages = queue.receive(url, max - seen.messages.len(), HIDDEN).await?;
+    let (mut known, mut bytes) = (HashSet::new(), 0);
+    while seen.messages.len() < limits.messages && bytes < MAX_BYTES && !limits.is_over() {
+        let messages = queue.receive(url, limits.messages - seen.messages.len(), HIDDEN).await?;
         receipts.extend(messages.iter().filter_map(|message| message.receipt_handle.clone()));
-        let before = identities.len();
+        let before = known.len();
         for message in messages {
-            if identities.insert(letter::identity(&message).to_owned()) {
+            if known.insert(letter::copy_key(&message)) {
                 bytes += letter::bytes(&message);
                 seen.messages.push(message);
             }
         }
-        if identities.len() == before {
+        if known.len() == before {
             seen.has_more = false;
             return Ok(());
         }

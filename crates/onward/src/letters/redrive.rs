@@ -2,17 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
+use aws_sdk_sqs::types::builders::SendMessageBatchRequestEntryBuilder;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System, SendMessageBatchRequestEntry};
-use onward_worker::sqs::{MAX_ATTRIBUTES, batches, delete_entries, text_attribute, trace_header};
-use onward_worker::{ATTEMPTS, MESSAGE_ID, REJECTED, is_fifo};
-
+use onward_worker::sqs::{MAX_ATTRIBUTES, answered, batches, delete_entries, text_attribute, trace_header};
+use onward_worker::{ATTEMPTS, MESSAGE_ID, QueueErrorKind, REJECTED, is_fifo};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{QueueClient, sqs_error};
 use super::held::{HIDDEN, Held};
-use super::letter;
+use super::letter::{self, CopyKey};
 use super::selection::Selection;
 use crate::process::exit::{CommandError, Exit};
+use crate::queue::entry::rounds;
 
 /// What a redrive has done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,6 +39,7 @@ pub(crate) async fn redrive(
     let mut redrive = Redrive {
         queue,
         dead,
+        is_only: queue.is_only_source_of(dead).await,
         selection,
         sent: HashMap::new(),
         moved: HashSet::new(),
@@ -54,10 +57,12 @@ pub(crate) async fn redrive(
 struct Redrive<'a> {
     queue: &'a QueueClient,
     dead: &'a str,
+    /// Whether no other queue has the same dead-letter queue.
+    is_only: bool,
     selection: &'a Selection,
-    /// The identities that were sent, each with the time of the queue at which its letter was received, if known.
-    sent: HashMap<String, Option<u64>>,
-    /// The identities of letters that stay and were moved to the end of their group.
+    /// What was sent, each with the time of the queue at which its letter was received, if known.
+    sent: HashMap<CopyKey, Option<u64>>,
+    /// SQS's ids of letters that stay and were moved to the end of their group.
     moved: HashSet<String>,
     again: usize,
     left: usize,
@@ -108,7 +113,7 @@ impl Redrive<'_> {
             self.held.add(letter.receipt_handle.clone());
             match self.verdict(&letter) {
                 Verdict::Send => {
-                    self.sent.insert(letter::identity(&letter).to_owned(), received_ms(&letter));
+                    self.sent.insert(letter::copy_key(&letter), received_ms(&letter));
                     to_send.push(letter);
                 }
                 Verdict::Copy => copies.push(letter),
@@ -121,7 +126,7 @@ impl Redrive<'_> {
         if sent.is_err() {
             for letter in &to_send {
                 if letter.receipt_handle().is_some_and(|receipt| self.held.holds(receipt)) {
-                    self.sent.remove(letter::identity(letter));
+                    self.sent.remove(&letter::copy_key(letter));
                 }
             }
         }
@@ -135,42 +140,61 @@ impl Redrive<'_> {
     }
 
     fn verdict(&self, letter: &Message) -> Verdict {
-        if self.moved.contains(letter::identity(letter)) {
+        if letter.message_id().is_some_and(|id| self.moved.contains(id)) {
             return Verdict::Seen;
         }
-        if let Some(received) = self.sent.get(letter::identity(letter)) {
+        // Another queue's letter may have the same identity.
+        if !letter::belongs_to(letter, self.queue.name(), self.is_only) {
+            return Verdict::Leave;
+        }
+        if let Some(received) = self.sent.get(&letter::copy_key(letter)) {
             return match (received, letter::ms(letter, &System::SentTimestamp)) {
                 // Both times are the queue's own, so no clock of this machine can make a letter a copy.
                 (Some(received), Some(sent)) if sent < *received => Verdict::Copy,
                 _ => Verdict::DiedAgain,
             };
         }
-        if letter::belongs_to(letter, self.queue.name()) && self.selection.matches(letter) {
-            Verdict::Send
-        } else {
-            Verdict::Leave
+        match self.selection.matches(letter) {
+            true => Verdict::Send,
+            false => Verdict::Leave,
         }
     }
 
-    /// Sends letters to their queue, each before it is deleted, so that none is lost.
+    /// Sends letters to their queue, each before it is deleted, so that none is lost. Behind one that is refused nothing is sent, so
+    /// that none overtakes it in its group.
     async fn send(&mut self, letters: &[Message]) -> Result<(), CommandError> {
-        for batch in batches(letters, letter::bytes) {
-            let entries =
-                batch.iter().enumerate().map(|(index, letter)| entry(index, letter, &self.queue.url));
-            let send = self.queue.client.send_message_batch().queue_url(&self.queue.url);
-            let sent = send.set_entries(Some(entries.collect())).send().await;
-            let sent = sent.map_err(|error| sqs_error(&error))?;
-            let taken =
-                sent.successful().iter().filter_map(|entry| batch.get(entry.id().parse::<usize>().ok()?));
-            self.delete(&taken.collect::<Vec<_>>()).await?;
-            if let Some(failed) = sent.failed().first() {
-                let reason = failed.message().unwrap_or_default();
-                let message = format!("the queue refused a message ({}): {reason}", failed.code());
-                let help = "correct what the reason names, then run it again: nothing is lost";
-                return Err(CommandError::new(Exit::Queue, message, help));
+        let group = |letter: &&Message| letter::system(letter, &System::MessageGroupId);
+        for round in rounds(is_fifo(&self.queue.url), letters.iter().collect(), group) {
+            for batch in batches(&round, |letter| letter::bytes(letter)) {
+                self.send_batch(batch).await?;
             }
         }
         Ok(())
+    }
+
+    async fn send_batch(&mut self, batch: &[&Message]) -> Result<(), CommandError> {
+        let refused = |letter: Option<&&Message>, reason: &str| {
+            let which = letter.map_or("a letter", |letter| letter::identity(letter));
+            let help = "correct what the reason names, then run it again: what was not sent is a dead letter as before";
+            CommandError::new(Exit::Queue, format!("the queue refused {which}: {reason}"), help)
+        };
+        let entries = batch.iter().enumerate().map(|(index, letter)| entry(index, letter, &self.queue.url));
+        let send = self.queue.client.send_message_batch().queue_url(&self.queue.url);
+        let sent = answered(send.set_entries(Some(entries.collect())).send()).await;
+        let sent = sent.map_err(|error| match batch {
+            [letter] if error.kind == QueueErrorKind::Service => refused(Some(letter), &error.message),
+            _ => error.into(),
+        })?;
+        let at = |id: &str| batch.get(id.parse::<usize>().ok()?);
+        let taken: Vec<_> = sent.successful().iter().filter_map(|entry| at(entry.id()).copied()).collect();
+        self.delete(&taken).await?;
+        match sent.failed().first() {
+            None => Ok(()),
+            Some(failed) => {
+                let reason = format!("{}: {}", failed.code(), failed.message().unwrap_or_default());
+                Err(refused(at(failed.id()), &reason))
+            }
+        }
     }
 
     async fn delete(&mut self, letters: &[&Message]) -> Result<(), CommandError> {
@@ -193,9 +217,14 @@ impl Redrive<'_> {
     /// group, where they keep their order among each other, and what was behind them can be received.
     async fn move_behind(&mut self, letters: &[Message]) -> Result<(), CommandError> {
         for letter in letters {
+            // Where it says nowhere else of which queue it is, a copy would lose it.
+            let Some(origin) = origin(letter) else { continue };
             let group = letter::system(letter, &System::MessageGroupId);
             let id = letter.message_id().unwrap_or_default();
-            let entry = copy(0, letter).set_message_group_id(group);
+            let mut entry = copy(0, letter).set_message_group_id(group);
+            if let Some(origin) = origin {
+                entry = entry.message_attributes(REJECTED, text_attribute(&origin));
+            }
             let entry =
                 entry.message_deduplication_id(format!("behind-{id}")).build().expect("id and body are set");
             let send = self.queue.client.send_message_batch().queue_url(self.dead).entries(entry);
@@ -206,7 +235,7 @@ impl Redrive<'_> {
             }
             self.delete(&[letter]).await?;
             // It comes once more, now behind the others, and is then one that was looked at.
-            self.moved.insert(letter::identity(letter).to_owned());
+            self.moved.extend(sent.successful.into_iter().map(|sent| sent.message_id));
         }
         Ok(())
     }
@@ -234,13 +263,33 @@ fn entry(index: usize, letter: &Message, target: &str) -> SendMessageBatchReques
     entry
 }
 
+/// What a copy of a letter that stays must say of the queue that it died in: nothing, where the letter says it itself. None if there is no room
+/// for it, or nobody knows it.
+fn origin(letter: &Message) -> Option<Option<String>> {
+    if letter::rejected(letter).is_some() {
+        return Some(None);
+    }
+    let attributes = letter.message_attributes().map_or(0, |all| all.len());
+    let origin = json!({
+        "queue": letter::source(letter)?,
+        "last_ms": letter::ms(letter, &System::SentTimestamp),
+    });
+    // The identity needs room, too.
+    (attributes + 2 <= MAX_ATTRIBUTES).then(|| Some(origin.to_string()))
+}
+
+/// The most bytes of a message.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
+const MAX_BYTES: usize = 1024 * 1024;
+
 /// All that the sender wrote, and the identity where there is room.
-fn copy(index: usize, letter: &Message) -> aws_sdk_sqs::types::builders::SendMessageBatchRequestEntryBuilder {
+fn copy(index: usize, letter: &Message) -> SendMessageBatchRequestEntryBuilder {
     let mut attributes = letter.message_attributes.clone().unwrap_or_default();
     let others = attributes.keys().filter(|name| *name != REJECTED).count();
-    if others < MAX_ATTRIBUTES {
-        let identity = text_attribute(letter::identity(letter));
-        attributes.entry(MESSAGE_ID.to_owned()).or_insert(identity);
+    let (identity, data_type) = (letter::identity(letter), "String");
+    let longer = MESSAGE_ID.len() + data_type.len() + identity.len();
+    if others < MAX_ATTRIBUTES && letter::bytes(letter) + longer <= MAX_BYTES {
+        attributes.entry(MESSAGE_ID.to_owned()).or_insert_with(|| text_attribute(identity));
     }
     let mut entry = SendMessageBatchRequestEntry::builder()
         .id(index.to_string())

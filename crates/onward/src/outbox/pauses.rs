@@ -33,12 +33,6 @@ impl Pauses {
         self.0.remove(&(queue.to_owned(), group.map(str::to_owned)));
     }
 
-    /// Whether a group waits.
-    pub(crate) fn contains(&self, queue: &str, group: Option<&str>) -> bool {
-        let pause = self.0.get(&(queue.to_owned(), group.map(str::to_owned)));
-        pause.is_some_and(|pause| pause.until > Instant::now())
-    }
-
     /// What waits now.
     pub(crate) fn now(&mut self) -> Vec<Paused> {
         let now = Instant::now();
@@ -59,7 +53,6 @@ mod tests {
         assert_eq!(pauses.begin("a", None), FIRST);
         assert_eq!(pauses.begin("a", None), FIRST * 2);
         assert_eq!(pauses.begin("a", Some("g")), FIRST);
-        assert!(pauses.contains("a", Some("g")) && !pauses.contains("b", None));
         assert_eq!(pauses.now().len(), 2);
         tokio::time::advance(FIRST * 2).await;
         assert!(pauses.now().is_empty());

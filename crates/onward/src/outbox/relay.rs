@@ -1,6 +1,7 @@
 //! Publishes what handlers have committed to the table `outbox`: at least once, in order, in batches of ten, one node at a
 //! time.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -173,8 +174,9 @@ impl Relay {
         batch: &[Row],
         published: &Mutex<Published>,
     ) -> Result<(), String> {
-        // Behind a row that has failed nothing of its group is sent, so that none overtakes it.
-        let is_next = |row: &&Row| !self.pauses().contains(queue, row.group.as_deref());
+        // Behind a row that has failed nothing of its group is sent in this turn, so that none overtakes it.
+        let refused = refused_groups(published, queue);
+        let is_next = |row: &&Row| row.group.as_ref().is_none_or(|group| !refused.contains(group));
         let batch: Vec<_> = batch.iter().filter(is_next).collect();
         if batch.is_empty() {
             return Ok(());
@@ -203,7 +205,11 @@ impl Relay {
                 tracing::error!(queue, id = row.id, %reason, "a row of the outbox can never be sent; it is parked");
                 published.parked.push(Parked { id: row.id, reason });
             } else {
-                let pause = self.pauses().begin(queue, row.group.as_deref());
+                // A row without a group holds up no other one.
+                let pause = row.group.as_ref().map(|group| {
+                    published.refused.insert((queue.to_owned(), group.clone()));
+                    self.pauses().begin(queue, Some(group))
+                });
                 tracing::warn!(queue, id = row.id, ?pause, %reason, "a row of the outbox was refused; it is sent again");
             }
         }
@@ -216,4 +222,12 @@ impl Relay {
 struct Published {
     sent: Vec<i64>,
     parked: Vec<Parked>,
+    /// The groups of queues of which a row was refused. A pause of theirs may be over before the turn is.
+    refused: HashSet<(String, String)>,
+}
+
+fn refused_groups(published: &Mutex<Published>, queue: &str) -> HashSet<String> {
+    let published = published.lock().unwrap_or_else(PoisonError::into_inner);
+    let of_queue = published.refused.iter().filter(|(refused, _)| refused == queue);
+    of_queue.map(|(_, group)| group.clone()).collect()
 }

@@ -236,7 +236,8 @@ async fn postgres_rows(
     Ok(Some(rows.iter().map(row).collect()))
 }
 
-/// `READPAST` skips rows that a handler has not committed yet. PostgreSQL does not show such rows either.
+/// `READPAST` skips rows that a handler has not committed yet. PostgreSQL does not show such rows either. Where `READ_COMMITTED_SNAPSHOT` is on, as on
+/// Azure SQL, it needs `READCOMMITTEDLOCK`: <https://learn.microsoft.com/sql/t-sql/queries/hints-transact-sql-table>
 #[cfg(feature = "sqlserver")]
 async fn sql_server_rows(
     client: &mut onward_migrate::TdsClient,
@@ -260,7 +261,7 @@ async fn sql_server_rows(
          @LockTimeout = 0; \
          IF @granted < 0 BEGIN ROLLBACK TRANSACTION; SELECT @granted; END \
          ELSE SELECT TOP ({ROWS}) id, CAST([key] AS nvarchar(36)), queue, group_id, body, traceparent FROM outbox \
-         WITH (READPAST) WHERE parked IS NULL{paused} ORDER BY id;"
+         WITH (READCOMMITTEDLOCK, READPAST) WHERE parked IS NULL{paused} ORDER BY id;"
     );
     let results = client.simple_query(batch).await?.into_results().await?;
     let rows = results.into_iter().find(|rows| !rows.is_empty()).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The output of the command line: data on stdout, everything else on stderr.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -15,6 +16,18 @@ pub(crate) fn data(line: &str) -> Result<(), CommandError> {
         )),
         _ => Ok(()),
     }
+}
+
+/// A text in one line, without what a terminal would obey: control characters as Rust writes them, `\u{1b}`. Anybody may have written the text.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    Cow::Owned(text.chars().map(shown).collect())
 }
 
 /// Writes a line for a person. It ignores errors, because nobody can read a closed stderr.
@@ -47,4 +60,15 @@ pub(crate) fn ended(outcome: Result<Exit, CommandError>) -> ExitCode {
         error.exit
     });
     ExitCode::from(exit as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_somebody_else_is_one_line_and_moves_no_cursor() {
+        assert_eq!(printable("\u{1b}[2J a\r\nb\u{9b}"), "\\u{1b}[2J a\\r\\nb\\u{9b}");
+        assert!(matches!(printable("für 1 € "), Cow::Borrowed(_)));
+    }
 }

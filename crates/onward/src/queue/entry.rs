@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use onward_worker::sqs::{attribute_value, text_attribute};
+use onward_worker::sqs::{attribute_value, seconds, text_attribute};
 use onward_worker::{Attribute, MESSAGE_ID, TRACEPARENT};
 
 /// One message of a `SendMessageBatch`.
@@ -26,7 +26,7 @@ impl Entry<'_> {
             .message_body(self.body)
             .set_message_group_id(self.group.map(str::to_owned))
             .set_message_deduplication_id(self.deduplication_id.map(str::to_owned))
-            .set_delay_seconds(self.delay.and_then(|delay| i32::try_from(delay.as_secs()).ok()));
+            .set_delay_seconds(self.delay.map(seconds));
         for (name, attribute) in self.attributes {
             entry = entry.message_attributes(name, attribute_value(attribute));
         }

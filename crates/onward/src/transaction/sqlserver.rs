@@ -99,8 +99,9 @@ impl<S: Sync> FromMessage<S> for MssqlTx {
             Ok(_) => {}
             Err(error) if error.code().is_some_and(|code| DUPLICATE_KEY.contains(&code)) => {
                 run_batch(&mut guard, ROLLBACK).await?;
+                let is_same = is_in_inbox(&mut guard, queue, id).await?;
                 guard.ended();
-                return Err(Stop::Done);
+                return Err(if is_same { Stop::Done } else { Failure::retry(TAKEN_FOR_ANOTHER).into() });
             }
             Err(error) => return Err(failed("inbox", error).into()),
         }
@@ -108,6 +109,20 @@ impl<S: Sync> FromMessage<S> for MssqlTx {
         delivery.transaction = Some(Box::new(borrowed.slot.clone()));
         Ok(Self(borrowed))
     }
+}
+
+const TAKEN_FOR_ANOTHER: &str = "the table `inbox` takes the message's id for that of another message, because of its collation; give \
+                                 its columns `queue` and `message_id` the collation Latin1_General_100_BIN2, and the id no space at \
+                                 its end";
+
+/// Whether exactly this id is in the inbox. A comparison by its own collation may ignore case, and ignores spaces at the end.
+async fn is_in_inbox(client: &mut TdsClient, queue: &str, id: &str) -> Result<bool, tiberius::error::Error> {
+    // The server looks for the table only when the statement runs.
+    let count = "IF OBJECT_ID(N'inbox') IS NULL SELECT 0 ELSE SELECT COUNT(*) FROM inbox WHERE queue = @P1 AND message_id = @P2 \
+                 AND CONCAT(queue, N'/', message_id, N'/') COLLATE Latin1_General_100_BIN2 = CONCAT(@P1, N'/', @P2, N'/')";
+    let row = client.query(count, &[&queue, &id]).await?.into_row().await?;
+    let count = row.map(|row| row.try_get::<i32, _>(0)).transpose()?;
+    Ok(count.flatten().unwrap_or_default() > 0)
 }
 
 const ROLLBACK: &str = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION;";
@@ -140,11 +155,5 @@ fn failed(table: &str, error: tiberius::error::Error) -> Failure {
 #[cfg(feature = "local")]
 pub(super) async fn is_recorded(pool: &MssqlPool, queue: &str, id: &str) -> Result<bool, String> {
     let mut client = connection(pool).await.map_err(|error| causes(&error))?;
-    // The server looks for the table only when the statement runs.
-    let is_there = "IF OBJECT_ID(N'inbox') IS NULL SELECT 0 \
-                    ELSE SELECT COUNT(*) FROM inbox WHERE queue = @P1 AND message_id = @P2";
-    let rows = client.query(is_there, &[&queue, &id]).await.map_err(|error| causes(&error))?;
-    let row = rows.into_row().await.map_err(|error| causes(&error))?;
-    let count = row.map(|row| row.try_get::<i32, _>(0)).transpose().map_err(|error| causes(&error))?;
-    Ok(count.flatten().unwrap_or_default() > 0)
+    is_in_inbox(&mut client, queue, id).await.map_err(|error| causes(&error))
 }

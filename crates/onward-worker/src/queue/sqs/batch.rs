@@ -86,7 +86,14 @@ pub fn trace_header(header: &str) -> (MessageSystemAttributeNameForSends, Messag
 }
 
 /// SQS counts in whole seconds. A part of a second counts as one, so that a delay is never cut short.
-pub(super) fn seconds(duration: Duration) -> i32 {
+///
+/// ```
+/// use std::time::Duration;
+///
+/// assert_eq!(onward_worker::sqs::seconds(Duration::from_millis(500)), 1);
+/// ```
+#[must_use]
+pub fn seconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)
 }
 

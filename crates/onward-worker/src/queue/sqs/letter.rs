@@ -24,9 +24,9 @@ pub(super) struct Worker<'a> {
     pub version: &'a str,
 }
 
-/// The lengths of a reason that are tried, in characters. The attribute counts towards the size of the message, so where a
-/// message is as large as SQS allows, the reason gives way and not what the sender wrote.
-const REASON_CHARS: [usize; 3] = [1_000, 100, 0];
+/// The lengths of a reason that are tried, in characters. Attributes count towards the size of the message, so where a
+/// message is as large as SQS allows, the reason gives way, at last also the identity, and not what the sender wrote.
+const REASON_CHARS: [Option<usize>; 4] = [Some(1_000), Some(100), Some(0), None];
 
 /// Sends a dead letter, with all that the sender wrote and with the identity of the message.
 pub(super) async fn send_dead(
@@ -38,8 +38,10 @@ pub(super) async fn send_dead(
 ) -> Result<(), QueueError> {
     let mut refused = None;
     for chars in REASON_CHARS {
-        let about = (chars > 0).then(|| (REJECTED, rejected(worker, message, death, chars)));
-        let request = copy(client, url, message, about)
+        let reason = chars.filter(|chars| *chars > 0);
+        let about = reason.map(|chars| (REJECTED, rejected(worker, message, death, chars)));
+        let identity = chars.map(|_| (MESSAGE_ID, message.identity().to_owned()));
+        let request = copy(client, url, message, identity.into_iter().chain(about))
             .set_message_group_id(message.group_id.clone())
             .set_message_deduplication_id(is_fifo(url).then(|| deduplication_id(message)));
         match answered(request.send()).await {
@@ -70,25 +72,26 @@ pub(super) async fn send_anew(
     if theirs + 2 > MAX_ATTRIBUTES {
         return Ok(false);
     }
-    let request = copy(client, url, message, Some((ATTEMPTS, attempts.record())))
+    let own = [(MESSAGE_ID, message.identity().to_owned()), (ATTEMPTS, attempts.record())];
+    let request = copy(client, url, message, own)
         .set_message_group_id(message.group_id.clone())
         .delay_seconds(seconds(delay.min(MAX_DELAY)));
     answered(request.send()).await.map(|_| true)
 }
 
-/// A request that sends all that the sender wrote, the identity and, where there is room, one attribute more.
-fn copy(
+/// A request that sends all that the sender wrote and, where there is room, some attributes of our own.
+fn copy<'a>(
     client: &Client,
     url: &str,
     message: &Message,
-    about: Option<(&str, String)>,
+    own: impl IntoIterator<Item = (&'a str, String)>,
 ) -> SendMessageFluentBuilder {
     let mut request = client.send_message().queue_url(url).message_body(&message.body);
     if let Some(header) = &message.trace_header {
         let (name, value) = trace_header(header);
         request = request.message_system_attributes(name, value);
     }
-    for (name, value) in attributes(message, about) {
+    for (name, value) in attributes(message, own) {
         request = request.message_attributes(name, value);
     }
     request
@@ -101,12 +104,14 @@ fn deduplication_id(message: &Message) -> String {
     format!("dead-{}", message.id)
 }
 
-fn attributes(message: &Message, about: Option<(&str, String)>) -> Vec<(String, MessageAttributeValue)> {
-    let own = [REJECTED, ATTEMPTS];
-    let theirs = message.attributes.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+fn attributes<'a>(
+    message: &Message,
+    own: impl IntoIterator<Item = (&'a str, String)>,
+) -> Vec<(String, MessageAttributeValue)> {
+    let earlier = [REJECTED, ATTEMPTS];
+    let theirs = message.attributes.iter().filter(|(name, _)| !earlier.contains(&name.as_str()));
     let mut all: Vec<_> = theirs.map(|(name, value)| (name.clone(), attribute_value(value))).collect();
-    let identity = (MESSAGE_ID, message.identity().to_owned());
-    for (name, value) in std::iter::once(identity).chain(about) {
+    for (name, value) in own {
         if all.len() < MAX_ATTRIBUTES && all.iter().all(|(known, _)| known != name) {
             all.push((name.to_owned(), text_attribute(&value)));
         }

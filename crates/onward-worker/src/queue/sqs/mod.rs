@@ -19,10 +19,10 @@ use aws_sdk_sqs::types::MessageSystemAttributeName;
 use tokio::time::Instant;
 
 pub use self::admin::{RedrivePolicy, attributes, dead_letter_url, queue_name, queue_url, redrive_policy};
+use self::batch::refused;
 pub use self::batch::{
-    MAX_ATTRIBUTES, batches, delete_entries, text_attribute, trace_header, visibility_entries,
+    MAX_ATTRIBUTES, batches, delete_entries, seconds, text_attribute, trace_header, visibility_entries,
 };
-use self::batch::{refused, seconds};
 #[cfg(feature = "env")]
 pub use self::env::{FromEnvError, WrongUrl, client_of, client_of_private};
 pub use self::error::answered;

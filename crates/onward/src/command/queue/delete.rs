@@ -14,6 +14,7 @@ pub(super) async fn run(
     queue: &QueueClient,
     selection: &Selection,
     confirm: Option<&str>,
+    stop: &CancellationToken,
 ) -> Result<Exit, CommandError> {
     let name = queue.name();
     if confirm != Some(name) {
@@ -21,9 +22,11 @@ pub(super) async fn run(
         return Err(CommandError::new(Exit::Usage, message, format!("to confirm: `--confirm {name}`")));
     }
     let dead = queue.dead_letters().await?;
-    let (Deleted { deleted, stay }, outcome) =
-        delete(queue, &dead, selection, &CancellationToken::new(), &mut |_| {}).await;
+    let (Deleted { deleted, stay }, outcome) = delete(queue, &dead, selection, stop, &mut |_| {}).await;
     data(&format!("{deleted} dead letter(s) of {name} deleted; {stay} stay"))?;
+    if deleted + stay == 0 {
+        super::note_in_flight(queue, &dead).await?;
+    }
     if is_fifo(name) && stay > 0 {
         note(
             "a FIFO queue shows at most ten letters of a group: what lies behind those that stay was not looked at",

@@ -2,13 +2,14 @@
 
 use onward_worker::is_fifo;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::letters::client::QueueClient;
 use crate::letters::groups::{Group, groups};
 use crate::letters::letter;
 use crate::letters::look::{A_LOOK, Limits, Seen, look};
 use crate::process::exit::{CommandError, Exit};
-use crate::process::terminal::{data, note};
+use crate::process::terminal::{data, note, printable};
 
 /// How many letters are looked at for their groups.
 const MOST: usize = 10_000;
@@ -19,9 +20,14 @@ pub(super) async fn messages(
     url: &str,
     max: usize,
     as_json: bool,
+    stop: &CancellationToken,
 ) -> Result<Exit, CommandError> {
     note(A_LOOK);
-    let Seen { messages, .. } = look(queue, url, Limits { messages: max, until: None }).await?;
+    let limits = Limits { messages: max, until: None, stop: stop.clone() };
+    let Seen { messages, .. } = look(queue, url, limits).await?;
+    if messages.is_empty() {
+        super::note_in_flight(queue, url).await?;
+    }
     let shown: Vec<_> = messages.iter().map(letter::as_value).collect();
     if as_json {
         data(&json!({ "messages": shown }).to_string())?;
@@ -30,9 +36,9 @@ pub(super) async fn messages(
     for message in &shown {
         let text = |key: &str| message[key].as_str().unwrap_or_default();
         let (id, count, body) = (text("id"), &message["receive_count"], text("body"));
-        data(&format!("{id}  received {count} time(s)  {body}"))?;
+        data(&printable(&format!("{id}  received {count} time(s)  {body}")))?;
         if let Some(reason) = message["rejected"]["reason"].as_str() {
-            data(&format!("    rejected: {reason}"))?;
+            data(&printable(&format!("    rejected: {reason}")))?;
         }
     }
     data(&format!("{} message(s)", shown.len()))?;
@@ -40,11 +46,18 @@ pub(super) async fn messages(
 }
 
 /// Shows the dead letters by reason.
-pub(super) async fn reasons(queue: &QueueClient, as_json: bool) -> Result<Exit, CommandError> {
+pub(super) async fn reasons(
+    queue: &QueueClient,
+    as_json: bool,
+    stop: &CancellationToken,
+) -> Result<Exit, CommandError> {
     note(A_LOOK);
     let dead = queue.dead_letters().await?;
-    let Seen { messages: letters, has_more } =
-        look(queue, &dead, Limits { messages: MOST, until: None }).await?;
+    let limits = Limits { messages: MOST, until: None, stop: stop.clone() };
+    let Seen { messages: letters, has_more } = look(queue, &dead, limits).await?;
+    if letters.is_empty() {
+        super::note_in_flight(queue, &dead).await?;
+    }
     if has_more {
         note("there may be more letters than those that were looked at");
     }
@@ -59,7 +72,7 @@ pub(super) async fn reasons(queue: &QueueClient, as_json: bool) -> Result<Exit, 
     }
     for Group { reason, letters, first_ms, last_ms, .. } in &groups {
         let shown = |ms: &Option<u64>| ms.map_or_else(|| "?".to_owned(), letter::shown_time);
-        data(&format!("{letters:6}  {} to {}  {reason}", shown(first_ms), shown(last_ms)))?;
+        data(&printable(&format!("{letters:6}  {} to {}  {reason}", shown(first_ms), shown(last_ms))))?;
     }
     data(&format!("{} dead letter(s) in {} group(s)", letters.len(), groups.len()))?;
     Ok(Exit::Done)

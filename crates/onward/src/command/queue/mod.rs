@@ -5,50 +5,82 @@ mod look;
 mod redrive;
 mod send;
 
-use onward_worker::sqs::{dead_letter_url, queue_name, redrive_policy};
+use std::io::IsTerminal as _;
+
+use onward_worker::sqs::queue_name;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli;
 use crate::config::context::Context;
 use crate::letters::client::{QueueClient, sqs_error};
 use crate::letters::counts::Counts;
 use crate::process::exit::{CommandError, Exit};
-use crate::process::terminal::data;
+use crate::process::signal::Stop;
+use crate::process::terminal::{data, note};
 
 pub(crate) async fn run(context: &Context, command: &cli::Queue) -> Result<Exit, CommandError> {
     let queue = QueueClient::open(&context.settings, command.queue.as_deref()).await?;
     match &command.action {
         cli::QueueAction::Send(send) => send::run(&queue, send).await,
         cli::QueueAction::Stats { json } => stats(&queue, *json).await,
-        cli::QueueAction::Peek { max, json } => look::messages(&queue, &queue.url, *max, *json).await,
-        cli::QueueAction::Dead { group: true, json, .. } => look::reasons(&queue, *json).await,
-        cli::QueueAction::Delete { which, confirm } => {
-            delete::run(&queue, &which.into(), confirm.as_deref()).await
-        }
-        cli::QueueAction::Dead { max, json, .. } => {
-            look::messages(&queue, &queue.dead_letters().await?, *max, *json).await
-        }
         cli::QueueAction::Purge { confirm } => purge(&queue, confirm.as_deref()).await,
-        cli::QueueAction::Redrive { which, max } => redrive::run(&queue, &which.into(), *max).await,
+        taking => take(&queue, taking).await,
     }
+}
+
+/// The commands that receive messages. A request to stop ends one when it has given back what it holds: those messages would be
+/// hidden for minutes from the next command.
+async fn take(queue: &QueueClient, action: &cli::QueueAction) -> Result<Exit, CommandError> {
+    let stop = CancellationToken::new();
+    let signals = Stop::listen(std::io::stderr().is_terminal())?;
+    let taken = async {
+        match action {
+            cli::QueueAction::Peek { max, json } => {
+                look::messages(queue, &queue.url, *max, *json, &stop).await
+            }
+            cli::QueueAction::Dead { group: true, json, .. } => look::reasons(queue, *json, &stop).await,
+            cli::QueueAction::Dead { max, json, .. } => {
+                look::messages(queue, &queue.dead_letters().await?, *max, *json, &stop).await
+            }
+            cli::QueueAction::Delete { which, confirm } => {
+                delete::run(queue, &which.into(), confirm.as_deref(), &stop).await
+            }
+            cli::QueueAction::Redrive { which, max } => redrive::run(queue, &which.into(), *max, &stop).await,
+            cli::QueueAction::Send(_) | cli::QueueAction::Stats { .. } | cli::QueueAction::Purge { .. } => {
+                unreachable!("they receive nothing")
+            }
+        }
+    };
+    tokio::select! {
+        taken = taken => match taken? {
+            Exit::Done if stop.is_cancelled() => {
+                note("stopped before the end; what was received and is still there can be received again");
+                Ok(Exit::Interrupted)
+            }
+            exit => Ok(exit),
+        },
+        () = signals.requested_twice(&stop) => Ok(Exit::Interrupted),
+    }
+}
+
+/// Nothing came, which may have a reason that another command has just made.
+async fn note_in_flight(queue: &QueueClient, url: &str) -> Result<(), CommandError> {
+    let Counts { in_flight, .. } = Counts::of(&queue.client, url).await?;
+    if in_flight > 0 {
+        let name = queue_name(url);
+        note(&format!(
+            "{in_flight} message(s) of {name} are in flight: another process holds them, or held them and was killed"
+        ));
+    }
+    Ok(())
 }
 
 async fn stats(queue: &QueueClient, as_json: bool) -> Result<Exit, CommandError> {
     let mut all = vec![(queue.url.clone(), Counts::of(&queue.client, &queue.url).await?)];
-    match dead_letter_url(&queue.client, &queue.url).await {
-        Ok(Some(dead)) => {
-            let counts = Counts::of(&queue.client, &dead).await?;
-            all.push((dead, counts));
-        }
-        Ok(None) => {}
-        // The queue itself is there: its policy names another one that is not.
-        Err(error) => {
-            let policy = redrive_policy(&queue.client, &queue.url).await?;
-            let name = policy.as_ref().map_or("of the redrive policy", |policy| policy.name()).to_owned();
-            let message = format!("the dead-letter queue {name} cannot be counted: {error}");
-            let help = format!("create it, or correct the RedrivePolicy of {}", queue.name());
-            return Err(CommandError::new(Exit::Queue, message, help));
-        }
+    if let Some(dead) = queue.dead_letters_if_any().await? {
+        let counts = Counts::of(&queue.client, &dead).await?;
+        all.push((dead, counts));
     }
     if as_json {
         let objects: Vec<_> = all

@@ -15,6 +15,7 @@ pub(super) async fn run(
     queue: &QueueClient,
     selection: &Selection,
     max: usize,
+    stop: &CancellationToken,
 ) -> Result<Exit, CommandError> {
     let dead = queue.dead_letters().await?;
     let mut shown = 0;
@@ -25,7 +26,7 @@ pub(super) async fn run(
         }
     };
     let (Redriven { sent, again, left }, outcome) =
-        redrive(queue, &dead, selection, max, &CancellationToken::new(), &mut report).await;
+        redrive(queue, &dead, selection, max, stop, &mut report).await;
     let mut line = format!("{sent} message(s) sent to {}", queue.name());
     if again > 0 {
         line.push_str(&format!("; {again} died again"));
@@ -34,5 +35,8 @@ pub(super) async fn run(
         line.push_str(&format!("; {left} left, which do not match or belong to another queue"));
     }
     data(&line)?;
+    if sent + again + left == 0 {
+        super::note_in_flight(queue, &dead).await?;
+    }
     outcome.map(|()| Exit::Done)
 }
