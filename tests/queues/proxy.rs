@@ -18,6 +18,8 @@ pub(crate) struct Weather {
     pub percent: u64,
     /// All that contain this text never reach the server, and get no answer.
     pub silent: Option<&'static str>,
+    /// The entry of a batch that contains this text is refused, once and as for a fault of the service.
+    pub refuses: Option<&'static str>,
     /// Those that contain this text wait for each other.
     pub in_turn: Option<&'static str>,
     /// How much later each answer comes.
@@ -26,7 +28,8 @@ pub(crate) struct Weather {
 
 impl Weather {
     /// Every request gets through at once.
-    pub(crate) const CLEAR: Self = Self { percent: 0, silent: None, in_turn: None, late: Duration::ZERO };
+    pub(crate) const CLEAR: Self =
+        Self { percent: 0, silent: None, refuses: None, in_turn: None, late: Duration::ZERO };
 }
 
 pub(crate) struct Proxy {
@@ -87,6 +90,15 @@ async fn forward(
             faults.fetch_add(1, Ordering::Relaxed);
             return silence(&mut client).await;
         }
+        if let Some(text) = weather.refuses
+            && contains(&request, text)
+            && faults.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            let is_meant = |entry: &Value| entry.to_string().contains(text);
+            let Some(answer) = partly(&request, &mut server, is_meant, false).await? else { return Ok(()) };
+            client.write_all(&answer).await?;
+            continue;
+        }
         if random.u64(..100) >= weather.percent {
             let _turn = match weather.in_turn {
                 Some(text) if contains(&request, text) => Some(turn.lock().await),
@@ -121,7 +133,11 @@ async fn forward(
             }
             5 => client.write_all(&error(403, "InvalidSignatureException")).await?,
             6 | 7 => {
-                let Some(answer) = partly(&request, &mut server, &mut random).await? else { return Ok(()) };
+                // A message that is not sent again would be missing at the end.
+                let refuses = !contains(&request, "SendMessage");
+                let Some(answer) = partly(&request, &mut server, |_| refuses, random.bool()).await? else {
+                    return Ok(());
+                };
                 client.write_all(&answer).await?;
             }
             // The connection stays open without an answer, until the client gives up.
@@ -143,22 +159,24 @@ fn contains(request: &[u8], text: &str) -> bool {
     request.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// Refuses the first entry of a batch, and sends the first message of a receive twice. Does not change other answers.
+/// Refuses the first entry of a batch that is meant, and sends the first message of a receive twice. Does not change other answers.
 async fn partly(
     request: &[u8],
     server: &mut TcpStream,
-    random: &mut fastrand::Rng,
+    is_meant: impl Fn(&Value) -> bool,
+    is_final: bool,
 ) -> std::io::Result<Option<Vec<u8>>> {
     let (head, mut asked) = parsed(request);
     let refused = match asked.get_mut("Entries").and_then(Value::as_array_mut) {
-        Some(entries) if entries.len() > 1 && !head.contains("SendMessage") => Some(entries.remove(0)),
+        Some(entries) if entries.len() > 1 => {
+            entries.iter().position(is_meant).map(|place| entries.remove(place))
+        }
         _ => None,
     };
     server.write_all(&with_body(&head, &asked)).await?;
     let Some(answer) = read_message(server).await? else { return Ok(None) };
     let (head, mut answer) = parsed(&answer);
     if let Some(refused) = refused {
-        let is_final = random.bool();
         let code = if is_final { "ReceiptHandleIsInvalid" } else { "InternalError" };
         let failed =
             json!({"Id": refused["Id"], "Code": code, "SenderFault": is_final, "Message": "injected"});

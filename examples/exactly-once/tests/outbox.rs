@@ -90,6 +90,38 @@ async fn a_queue_that_does_not_answer_holds_up_no_other() {
     assert_eq!(world.count("outbox WHERE queue <> 'audit'").await, 0);
 }
 
+/// The pause of its group is over long before the turn is.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_row_overtakes_one_that_was_refused() {
+    let mut world = World::create("refused").await;
+    let weather = Weather { refuses: Some("g 1"), late: Duration::from_millis(50), ..Weather::CLEAR };
+    let proxy = Proxy::start(world.queues.endpoint(), weather, 1).await;
+    let direct = world.orders.clone();
+    for url in [&mut world.orders, &mut world.invoices] {
+        *url = url.replace(world.queues.endpoint(), &proxy.endpoint);
+    }
+    world
+        .insert(
+            "SELECT 'ledger.fifo', g, format('\"%s %s\"', g, n) \
+             FROM generate_series(1, 60) n, (VALUES ('g'), ('h')) groups (g) ORDER BY n",
+        )
+        .await;
+    let worker = Worker(world.app("serve").spawn().expect("starts"));
+    world.until("outbox", 0).await;
+    drop(worker);
+    assert!(proxy.faults() > 0);
+    world.orders = direct;
+    let mut peek = world.app("queue");
+    let peeked = peek
+        .args(["--queue", "ledger.fifo", "peek", "--max", "20", "--json"])
+        .stdout(Stdio::piped())
+        .output();
+    let peeked: serde_json::Value = serde_json::from_slice(&peeked.expect("runs").stdout).expect("is JSON");
+    let bodies =
+        peeked["messages"].as_array().expect("is a list").iter().map(|message| message["body"].as_str());
+    assert!(bodies.flatten().any(|body| body == "\"g 1\""), "{peeked}");
+}
+
 /// Old rows go in transactions of 1,000, by one of several processes at a time, and young ones stay.
 #[tokio::test(flavor = "multi_thread")]
 async fn old_rows_of_the_inbox_are_deleted() {
