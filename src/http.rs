@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use onward::{Failure, Message, causes};
-use reqwest::{Client, Response, StatusCode, header};
+use reqwest::header::{self, HeaderValue};
+use reqwest::{Client, Response, StatusCode};
 
 /// Sends requests to destinations.
 #[derive(Debug, Clone)]
@@ -25,11 +26,15 @@ impl Http {
 
     /// Posts a JSON body. 2xx is done; 408, 429, 5xx and no answer come back later; anything else is rejected.
     pub(crate) async fn post(&self, url: String, timeout: Duration, message: &Message, body: String) -> Sent {
+        let Ok(key) = HeaderValue::from_str(message.identity()) else {
+            let reason = "the message's id has a character that the header Idempotency-Key cannot carry";
+            return Sent { status: None, outcome: Err(Failure::reject(reason)) };
+        };
         let mut request = self
             .0
             .post(url)
             .timeout(timeout)
-            .header("Idempotency-Key", message.identity())
+            .header("Idempotency-Key", key)
             .header(header::CONTENT_TYPE, "application/json")
             .body(body);
         if let Some(traceparent) = message.traceparent() {

@@ -127,9 +127,20 @@ async fn apply<E: Engine>(
             let running = bridge::run(engine, transaction, step, progress);
             stoppable(running, canceller, &options.stop, next).await
         };
-        outcome.map_err(|failure| report(history, plan, index, failure))?;
+        outcome.map_err(|failure| of_stop(report(history, plan, index, failure), &options.stop))?;
     }
     Ok(())
+}
+
+/// The remedy for a statement that was cancelled on our own request.
+fn of_stop(error: Error, stop: &CancellationToken) -> Error {
+    match &error.kind {
+        ErrorKind::Script(failure) if stop.is_cancelled() && failure.server.code == "57014" => {
+            let help = "the script is not at fault: the migration was stopped; run `app migrate` to go on from there".to_owned();
+            Error { help, ..error }
+        }
+        _ => error,
+    }
 }
 
 /// Runs all scripts in `always/` once more, in one transaction, whether they are due or not: to see that they can.

@@ -27,8 +27,10 @@ pub(crate) fn next(options: &Options, kind: FailureKind, attempts: u32, age: Dur
         }
         FailureKind::Postpone(delay) => Next::Again(delay.min(options.max_backoff)),
         _ if options.budget.is_used_up(attempts, age) => Next::GiveUp,
-        // What a destination asks for is at least waited, and never longer than our own longest delay.
-        FailureKind::RetryAfter(delay) => Next::Again(delay.min(options.max_backoff)),
+        // What a destination asks for is at least waited, and never longer than our own longest delay. Zero would be a busy loop.
+        FailureKind::RetryAfter(delay) => {
+            Next::Again(delay.max(options.backoff().delay(1)).min(options.max_backoff))
+        }
         FailureKind::Retry => Next::Again(options.backoff().delay(attempts)),
     }
 }
@@ -101,6 +103,10 @@ mod tests {
         let options = Options::default();
         let asked = FailureKind::RetryAfter(12 * HOUR);
         assert_eq!(next(&options, asked, 1, Duration::ZERO), Next::Again(options.max_backoff));
+        let asked = FailureKind::RetryAfter(Duration::ZERO);
+        assert!(
+            matches!(next(&options, asked, 1, Duration::ZERO), Next::Again(delay) if delay >= options.backoff / 2)
+        );
         let asked = FailureKind::RetryAfter(Duration::from_secs(30));
         assert_eq!(next(&options, asked, 1, Duration::ZERO), Next::Again(Duration::from_secs(30)));
     }

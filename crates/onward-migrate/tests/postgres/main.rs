@@ -54,7 +54,7 @@ async fn a_migration_that_is_stopped_cancels_the_running_statement() {
         let within = stop_at(started, MigrateOptions { single_transaction, ..options() }).await;
         let text = within.to_string();
         assert!(text.contains("sql/Script-0001.sql:1:32") && text.contains("(57014)"), "{text}");
-        assert!(text.contains("the script is not at fault: see who cancelled it"), "{text}");
+        assert!(text.contains("the script is not at fault: the migration was stopped"), "{text}");
         assert_eq!(database.query("SELECT count(*) FROM orders").await, "0");
     }
 

@@ -111,10 +111,15 @@ fn unreadable(file: &str, error: &dotenvy::Error) -> CommandError {
         dotenvy::Error::Io(error) => {
             (format!(": {error}"), "name a file that exists and that this user may read")
         }
-        dotenvy::Error::LineParse(_, at) => (
-            format!(": a line is wrong at its character {}", at + 1),
-            "write `NAME=value` on each line, with quotes around values that hold spaces",
-        ),
+        dotenvy::Error::LineParse(line, at) => {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            let number = text.lines().position(|of_file| of_file == line).map(|index| index + 1);
+            let which = number.map_or_else(|| "a line".to_owned(), |number| format!("line {number}"));
+            (
+                format!(": {which} is wrong at its character {}", at + 1),
+                "write `NAME=value` on each line, with single quotes around values that hold spaces, `#` or `$`",
+            )
+        }
         _ => (String::new(), "check that it is a text file"),
     };
     CommandError::new(Exit::Configuration, format!("the file {file} cannot be read{reason}"), help)

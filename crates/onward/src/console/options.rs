@@ -33,7 +33,7 @@ impl ConsoleOptions {
             return Ok(None);
         }
         let token = match variable("CONSOLE_TOKEN") {
-            Some(token) if token.len() < SHORTEST => {
+            Some(token) if token.trim().len() < SHORTEST => {
                 let message = format!("CONSOLE_TOKEN has fewer than {SHORTEST} characters");
                 return Err(CommandError::new(
                     Exit::Configuration,

@@ -1,5 +1,8 @@
 use std::io::{self, IsTerminal as _};
 
+use tracing::field::Field;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{FormatFields, Writer, debug_fn};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -10,6 +13,7 @@ pub(crate) use super::lines::LogLines;
 use crate::config::identity::Identity;
 use crate::config::settings::AppEnv;
 use crate::process::exit::{CommandError, Exit};
+use crate::process::terminal::printable;
 #[cfg(feature = "otel")]
 use crate::telemetry::otel;
 
@@ -88,14 +92,14 @@ pub(crate) fn start(
     let log = if env == AppEnv::Production && !terminal {
         log.json().flatten_event(true).boxed()
     } else {
-        log.with_ansi(terminal).with_target(false).boxed()
+        log.fmt_fields(fields()).with_ansi(terminal).with_target(false).boxed()
     };
     #[cfg(feature = "console")]
     let lines = (serves && env == AppEnv::Development).then(LogLines::default);
     #[cfg(feature = "console")]
-    let log = log.and_then(
-        lines.clone().map(|lines| fmt::layer().with_writer(lines).with_ansi(false).with_target(false)),
-    );
+    let log = log.and_then(lines.clone().map(|lines| {
+        fmt::layer().fmt_fields(fields()).with_writer(lines).with_ansi(false).with_target(false)
+    }));
     #[cfg(not(any(feature = "console", feature = "otel")))]
     let _ = serves;
     let subscriber = tracing_subscriber::registry().with(log.with_filter(filter));
@@ -112,6 +116,23 @@ pub(crate) fn start(
         #[cfg(feature = "otel")]
         exporters,
     })
+}
+
+/// The fields of an event in its one line. What a message or a server says could else write lines of its own, or move the cursor of a
+/// terminal.
+fn fields() -> impl for<'writer> FormatFields<'writer> {
+    fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn std::fmt::Debug) -> std::fmt::Result {
+        let text = format!("{value:?}");
+        let (name, text) = (field.name(), printable(&text));
+        match (name, writer.has_ansi_escapes()) {
+            ("message", _) => write!(writer, "{text}"),
+            // Of the events of the crate `log`.
+            (name, _) if name.starts_with("log.") => Ok(()),
+            (_, true) => write!(writer, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{text}"),
+            (_, false) => write!(writer, "{name}={text}"),
+        }
+    }
+    debug_fn(field).delimited(" ")
 }
 
 /// The folder for the log of a Windows service, which has no console.
@@ -173,4 +194,27 @@ fn filter(default: &str) -> Result<EnvFilter, CommandError> {
 fn wrong_levels(name: &str, error: &dyn std::error::Error) -> CommandError {
     let help = "write it as `info` or `warn,onward=debug`";
     CommandError::new(Exit::Configuration, format!("{name} cannot be read as log levels: {error}"), help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line_whatever_it_says() {
+        let file = tempfile::NamedTempFile::new().expect("is made");
+        let written = std::sync::Arc::new(file.reopen().expect("is open"));
+        let layer = fmt::layer().fmt_fields(fields()).with_writer(written);
+        let subscriber =
+            tracing_subscriber::registry().with(layer.with_ansi(false).without_time().with_target(false));
+        tracing::subscriber::with_default(subscriber, || {
+            let _span = tracing::info_span!("message", id = "a\nb", attempt = 1).entered();
+            tracing::error!(reason = %"no\nERROR forged\u{1b}[2J", "it failed");
+        });
+        let written = std::fs::read_to_string(file.path()).expect("is text");
+        assert_eq!(
+            written,
+            "ERROR message{id=\"a\\nb\" attempt=1}: it failed reason=no\\nERROR forged\\u{1b}[2J\n"
+        );
+    }
 }

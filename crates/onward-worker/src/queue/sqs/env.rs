@@ -157,7 +157,8 @@ impl Place {
         if let Some(region) = region_of(host) {
             // The SDK makes the standard endpoint itself. Another of Amazon's, as one for FIPS, in a VPC or of the dual stack, is
             // the user's choice and stays.
-            let is_standard = host.starts_with("sqs.") && !host.ends_with(".api.aws");
+            let is_dual_stack = DUAL_STACK.iter().any(|suffix| host.ends_with(suffix));
+            let is_standard = host.starts_with("sqs.") && !is_dual_stack;
             let endpoint = (!is_standard).then(|| url.origin().ascii_serialization());
             return Ok(Self { region: Some(region.to_owned()), endpoint });
         }
@@ -170,19 +171,37 @@ impl Place {
 /// The region in a host of Amazon's. The forms: <https://docs.aws.amazon.com/general/latest/gr/sqs-service.html>, and for a
 /// VPC endpoint <https://docs.aws.amazon.com/vpc/latest/privatelink/create-interface-endpoint.html>.
 fn region_of(host: &str) -> Option<&str> {
-    let labels: Vec<_> = host.split('.').collect();
+    let front = SUFFIXES.iter().chain(&DUAL_STACK).find_map(|suffix| host.strip_suffix(suffix))?;
+    let labels: Vec<_> = front.split('.').collect();
     match labels[..] {
-        ["sqs" | "sqs-fips", region, "amazonaws", "com"]
-        | ["sqs" | "sqs-fips", region, "amazonaws", "com", "cn"]
-        | ["sqs" | "sqs-fips", region, "api", "aws"]
-        | [.., "sqs" | "sqs-fips", region, "vpce", "amazonaws", "com"]
-        | [.., "sqs" | "sqs-fips", region, "vpce", "amazonaws", "com", "cn"]
-        | [region, "queue", "amazonaws", "com"]
-        | [region, "queue", "amazonaws", "com", "cn"] => Some(region),
-        ["queue", "amazonaws", "com"] => Some("us-east-1"),
+        ["sqs" | "sqs-fips", region] | [.., "sqs" | "sqs-fips", region, "vpce"] | [region, "queue"] => {
+            Some(region)
+        }
+        ["queue"] => Some("us-east-1"),
         _ => None,
     }
 }
+
+/// What the hosts of a partition of AWS end with, and those of its dual stack, as the SDK knows them.
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-region.html>
+const SUFFIXES: [&str; 7] = [
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    ".amazonaws.eu",
+    ".c2s.ic.gov",
+    ".sc2s.sgov.gov",
+    ".cloud.adc-e.uk",
+    ".csp.hci.ic.gov",
+];
+const DUAL_STACK: [&str; 7] = [
+    ".api.aws",
+    ".api.amazonwebservices.com.cn",
+    ".api.amazonwebservices.eu",
+    ".api.aws.ic.gov",
+    ".api.aws.scloud",
+    ".api.cloud-aws.adc-e.uk",
+    ".api.aws.hci.ic.gov",
+];
 
 #[cfg(test)]
 mod tests {
@@ -200,6 +219,9 @@ mod tests {
         for (host, expected, is_kept) in [
             ("sqs.cn-north-1.amazonaws.com.cn", "cn-north-1", false),
             ("sqs-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1", true),
+            ("sqs.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1", false),
+            ("sqs.us-iso-east-1.c2s.ic.gov", "us-iso-east-1", false),
+            ("sqs.cn-north-1.api.amazonwebservices.com.cn", "cn-north-1", true),
             ("sqs.eu-west-1.api.aws", "eu-west-1", true),
             ("vpce-0a1b-2c3d.sqs.eu-central-1.vpce.amazonaws.com", "eu-central-1", true),
             ("vpce-0a1b-2c3d-eu-central-1a.sqs.eu-central-1.vpce.amazonaws.com", "eu-central-1", true),
