@@ -25,7 +25,7 @@ pub(super) async fn run(
     let (Deleted { deleted, stay }, outcome) = delete(queue, &dead, selection, stop, &mut |_| {}).await;
     data(&format!("{deleted} dead letter(s) of {name} deleted; {stay} stay"))?;
     if deleted + stay == 0 {
-        super::note_in_flight(queue, &dead).await?;
+        super::note_in_flight(queue, &dead).await;
     }
     if is_fifo(name) && stay > 0 {
         note(

@@ -26,7 +26,7 @@ pub(super) async fn messages(
     let limits = Limits { messages: max, until: None, stop: stop.clone() };
     let Seen { messages, .. } = look(queue, url, limits).await?;
     if messages.is_empty() {
-        super::note_in_flight(queue, url).await?;
+        super::note_in_flight(queue, url).await;
     }
     let shown: Vec<_> = messages.iter().map(letter::as_value).collect();
     if as_json {
@@ -56,7 +56,7 @@ pub(super) async fn reasons(
     let limits = Limits { messages: MOST, until: None, stop: stop.clone() };
     let Seen { messages: letters, has_more } = look(queue, &dead, limits).await?;
     if letters.is_empty() {
-        super::note_in_flight(queue, &dead).await?;
+        super::note_in_flight(queue, &dead).await;
     }
     if has_more {
         note("there may be more letters than those that were looked at");

@@ -65,15 +65,15 @@ async fn take(queue: &QueueClient, action: &cli::QueueAction) -> Result<Exit, Co
 }
 
 /// Nothing came, which may have a reason that another command has just made.
-async fn note_in_flight(queue: &QueueClient, url: &str) -> Result<(), CommandError> {
-    let Counts { in_flight, .. } = Counts::of(&queue.client, url).await?;
-    if in_flight > 0 {
-        let name = queue_name(url);
-        note(&format!(
+async fn note_in_flight(queue: &QueueClient, url: &str) {
+    let name = queue_name(url);
+    match Counts::of(&queue.client, url).await {
+        Ok(Counts { in_flight: 0, .. }) => {}
+        Ok(Counts { in_flight, .. }) => note(&format!(
             "{in_flight} message(s) of {name} are in flight: another process holds them, or held them and was killed"
-        ));
+        )),
+        Err(error) => note(&format!("how many messages of {name} are in flight is not known: {error}")),
     }
-    Ok(())
 }
 
 async fn stats(queue: &QueueClient, as_json: bool) -> Result<Exit, CommandError> {

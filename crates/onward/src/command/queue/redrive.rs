@@ -36,7 +36,7 @@ pub(super) async fn run(
     }
     data(&line)?;
     if sent + again + left == 0 {
-        super::note_in_flight(queue, &dead).await?;
+        super::note_in_flight(queue, &dead).await;
     }
     outcome.map(|()| Exit::Done)
 }
