@@ -204,5 +204,7 @@ fn the_policies_allow_what_is_called_and_nothing_else() {
     let redriving = Recorder::before(&queue);
     app(&redriving, &["queue", "redrive", "--filter", "another reason"]);
     app(&redriving, &["queue", "redrive"]);
+    // Nothing is left, so it asks what is in flight.
+    app(&redriving, &["queue", "redrive"]);
     assert_eq!(redriving.actions(), allowed("redrive"));
 }

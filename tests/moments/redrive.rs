@@ -1,8 +1,10 @@
 //! `queue redrive`, beside a running worker and with letters of every kind.
 
+use std::time::Instant;
+
 use serde_json::Value;
 
-use crate::support::{Database, Queue, Running, Said, arguments, production, run};
+use crate::support::{DEADLINE, Database, Queue, Running, Said, arguments, production, run};
 
 struct World {
     database: Database,
@@ -270,7 +272,10 @@ fn a_stopped_command_gives_back_what_it_has_received() {
     for command in [&["queue", "redrive", "--filter", "nothing"][..], &["queue", "dead", "--group"]] {
         let running =
             Running::start(&mut arguments(production(&world.database.url, &world.queue.url), command));
-        while world.json(&["queue", "stats", "--json"])["queues"][1]["in_flight"] == 0 {}
+        let deadline = Instant::now() + DEADLINE;
+        while world.json(&["queue", "stats", "--json"])["queues"][1]["in_flight"] == 0 {
+            assert!(Instant::now() < deadline, "nothing is received");
+        }
         running.signal("-INT");
         let (status, said) = running.end();
         assert_eq!(status.code(), Some(130), "{said}");
@@ -288,8 +293,14 @@ fn a_command_that_finds_nothing_says_what_is_in_flight() {
     let said = world.app(&["queue", "redrive"]);
     assert_eq!(said.stdout, "0 message(s) sent to deliveries\n");
     assert!(said.stderr.contains("1 message(s) of deliveries-dead are in flight"), "{}", said.stderr);
-    world.done(&["queue", "send", "--delay", "500ms", "later"]);
-    assert_eq!(world.json(&["queue", "stats", "--json"])["queues"][0]["delayed"], 1, "half a second is one");
+}
+
+#[test]
+fn a_part_of_a_second_is_one_second_of_delay() {
+    let world = World::of(Queue::create());
+    world.done(&["queue", "send", "--delay", "899500ms", "later"]);
+    assert_eq!(world.json(&["queue", "stats", "--json"])["queues"][0]["delayed"], 1);
+    assert_eq!(world.app(&["queue", "send", "--delay", "900500ms", "too late"]).code, Some(5));
 }
 
 #[test]
@@ -315,6 +326,7 @@ fn what_a_command_cannot_mean_is_refused() {
         &["queue", "send", "--lines", "-", "--deduplication-id", "order-7"],
         &["queue", "send", "--attribute", "a=1", "--attribute", "a=2", "x"],
         &["queue", "send", "--attribute", "onward.id=1", "--id", "2", "x"],
+        &["queue", "send", "--attribute", "onward.id=1", "--lines", "/dev/null"],
     ] {
         let said = world.app(command);
         assert_eq!(said.code, Some(2), "{command:?}: {}", said.stderr);

@@ -81,7 +81,7 @@ fn a_file_adds_to_the_environment() {
     let wrong = run(&mut arguments(given(), ["status", "--env-file=app.env"]));
     assert_eq!(wrong.code, Some(3), "{}", wrong.stderr);
     assert!(
-        wrong.stderr.contains("app.env cannot be read: a line is wrong at its character"),
+        wrong.stderr.contains("app.env cannot be read: line 1 is wrong at its character"),
         "{}",
         wrong.stderr
     );

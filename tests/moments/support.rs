@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 /// Far longer than anything takes: a test that reaches it has failed.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) fn app() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_app"));

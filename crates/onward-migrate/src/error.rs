@@ -320,6 +320,9 @@ fn advice(server: &ServerError) -> Option<&'static str> {
     }
 }
 
+/// The remedy for a statement that was cancelled.
+pub(crate) const WHO_CANCELLED: &str = "see who cancelled it, or which `statement_timeout` it has";
+
 /// The remedy for an error that the server caused, not the script.
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>,
 /// <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
@@ -337,7 +340,7 @@ fn without_fault(code: &str) -> Option<&'static str> {
         "25006" => Some(
             "name the primary server in DATABASE_URL, because this one only reads (a standby, or read-only)",
         ),
-        "57014" => Some("see who cancelled it, or which `statement_timeout` it has"),
+        "57014" => Some(WHO_CANCELLED),
         "40P01" | "1205" => Some("see who else changes the schema at the same time"),
         _ => None,
     }

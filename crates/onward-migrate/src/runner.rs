@@ -6,7 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bridge::{self, Failure};
 use crate::engine::{Canceller, Engine};
-use crate::error::{Error, ErrorKind, StepError, TransactionEnd, connection_lost, script_failed};
+use crate::error::{
+    Error, ErrorKind, StepError, TransactionEnd, WHO_CANCELLED, connection_lost, script_failed,
+};
 use crate::event::Event;
 use crate::lock::take_lock;
 use crate::observation::observe;
@@ -132,14 +134,12 @@ async fn apply<E: Engine>(
     Ok(())
 }
 
-/// The remedy for a statement that was cancelled on our own request.
+/// Who asked for the stop need not be told to look who cancelled the statement. All else that the help says stays.
 fn of_stop(error: Error, stop: &CancellationToken) -> Error {
-    match &error.kind {
-        ErrorKind::Script(failure) if stop.is_cancelled() && failure.server.code == "57014" => {
-            let help = "the script is not at fault: the migration was stopped; run `app migrate` to go on from there".to_owned();
-            Error { help, ..error }
-        }
-        _ => error,
+    let asks = format!("{WHO_CANCELLED}, then run");
+    match stop.is_cancelled() {
+        true => Error { help: error.help.replace(&asks, "the migration was stopped; run"), ..error },
+        false => error,
     }
 }
 

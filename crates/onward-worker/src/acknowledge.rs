@@ -40,8 +40,8 @@ async fn send<Q: Queue>(core: &Core<Q>, batch: Vec<Outcome>) {
     for outcome in batch.iter().filter(|outcome| matches!(outcome, Outcome::Return { .. })) {
         outcome.lease().let_expire();
     }
-    let mut parts = VecDeque::from([(batch, 0)]);
-    while let Some((mut batch, mut failures)) = parts.pop_front() {
+    let (mut parts, mut failures) = (VecDeque::from([batch]), 0);
+    while let Some(mut batch) = parts.pop_front() {
         batch.retain(|outcome| {
             let is_held = outcome.lease().is_held();
             if !is_held {
@@ -52,7 +52,6 @@ async fn send<Q: Queue>(core: &Core<Q>, batch: Vec<Outcome>) {
         if batch.is_empty() {
             continue;
         }
-        failures += 1;
         match call(core, &batch).await {
             Ok(refused) => {
                 batch = still_open(core, batch, &refused);
@@ -63,16 +62,19 @@ async fn send<Q: Queue>(core: &Core<Q>, batch: Vec<Outcome>) {
             Err(error) => {
                 count(&core.monitor.counters().failed_calls, 1);
                 tracing::warn!(%error, messages = batch.len(), "acknowledging failed; the call is made again");
-                // One entry that the queue cannot read must not hold up its neighbours, so each part has its turn before this one.
+                // One entry that the queue cannot read must not hold up its neighbours: what has failed comes behind all other parts.
                 if error.kind == QueueErrorKind::Service && batch.len() > 1 {
-                    parts.push_back((batch.split_off(batch.len() / 2), failures));
+                    parts.push_back(batch.split_off(batch.len() / 2));
                 }
             }
         }
-        if failures < MAX_CALLS {
-            parts.push_back((batch, failures));
-        } else {
-            batch.iter().for_each(|outcome| give_up(core, outcome, "the queue does not accept it"));
+        failures += 1;
+        parts.push_back(batch);
+        if failures >= MAX_CALLS {
+            for outcome in parts.drain(..).flatten() {
+                give_up(core, &outcome, "the queue does not accept it");
+            }
+            return;
         }
         tokio::time::sleep(Backoff::CALLS.delay(failures)).await;
     }

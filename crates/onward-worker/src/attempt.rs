@@ -37,7 +37,7 @@ pub(crate) async fn attempt<Q: Queue, H: MessageHandler>(
     if let Some(times) = claim.suspect.as_ref().map(|suspect| suspect.alone)
         && times >= crashes::MOST
     {
-        claim.is_harmless();
+        claim.trust();
         turn.let_others_run();
         let reason = format!("the process ended {times} times while only this message ran");
         return Attempted::Ended(Err(Failure::reject(reason)));
@@ -68,7 +68,7 @@ async fn run<Q: Queue, H: MessageHandler>(
         match timeout(MAX_ALONE, &mut handled).await {
             Ok(outcome) => outcome,
             Err(_) => {
-                claim.is_harmless();
+                claim.trust();
                 claim.clear_suspect();
                 turn.let_others_run();
                 handled.await
@@ -77,7 +77,7 @@ async fn run<Q: Queue, H: MessageHandler>(
     } else {
         handled.await
     };
-    claim.is_harmless();
+    claim.trust();
     turn.let_others_run();
     shared.capacity.took(begun.elapsed());
     outcome

@@ -112,7 +112,7 @@ impl Claim {
     }
 
     /// The process has survived it, or it does not run.
-    pub(crate) fn is_harmless(&mut self) {
+    pub(crate) fn trust(&mut self) {
         self.is_suspicious = false;
         self.caution = None;
     }

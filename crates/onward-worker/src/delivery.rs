@@ -112,6 +112,8 @@ async fn deliver<'a, Q: Queue, H: MessageHandler>(
             claim.catch_up();
             let delay = left.max(shared.least_delay(&claim));
             tracing::info!(parent: &span, delay_ms = milliseconds(delay), "message goes back to the queue");
+            // It may take long until it can be sent anew, and others may have to run alone.
+            turn.give_up();
             shared.give_back(claim, delay).await;
             return Delivered::Returned(delay);
         }

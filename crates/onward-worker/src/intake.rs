@@ -12,6 +12,7 @@ use crate::backoff::Backoff;
 use crate::breaker::{Admission, Probe};
 use crate::capacity::Reservation;
 use crate::claim::Claim;
+use crate::crashes::Suspect;
 use crate::delivery::deliver_in_order;
 use crate::error::{QueueError, QueueErrorKind};
 use crate::handler::MessageHandler;
@@ -35,6 +36,10 @@ const START: Duration = Duration::from_secs(10);
 /// How many messages may be done and not deleted yet before the worker receives no more: a queue that accepts no deletes
 /// must not fill the memory.
 const MAX_UNACKED: usize = 1_000;
+
+/// For how long a message is tried to be sent anew before it waits here. Most outages pass in it; where the role may not send, or the
+/// message has become too large, it is better attempted than held.
+const LAST_TRIES: Duration = Duration::from_secs(60);
 
 /// How long a suspicious message stays away that finds another one here, as long as it can be sent anew.
 const RETURN_OF_SUSPICIOUS: Duration = Duration::from_secs(10);
@@ -189,28 +194,33 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
     // What waits here while another message ends the process pays for it with a receive. It is sent anew with its last one but one, so that
     // an outage of the queue at that moment leaves another chance.
     let has_few = |receives| known_limit.is_some_and(|limit| receives >= limit.min(receives_of_few(limit)));
-    let renewals = claims.iter().map(async |claim| {
-        has_few(claim.message.receive_count) && shared.renew_before_return(claim, RETURN_OF_SUSPICIOUS).await
-    });
-    let are_sent = join_all(renewals).await;
-    let mut kept = Vec::with_capacity(claims.len());
-    for (mut claim, is_sent) in claims.into_iter().zip(are_sent) {
-        if is_sent {
+    let sorted = join_all(claims.into_iter().map(async |claim| {
+        let may_be_sent = !claim.is_done && has_few(claim.message.receive_count);
+        if may_be_sent && shared.try_to_renew(&claim, RETURN_OF_SUSPICIOUS, LAST_TRIES).await {
             shared.done_at_once(Box::new(claim)).await;
+            return None;
+        }
+        Some(claim)
+    }));
+    let mut kept = Vec::new();
+    let mut released = FuturesUnordered::new();
+    for mut claim in sorted.await.into_iter().flatten() {
+        claim.suspect = suspect(shared, &claim);
+        claim.is_suspicious = !claim.is_done && is_suspicious(&claim, known_limit);
+        // Those of a FIFO queue wait for their turn, and until then nothing else needs to be careful. So does one with its last
+        // receive, which could not be sent anew: to go back would be its death.
+        let may_go_back = !is_fifo && claim.message.receive_count < limit;
+        if claim.is_suspicious && start.is_careful() && may_go_back {
+            let why = "another message is here that may end the process";
+            released.push(shared.release_after(Box::new(claim), why, RETURN_OF_SUSPICIOUS));
             continue;
         }
-        claim.is_suspicious = is_suspicious(shared, &mut claim, known_limit);
-        // Those of a FIFO queue wait for their turn, and until then nothing else needs to be careful.
-        if claim.is_suspicious && !is_fifo {
-            if start.is_careful() {
-                let why = "another message is here that may end the process";
-                shared.release_after(Box::new(claim), why, RETURN_OF_SUSPICIOUS).await;
-                continue;
-            }
+        if claim.is_suspicious && !start.is_careful() && !is_fifo {
             claim.caution = Some(start.be_careful());
         }
         kept.push(claim);
     }
+    while released.next().await.is_some() {}
     kept
 }
 
@@ -219,16 +229,18 @@ fn receives_of_few(limit: u32) -> u32 {
     limit.saturating_sub(1).max(SUSPICIOUS_RECEIVES)
 }
 
+/// What is known against a message.
+fn suspect<Q: Queue, H>(shared: &Shared<Q, H>, Claim { message, .. }: &Claim) -> Option<Suspect> {
+    // A copy that was sent anew comes for the first time, and is known all the same.
+    let was_here = message.receive_count > 1 || message.recorded_attempts().is_some();
+    was_here.then(|| shared.process.suspect(shared.core.queue.name(), message.identity())).flatten()
+}
+
 /// Whether a message may end the process. Where it is known what ran when one died, it is one of those, or one with its last receives,
 /// which must not end with a process that another message has ended.
-fn is_suspicious<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim, known_limit: Option<u32>) -> bool {
-    let message = &claim.message;
-    // A copy that was sent anew comes for the first time, and is known all the same.
-    if message.receive_count > 1 || message.recorded_attempts().is_some() {
-        claim.suspect = shared.process.suspect(shared.core.queue.name(), message.identity());
-    }
+fn is_suspicious(claim: &Claim, known_limit: Option<u32>) -> bool {
     let last = known_limit.map_or(SUSPICIOUS_RECEIVES, receives_of_few);
-    claim.suspect.is_some() || message.receive_count >= last
+    claim.suspect.is_some() || claim.message.receive_count >= last
 }
 
 /// The group of a message in which the order is kept. The groups of a standard queue have none.

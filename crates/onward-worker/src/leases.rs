@@ -99,7 +99,7 @@ struct Held {
 struct Term {
     receipt: Receipt,
     since: Instant,
-    /// When the last change was asked for.
+    /// When the last change was asked for that the queue has confirmed.
     asked: Instant,
     /// When the queue gives the message to another worker.
     ends: Instant,

@@ -24,10 +24,6 @@ use crate::runs::Runs;
 /// How often a message that has another receive left is tried to be sent anew.
 const TRIES: u32 = 4;
 
-/// For how long one with its last receive is. Most outages pass in it; where the role may not send, or the message has become too large,
-/// it is better attempted than held.
-const LAST_TRIES: Duration = Duration::from_secs(60);
-
 /// SQS hides a message for twelve hours from its receive at the longest.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html>
 const MAX_HIDDEN: Duration = Duration::from_secs(12 * 3600);
@@ -90,7 +86,7 @@ impl<Q: Queue, H> Shared<Q, H> {
     /// lose few receives more and could not be sent anew stays away for longer than most outages last.
     pub(crate) async fn release_after(&self, mut claim: Box<Claim>, why: &'static str, delay: Duration) {
         claim.catch_up();
-        if self.renew_before_return(&claim, delay).await {
+        if self.try_to_renew(&claim, delay, Duration::MAX).await {
             self.count_release(&claim, why, delay);
             return self.done(claim);
         }
@@ -113,16 +109,16 @@ impl<Q: Queue, H> Shared<Q, H> {
             self.polls_ended.cancelled().await;
         }
         claim.catch_up();
-        if self.renew_before_return(&claim, delay).await {
+        if self.try_to_renew(&claim, delay, Duration::MAX).await {
             return self.done(claim);
         }
         self.return_to_queue(claim, delay);
     }
 
     /// As [`Shared::renew`], and tried again: a message that goes back as it is stays away for many minutes, which one failed call is no
-    /// reason for. With its last receive that would be its death, so it is tried for longer, as long as the lease lasts: outages of the
-    /// queue pass.
-    pub(crate) async fn renew_before_return(&self, claim: &Claim, delay: Duration) -> bool {
+    /// reason for. With its last receive that would be its death, so it is tried for longer, up to `longest` and as long as the lease lasts:
+    /// outages of the queue pass.
+    pub(crate) async fn try_to_renew(&self, claim: &Claim, delay: Duration, longest: Duration) -> bool {
         let limit = self.core.queue.receive_limit().unwrap_or(USUAL_RECEIVES);
         let has_last = claim.message.receive_count >= limit && !self.core.queue.is_fifo();
         let (mut failures, begun) = (0, Instant::now());
@@ -131,7 +127,7 @@ impl<Q: Queue, H> Shared<Q, H> {
                 Ok(is_sent) => return is_sent,
                 Err(_) => failures += 1,
             }
-            let is_enough = failures >= TRIES && !(has_last && begun.elapsed() < LAST_TRIES);
+            let is_enough = failures >= TRIES && !(has_last && begun.elapsed() < longest);
             if is_enough || !claim.lease.is_held() || self.abandon.is_cancelled() {
                 return false;
             }
@@ -174,11 +170,18 @@ impl<Q: Queue, H> Shared<Q, H> {
     }
 
     /// As [`Shared::done`], with a call of its own: a kill before a batch is full would leave the message beside its copy.
-    pub(crate) async fn done_at_once(&self, claim: Box<Claim>) {
+    pub(crate) async fn done_at_once(&self, mut claim: Box<Claim>) {
+        claim.catch_up();
+        let (id, receipt) = (claim.run.id().clone(), claim.lease.receipt().clone());
+        self.core.finished.remember(&id);
         count(&self.core.monitor.counters().delete_calls, 1);
-        let deleted = self.core.queue.delete(std::slice::from_ref(claim.lease.receipt())).await;
-        if !deleted.is_ok_and(|refused| refused.is_empty()) {
-            self.done(claim);
+        let deleted = self.core.queue.delete(std::slice::from_ref(&receipt)).await;
+        let lease = claim.end();
+        // If it came again meanwhile, SQS may have deleted nothing.
+        if deleted.is_ok_and(|refused| refused.is_empty()) && *lease.receipt() == receipt {
+            self.core.finished.forget(&id);
+        } else {
+            self.outcomes.push(Outcome::Delete { id, lease });
         }
     }
 

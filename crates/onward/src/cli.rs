@@ -318,7 +318,7 @@ pub(crate) struct Which {
     /// Only those of a group that `dead --group` shows
     #[arg(long, value_name = "REASON", value_parser = NonEmptyStringValueParser::new())]
     pub group: Option<String>,
-    /// Only the one with this id; repeat it for more
+    /// Only those with this id; repeat it for more
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub id: Vec<String>,
 }

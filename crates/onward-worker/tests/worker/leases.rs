@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use onward_worker::{Failure, MemoryQueue, Message, Options, run};
+use onward_worker::{Failure, MemoryQueue, Message, Monitor, Options, Process, run, run_in};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
@@ -184,4 +184,27 @@ async fn an_entry_that_the_queue_cannot_read_holds_up_no_neighbour() {
     let options = Options { concurrency: 64, ..Options::default() };
     let ledger = run(choosy, handler, options, over).await.expect("works");
     assert_eq!((ledger.done, ledger.undeleted), (10, 1), "{ledger:?}");
+}
+
+/// A copy of it would be handled, because nobody knows that it is done.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_done_is_not_sent_anew() {
+    let queue = queue();
+    queue.send("once");
+    // Each delete is given up when the lease has ended, and the message comes again, up to its last receive.
+    let failed_deletes = Arc::new(AtomicU32::new(40));
+    let faulty = Faulty { failed_deletes, ..standard(&queue) };
+    let runs = Arc::new(AtomicU32::new(0));
+    let counter = runs.clone();
+    let handler = move |_: Message| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        async { Ok(()) }
+    };
+    let folder = tempfile::tempdir().expect("is made");
+    let process = Process::recording_in(folder.path()).expect("is made");
+    let options = Options { max_lease: MINUTE, ..options() };
+    let over = until_empty(queue.clone());
+    let ledger = run_in(&process, faulty, handler, options, Monitor::default(), over).await.expect("works");
+    assert_eq!((runs.load(Ordering::Relaxed), ledger.renewed), (1, 0), "{ledger:?}");
+    assert!(ledger.received >= 4, "{ledger:?}");
 }

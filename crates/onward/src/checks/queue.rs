@@ -7,7 +7,7 @@ use onward_worker::{Options, QueueErrorKind, is_fifo};
 
 use super::{Check, Worked, doubtful, failed, well, wrong};
 use crate::config::permissions::{self, Refused};
-use crate::config::queues::{configured_url, queue_url_of, queue_variable};
+use crate::config::queues::{configured_url, queue_url_of, queue_variable, without_dead_letters};
 use crate::config::settings::{AppEnv, Settings};
 use crate::config::sqs::client;
 
@@ -78,7 +78,7 @@ async fn queue(url: &str, options: &Options, retention: Option<Duration>) -> Vec
 
     let policy = all.get(&Attribute::RedrivePolicy).and_then(|text| RedrivePolicy::parse(text));
     let kept = number(Attribute::MessageRetentionPeriod);
-    let (of_dead_letters, kept_dead) = redrive(&client, policy.as_ref(), kept).await;
+    let (of_dead_letters, kept_dead) = redrive(&client, queue_name(url), policy.as_ref(), kept).await;
     checks.extend(of_dead_letters);
     if let (Some(retention), Some(kept)) = (retention, kept) {
         checks
@@ -99,6 +99,7 @@ async fn queue(url: &str, options: &Options, retention: Option<Duration>) -> Vec
 /// With it how long dead letters are kept, in seconds.
 async fn redrive(
     client: &Client,
+    queue: &str,
     policy: Option<&RedrivePolicy>,
     retention: Option<u64>,
 ) -> (Vec<Check>, Option<u64>) {
@@ -118,7 +119,7 @@ async fn redrive(
     let dead = match queue_url(client, policy.name(), Some(policy.account())).await {
         Ok(dead) => dead,
         Err(error) => {
-            checks.push(failed("dead-letter queue", error.into()));
+            checks.push(failed("dead-letter queue", without_dead_letters(queue, policy, &error)));
             return (checks, None);
         }
     };

@@ -1,5 +1,7 @@
+use onward_worker::sqs::RedrivePolicy;
 #[cfg(feature = "local")]
 use onward_worker::sqs::queue_name;
+use onward_worker::{QueueError, QueueErrorKind};
 
 use crate::config::database_url::not_set;
 #[cfg(feature = "local")]
@@ -7,9 +9,7 @@ use crate::config::local::{Launch, Local, running_queues};
 #[cfg(feature = "local")]
 use crate::config::settings::AppEnv;
 use crate::config::settings::Settings;
-use crate::process::exit::CommandError;
-#[cfg(feature = "local")]
-use crate::process::exit::Exit;
+use crate::process::exit::{CommandError, Exit};
 
 /// The names of an app's queues.
 pub(crate) struct Names {
@@ -114,6 +114,16 @@ pub(crate) fn queue_url_of(name: &str) -> Option<String> {
     let url = std::env::var(queue_variable(name)).ok()?;
     // A secret often ends with a line end.
     Some(url.trim().to_owned()).filter(|url| !url.is_empty())
+}
+
+/// The queue is there, and its policy names a dead-letter queue that cannot be used.
+pub(crate) fn without_dead_letters(queue: &str, policy: &RedrivePolicy, error: &QueueError) -> CommandError {
+    let message = format!("the dead-letter queue {} cannot be used: {error}", policy.name());
+    let help = match error.kind {
+        QueueErrorKind::MissingQueue => format!("create it, or correct the RedrivePolicy of {queue}"),
+        _ => error.help().to_owned(),
+    };
+    CommandError::new(Exit::Queue, message, help)
 }
 
 /// `QUEUE_URL_ORDERS_FIFO` for `orders.fifo`.

@@ -41,7 +41,7 @@ impl ConsoleOptions {
                     "`openssl rand -hex 16` makes one that nobody can guess",
                 ));
             }
-            Some(token) => Token::Configured(Digest::of(token.as_bytes())),
+            Some(token) => Token::Configured(Digest::of(token.trim().as_bytes())),
             None if env == AppEnv::Development => {
                 let text = random()?;
                 Token::Printed { digest: Digest::of(text.as_bytes()), text }

@@ -61,10 +61,10 @@ pub(crate) fn is_permanent(error: &(dyn Error + 'static)) -> bool {
     of_postgres() || is_permanent_in_sql_server(error)
 }
 
-/// Class 22, data exceptions, class 54, a limit of the program, as for a value that is too long for its index, and a missing value. A row that a unique or foreign key or a check refuses today may be right
+/// Class 22, data exceptions, and a missing value. A row that a unique or foreign key or a check refuses today may be right
 /// tomorrow. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn is_permanent_in_postgres(state: &str) -> bool {
-    state.starts_with("22") || state.starts_with("54") || state == "23502"
+    state.starts_with("22") || state == "23502"
 }
 
 /// The same in SQL Server: a value that overflows, does not convert or is cut off, and a missing one.
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn values_that_the_database_never_takes_are_told_from_what_may_pass() {
-        for state in ["22021", "22003", "22001", "23502", "54000"] {
+        for state in ["22021", "22003", "22001", "23502"] {
             assert!(is_permanent_in_postgres(state), "{state}");
         }
         for state in ["23505", "23503", "23514", "40001", "40P01", "53300", "57P01", "42P01", "08006"] {

@@ -3,11 +3,11 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
-use onward_worker::sqs::{queue_name, queue_url, redrive_policy, visibility_entries};
+use onward_worker::sqs::{answered, queue_name, queue_url, redrive_policy, visibility_entries};
 use onward_worker::{QueueError, QueueErrorKind};
 
 use crate::config::database_url::not_set;
-use crate::config::queues::{queue_url_of, queue_variable};
+use crate::config::queues::{queue_url_of, queue_variable, without_dead_letters};
 use crate::config::settings::Settings;
 use crate::config::sqs::client;
 use crate::process::exit::{CommandError, Exit};
@@ -55,28 +55,20 @@ impl QueueClient {
         let Some(policy) = redrive_policy(&self.client, &self.url).await? else { return Ok(None) };
         match queue_url(&self.client, policy.name(), Some(policy.account())).await {
             Ok(url) => Ok(Some(url)),
-            // The queue itself is there: its policy names another one that is not.
-            Err(error) => {
-                let message = format!("the dead-letter queue {} cannot be used: {error}", policy.name());
-                let help = match error.kind {
-                    QueueErrorKind::MissingQueue => {
-                        format!("create it, or correct the RedrivePolicy of {}", self.name())
-                    }
-                    _ => error.help().to_owned(),
-                };
-                Err(CommandError::new(Exit::Queue, message, help))
-            }
+            Err(error) => Err(without_dead_letters(self.name(), &policy, &error)),
         }
     }
 
     /// Whether no other queue has the same dead-letter queue. Where that cannot be seen, another one may.
     pub(crate) async fn is_only_source_of(&self, dead: &str) -> bool {
-        let sources = self.client.list_dead_letter_source_queues().queue_url(dead).send().await;
+        let sources = answered(self.client.list_dead_letter_source_queues().queue_url(dead).send()).await;
         match sources {
             Ok(sources) => sources.queue_urls().len() <= 1,
-            Err(error) => {
-                let reason = sqs_error(&error).message;
-                let help = "allow the role `sqs:ListDeadLetterSourceQueues`";
+            Err(reason) => {
+                let help = match reason.kind {
+                    QueueErrorKind::Credentials => "allow the role `sqs:ListDeadLetterSourceQueues`",
+                    _ => reason.help(),
+                };
                 tracing::warn!(%reason, help, "a dead letter that does not say of which queue it is stays");
                 false
             }

@@ -40,12 +40,12 @@ pub(crate) fn belongs_to(message: &Message, queue: &str, is_only: bool) -> bool 
     source(message).map_or(is_only, |source| source == queue)
 }
 
-/// Two letters with the same are copies of one message. A sender may use an identity in two queues, and by mistake for two bodies.
-pub(crate) type CopyKey = (Option<String>, String, String);
+/// Two letters of one queue with the same are copies of one message. By mistake a sender may use an identity for two bodies.
+pub(crate) type CopyKey = (String, String);
 
 pub(crate) fn copy_key(message: &Message) -> CopyKey {
     let body = message.md5_of_body().or(message.body()).unwrap_or_default();
-    (source(message), identity(message).to_owned(), body.to_owned())
+    (identity(message).to_owned(), body.to_owned())
 }
 
 /// A time of SQS, in milliseconds since 1970.

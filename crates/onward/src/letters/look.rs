@@ -63,7 +63,7 @@ async fn receive(
         receipts.extend(messages.iter().filter_map(|message| message.receipt_handle.clone()));
         let before = known.len();
         for message in messages {
-            if known.insert(letter::copy_key(&message)) {
+            if known.insert((letter::source(&message), letter::copy_key(&message))) {
                 bytes += letter::bytes(&message);
                 seen.messages.push(message);
             }

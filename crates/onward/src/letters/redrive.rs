@@ -266,16 +266,27 @@ fn entry(index: usize, letter: &Message, target: &str) -> SendMessageBatchReques
 /// What a copy of a letter that stays must say of the queue that it died in: nothing, where the letter says it itself. None if there is no room
 /// for it, or nobody knows it.
 fn origin(letter: &Message) -> Option<Option<String>> {
-    if letter::rejected(letter).is_some() {
+    if letter::rejected(letter).is_some_and(|rejected| rejected["queue"].is_string()) {
         return Some(None);
     }
-    let attributes = letter.message_attributes().map_or(0, |all| all.len());
     let origin = json!({
         "queue": letter::source(letter)?,
         "last_ms": letter::ms(letter, &System::SentTimestamp),
     });
+    let origin = origin.to_string();
     // The identity needs room, too.
-    (attributes + 2 <= MAX_ATTRIBUTES).then(|| Some(origin.to_string()))
+    let attributes = letter.message_attributes().map_or(0, |all| all.len()) + 2;
+    let bytes = letter::bytes(letter) + attribute_bytes(REJECTED, &origin) + identity_bytes(letter);
+    (attributes <= MAX_ATTRIBUTES && bytes <= MAX_BYTES).then_some(Some(origin))
+}
+
+/// What SQS counts for an attribute of the type String.
+fn attribute_bytes(name: &str, value: &str) -> usize {
+    name.len() + "String".len() + value.len()
+}
+
+fn identity_bytes(letter: &Message) -> usize {
+    attribute_bytes(MESSAGE_ID, letter::identity(letter))
 }
 
 /// The most bytes of a message.
@@ -286,10 +297,9 @@ const MAX_BYTES: usize = 1024 * 1024;
 fn copy(index: usize, letter: &Message) -> SendMessageBatchRequestEntryBuilder {
     let mut attributes = letter.message_attributes.clone().unwrap_or_default();
     let others = attributes.keys().filter(|name| *name != REJECTED).count();
-    let (identity, data_type) = (letter::identity(letter), "String");
-    let longer = MESSAGE_ID.len() + data_type.len() + identity.len();
-    if others < MAX_ATTRIBUTES && letter::bytes(letter) + longer <= MAX_BYTES {
-        attributes.entry(MESSAGE_ID.to_owned()).or_insert_with(|| text_attribute(identity));
+    if others < MAX_ATTRIBUTES && letter::bytes(letter) + identity_bytes(letter) <= MAX_BYTES {
+        let identity = text_attribute(letter::identity(letter));
+        attributes.entry(MESSAGE_ID.to_owned()).or_insert(identity);
     }
     let mut entry = SendMessageBatchRequestEntry::builder()
         .id(index.to_string())

@@ -46,12 +46,18 @@ pub(super) async fn send_dead(
             .set_message_deduplication_id(is_fifo(url).then(|| deduplication_id(message)));
         match answered(request.send()).await {
             Ok(_) => return Ok(()),
-            // Only what SQS says of the message itself can be helped by a shorter reason.
+            // Only what SQS says of the message itself can be helped by a shorter reason. The identity gives way to nothing but the size.
+            Err(error) if chars == Some(0) && !is_too_large(&error) => return Err(error),
             Err(error) if error.kind == QueueErrorKind::Service => refused = Some(error),
             Err(error) => return Err(error),
         }
     }
     Err(refused.expect("at least one length was tried"))
+}
+
+/// SQS names the attribute or the body that is too long as a parameter that is not valid.
+fn is_too_large(error: &QueueError) -> bool {
+    ["InvalidParameterValue", "TooLong"].iter().any(|code| error.message.contains(code))
 }
 
 /// The longest delay of a message.

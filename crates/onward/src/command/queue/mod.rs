@@ -64,7 +64,7 @@ async fn take(queue: &QueueClient, action: &cli::QueueAction) -> Result<Exit, Co
     }
 }
 
-/// Nothing came, which may have a reason that another command has just made.
+/// Says how many messages are in flight where nothing came: another command may hold them.
 async fn note_in_flight(queue: &QueueClient, url: &str) {
     let name = queue_name(url);
     match Counts::of(&queue.client, url).await {

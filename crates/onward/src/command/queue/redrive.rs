@@ -32,7 +32,7 @@ pub(super) async fn run(
         line.push_str(&format!("; {again} died again"));
     }
     if left > 0 {
-        line.push_str(&format!("; {left} left, which do not match or belong to another queue"));
+        line.push_str(&format!("; {left} left, which do not match or are not known to be of this queue"));
     }
     data(&line)?;
     if sent + again + left == 0 {

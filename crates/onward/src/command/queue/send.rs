@@ -52,14 +52,14 @@ fn attributes(send: &cli::Send) -> Result<Vec<(String, Attribute)>, CommandError
             let message = format!("the attribute `{pair}` has no name or no value");
             return Err(CommandError::new(Exit::Usage, message, "write it as `--attribute NAME=VALUE`"));
         };
-        let is_id = name == MESSAGE_ID && send.id.is_some();
-        if is_id || attributes.iter().any(|(known, _)| known == name) {
+        if name == MESSAGE_ID && (send.id.is_some() || send.lines.is_some()) {
+            let message = format!("the attribute `{MESSAGE_ID}` is the identity of one message");
+            let help = "give it once, as `--id` or as `--attribute`, and not with `--lines`";
+            return Err(CommandError::new(Exit::Usage, message, help));
+        }
+        if attributes.iter().any(|(known, _)| known == name) {
             let message = format!("the attribute `{name}` is given twice");
-            return Err(CommandError::new(
-                Exit::Usage,
-                message,
-                "give each attribute once; `--id` is `onward.id`",
-            ));
+            return Err(CommandError::new(Exit::Usage, message, "give each attribute once"));
         }
         attributes.push((name.to_owned(), Attribute::text(value)));
     }
