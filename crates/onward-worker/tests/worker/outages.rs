@@ -205,7 +205,7 @@ async fn a_whole_outage_stops_the_receives_once_no_more_can_wait() {
     assert!(ledger.pauses > 5 && ledger.received < 2_200, "few receives were used up: {ledger:?}");
 }
 
-/// A queue that refuses every delete for some seconds, so that messages are done and come back.
+/// A queue that refuses to extend leases, so that messages come back.
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_meets_a_message_that_is_done_lets_the_next_one_go() {
     let (queue, destination) = (queue(), Destination::default());

@@ -205,8 +205,10 @@ impl Redrive<'_> {
             let deleted = delete.send().await.map_err(|error| sqs_error(&error))?;
             receipts.iter().for_each(|receipt| self.held.remove(receipt));
             if let Some(failed) = deleted.failed().first() {
-                let message =
-                    format!("a message was sent again and is still a dead letter: {}", failed.code());
+                let message = format!(
+                    "a message was sent, and its dead letter could not be deleted: {}",
+                    failed.code()
+                );
                 return Err(CommandError::new(Exit::Queue, message, "delete it there, or it is sent twice"));
             }
         }

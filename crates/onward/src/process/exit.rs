@@ -22,7 +22,7 @@ pub(crate) enum Exit {
     Queue = 5,
     /// The grace ended before every handler did.
     Abandoned = 6,
-    /// A second request to stop, or a migration or a command of the app that was stopped.
+    /// A second request to stop, or a command other than `serve` that was stopped.
     Interrupted = 130,
 }
 
