@@ -5,6 +5,7 @@ use onward_script::{History, Script, always_name, line_column};
 
 use crate::drift::Drift;
 use crate::journal::JOURNAL;
+use crate::secrets::masked;
 use crate::state::{Divergence, SchemaState, Status};
 
 /// Why a migration or a check of the schema failed: what happened, and what to do.
@@ -165,6 +166,20 @@ pub struct ServerError {
     pub end: TransactionEnd,
 }
 
+impl ServerError {
+    /// Without the passwords that the server quotes from the script.
+    fn masked(self) -> Self {
+        let all = |text: Option<String>| text.map(|text| masked(&text));
+        Self {
+            message: masked(&self.message),
+            detail: all(self.detail),
+            hint: all(self.hint),
+            context: all(self.context),
+            ..self
+        }
+    }
+}
+
 /// What became of the transaction of a script that failed, as the server says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -262,7 +277,7 @@ pub(crate) fn script_failed(
         if statement.lines().count() > STATEMENT_LINES {
             lines.push("…");
         }
-        lines.join("\n")
+        masked(&lines.join("\n"))
     });
     let message = if server.in_journal {
         format!("{} ran, but its journal row could not be written", script.file_name())
@@ -270,7 +285,9 @@ pub(crate) fn script_failed(
         format!("{} failed", script.file_name())
     };
     let version = script.number;
-    let help = if script.directives.no_transaction {
+    let help = if let ("25006", Some(help)) = (server.code.as_str(), without_fault(&server.code)) {
+        format!("nothing was applied: {help}, then run `app migrate` again")
+    } else if script.directives.no_transaction {
         format!(
             "undo what it left behind, run `DELETE FROM schema_journal WHERE version = {version} AND state = \
              'started'`, correct the script, rebuild, and run `app migrate` again"
@@ -291,7 +308,7 @@ pub(crate) fn script_failed(
     } else {
         "nothing is lost: correct the script, rebuild, and run `app migrate` again".to_owned()
     };
-    let failure = ScriptFailure { place, statement, server, outcome, pending };
+    let failure = ScriptFailure { place, statement, server: server.masked(), outcome, pending };
     Error::new(ErrorKind::Script(Box::new(failure)), message, help)
 }
 
@@ -308,6 +325,9 @@ fn advice(server: &ServerError) -> Option<&'static str> {
         ),
         "55P04" => Some(
             "use the new value of the enum in the next script, because it cannot be used before it commits",
+        ),
+        "42710" if says("role \"") => Some(
+            "make the role only where it is missing, in a DO block that asks pg_roles, because it belongs to the server and not to the database",
         ),
         "55006" if says("pending trigger events") => {
             Some("move the ALTER TABLE into the next script, because rows changed before it in this one")

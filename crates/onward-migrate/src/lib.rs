@@ -38,6 +38,7 @@ mod postgres;
 mod rebuild;
 mod runner;
 mod scripts;
+mod secrets;
 mod session;
 #[cfg(feature = "sqlserver")]
 mod sqlserver;

@@ -242,7 +242,9 @@ fn divergences(history: &History, rows: &[JournalRow]) -> Vec<Divergence> {
     }
     let mut recorded: Vec<_> = rows.iter().map(|row| row.version).collect();
     recorded.sort_unstable();
-    let first = recorded.iter().copied().find(|version| *version >= start).unwrap_or(start);
+    // A database may begin with a later baseline than this binary has, and with nothing else.
+    let lowest = rows.iter().filter(|row| row.version >= start).min_by_key(|row| row.version);
+    let first = lowest.filter(|row| row.is_baseline()).map_or(start, |row| row.version);
     for version in first..=applied.min(history.latest()) {
         if recorded.binary_search(&version).is_err() {
             let file = history.get(version).map_or_else(String::new, |script| script.file_name());

@@ -80,9 +80,14 @@ pub enum Severity {
 pub fn of_program(message: &str, program: &str) -> String {
     let message = match program {
         "cargo onward" => message.replace("`app script ", "`app "),
-        _ => message.to_owned(),
+        _ => return message.replace("`app ", &format!("`{program} ")),
     };
-    message.replace("`app ", &format!("`{program} "))
+    // The others are commands of the app only.
+    let commands =
+        ["adopt", "check", "import", "init", "new", "plan", "rules", "seal", "squash", "status", "unseal"];
+    commands.iter().fold(message, |message, command| {
+        message.replace(&format!("`app {command}"), &format!("`{program} {command}"))
+    })
 }
 
 #[cfg(test)]
@@ -96,5 +101,7 @@ mod tests {
         let named = finding.of_program("shop");
         assert_eq!(named.help, "once final, run `shop script seal` and commit `scripts.lock`");
         assert_eq!(named.message, finding.message);
+        let help = "run `app status`, then `app migrate`";
+        assert_eq!(of_program(help, "cargo onward"), "run `cargo onward status`, then `app migrate`");
     }
 }

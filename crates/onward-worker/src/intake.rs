@@ -22,7 +22,7 @@ use crate::message::Message;
 use crate::queue::{BATCH, Queue};
 use crate::retry::{SUSPICIOUS_RECEIVES, USUAL_RECEIVES};
 use crate::runs::AlreadyHere;
-use crate::shared::Shared;
+use crate::shared::{LAST_TRIES, Shared};
 
 /// How many polls may be open at once while batches come back full.
 const MAX_POLLS: usize = 8;
@@ -36,10 +36,6 @@ const START: Duration = Duration::from_secs(10);
 /// How many messages may be done and not deleted yet before the worker receives no more: a queue that accepts no deletes
 /// must not fill the memory.
 const MAX_UNACKED: usize = 1_000;
-
-/// For how long a message is tried to be sent anew before it waits here. Most outages pass in it; where the role may not send, or the
-/// message has become too large, it is better attempted than held.
-const LAST_TRIES: Duration = Duration::from_secs(60);
 
 /// How long a suspicious message stays away that finds another one here, as long as it can be sent anew.
 const RETURN_OF_SUSPICIOUS: Duration = Duration::from_secs(10);
@@ -162,7 +158,8 @@ async fn receive<Q: Queue, H: MessageHandler>(
     let _sorting = shared.process.sorting();
     for claim in behind {
         let why = "messages of its group that come before it are here";
-        shared.release_after(Box::new(claim), why, RETURN_BEHIND_GROUP).await;
+        let kept = shared.release_after(Box::new(claim), why, RETURN_BEHIND_GROUP).await;
+        claims.extend(kept.map(|claim| *claim));
     }
     Ok(Received { claims: one_suspicious(shared, claims).await, is_short })
 }
@@ -189,8 +186,8 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
 ) -> Vec<Claim> {
     let (start, is_fifo) = (shared.capacity.slow_start(), shared.core.queue.is_fifo());
     // Where what runs is kept, a message that ends the process is known by that. Where not, only its last receive ends it.
-    let limit = shared.core.queue.receive_limit().unwrap_or(USUAL_RECEIVES);
-    let known_limit = Some(limit).filter(|_| shared.process.has_records());
+    let limit = || shared.core.queue.receive_limit().unwrap_or(USUAL_RECEIVES);
+    let known_limit = shared.process.has_records().then(limit);
     // What waits here while another message ends the process pays for it with a receive. It is sent anew with its last one but one, so that
     // an outage of the queue at that moment leaves another chance.
     let has_few = |receives| known_limit.is_some_and(|limit| receives >= limit.min(receives_of_few(limit)));
@@ -208,9 +205,9 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
         claim.suspect = suspect(shared, &claim);
         claim.is_suspicious = !claim.is_done && is_suspicious(&claim, known_limit);
         // Those of a FIFO queue wait for their turn, and until then nothing else needs to be careful. So does one with its last
-        // receive, which could not be sent anew: to go back would be its death.
-        let may_go_back = !is_fifo && claim.message.receive_count < limit;
-        if claim.is_suspicious && start.is_careful() && may_go_back {
+        // receive that was just tried to be sent anew.
+        let was_tried = known_limit.is_some_and(|limit| claim.message.receive_count >= limit);
+        if claim.is_suspicious && start.is_careful() && !is_fifo && !was_tried {
             let why = "another message is here that may end the process";
             released.push(shared.release_after(Box::new(claim), why, RETURN_OF_SUSPICIOUS));
             continue;
@@ -220,7 +217,9 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
         }
         kept.push(claim);
     }
-    while released.next().await.is_some() {}
+    while let Some(back) = released.next().await {
+        kept.extend(back.map(|claim| *claim));
+    }
     kept
 }
 

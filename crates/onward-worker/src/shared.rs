@@ -24,6 +24,10 @@ use crate::runs::Runs;
 /// How often a message that has another receive left is tried to be sent anew.
 const TRIES: u32 = 4;
 
+/// For how long an intake tries to send anew a message with its last receive. Most outages pass in it; where the role may not send, or the
+/// message has become too large, it is better attempted than held.
+pub(crate) const LAST_TRIES: Duration = Duration::from_secs(60);
+
 /// SQS hides a message for twelve hours from its receive at the longest.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html>
 const MAX_HIDDEN: Duration = Duration::from_secs(12 * 3600);
@@ -83,17 +87,35 @@ impl<Q: Queue, H> Shared<Q, H> {
     }
 
     /// As [`Shared::release`], by a poll and with a delay of its own: it does not wait for the end of the polls. A message that can
-    /// lose few receives more and could not be sent anew stays away for longer than most outages last.
-    pub(crate) async fn release_after(&self, mut claim: Box<Claim>, why: &'static str, delay: Duration) {
+    /// lose few receives more and could not be sent anew stays away for longer than most outages last. One with its last receive comes back
+    /// to the caller: to go back to the queue would be its death.
+    pub(crate) async fn release_after(
+        &self,
+        mut claim: Box<Claim>,
+        why: &'static str,
+        delay: Duration,
+    ) -> Option<Box<Claim>> {
         claim.catch_up();
-        if self.try_to_renew(&claim, delay, Duration::MAX).await {
+        if self.try_to_renew(&claim, delay, LAST_TRIES).await {
             self.count_release(&claim, why, delay);
-            return self.done(claim);
+            self.done(claim);
+            return None;
+        }
+        if self.has_last_receive(&claim) {
+            return Some(claim);
         }
         let is_spared = claim.message.receive_count > SUSPICIOUS_RECEIVES;
         let delay = if is_spared { self.least_delay(&claim).max(delay) } else { delay };
         self.count_release(&claim, why, delay);
         self.return_to_queue(claim, delay);
+        None
+    }
+
+    /// Whether a message of a standard queue becomes a dead letter if it comes back. One of a FIFO queue cannot be sent anew, so nothing is done
+    /// about it.
+    fn has_last_receive(&self, claim: &Claim) -> bool {
+        let limit = self.core.queue.receive_limit().unwrap_or(USUAL_RECEIVES);
+        claim.message.receive_count >= limit && !self.core.queue.is_fifo()
     }
 
     fn count_release(&self, claim: &Claim, why: &'static str, delay: Duration) {
@@ -119,8 +141,7 @@ impl<Q: Queue, H> Shared<Q, H> {
     /// reason for. With its last receive that would be its death, so it is tried for longer, up to `longest` and as long as the lease lasts:
     /// outages of the queue pass.
     pub(crate) async fn try_to_renew(&self, claim: &Claim, delay: Duration, longest: Duration) -> bool {
-        let limit = self.core.queue.receive_limit().unwrap_or(USUAL_RECEIVES);
-        let has_last = claim.message.receive_count >= limit && !self.core.queue.is_fifo();
+        let has_last = self.has_last_receive(claim);
         let (mut failures, begun) = (0, Instant::now());
         loop {
             match self.try_renew(claim, delay).await {

@@ -24,10 +24,11 @@ pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
         Dialect::SqlServer => of_batches.iter().map(Vec::as_slice).collect(),
     };
     let words = |tokens| Words { text: source.text, dialect, tokens };
-    let mut findings = Vec::new();
+    let (mut findings, mut made) = (Vec::new(), Vec::new());
     for (index, tokens) in statements.iter().enumerate() {
+        made.extend(words(tokens).made());
         let later = || statements[index + 1..].iter().filter_map(|tokens| words(tokens).created());
-        let Some((what, at)) = words(tokens).takes_away(later) else { continue };
+        let Some((what, at)) = words(tokens).takes_away(&made, later) else { continue };
         let message = format!("{what}, which a running binary may still use");
         let help = "add `-- onward: contract` at the top once no running binary uses it: older binaries \
                     then refuse to start";
@@ -115,14 +116,24 @@ impl Words<'_> {
     }
 
     /// What the statement removes for good, as the start of a message, and the index of the word that removes it. What a later
-    /// statement creates again is not removed.
-    fn takes_away<I: Iterator<Item = Object>>(&self, later: impl Fn() -> I) -> Option<(String, usize)> {
+    /// statement creates again is not removed, and no binary uses what this script has made.
+    fn takes_away<I: Iterator<Item = Object>>(
+        &self,
+        made: &[Object],
+        later: impl Fn() -> I,
+    ) -> Option<(String, usize)> {
+        let was_made = |kind, name: &ObjectName| {
+            made.iter().any(|(other, made)| is_same_kind(kind, other) && name.is_same(made, self.dialect))
+        };
         if self.is(0, "drop") {
             let (kind, names) = self.dropped()?;
             let is_back = |name: &ObjectName| {
                 later().any(|(other, again)| is_same_kind(kind, other) && name.is_same(&again, self.dialect))
             };
-            let gone = names.iter().find(|name| !name.is_temporary(self.dialect) && !is_back(name))?;
+            let is_gone = |name: &&ObjectName| {
+                !(name.is_temporary(self.dialect) || was_made(kind, name) || is_back(name))
+            };
+            let gone = names.iter().find(is_gone)?;
             return Some((format!("this drops the {kind} `{gone}`"), 0));
         }
         if self.renames_by_procedure() {
@@ -256,6 +267,14 @@ impl Words<'_> {
         Some((kind, names))
     }
 
+    /// What a `CREATE` makes that was not there before.
+    fn made(&self) -> Option<Object> {
+        let may_be_there = self.is(1, "or")
+            || (1..self.tokens.len())
+                .any(|at| self.is(at, "if") && self.is(at + 1, "not") && self.is(at + 2, "exists"));
+        if may_be_there { None } else { self.created() }
+    }
+
     /// What a `CREATE` makes.
     fn created(&self) -> Option<Object> {
         if !self.is(0, "create") {
@@ -314,6 +333,13 @@ mod tests {
                 &[],
             ),
             ("DROP TABLE pg_temp.t", &[]),
+            ("CREATE TEMP TABLE q AS SELECT 1; DROP TABLE q; CREATE TABLE s.w (id int); DROP TABLE s.w", &[]),
+            ("CREATE TABLE IF NOT EXISTS q (id int); DROP TABLE q", &["this drops the table `q`"]),
+            ("CREATE OR REPLACE VIEW v AS SELECT 1; DROP VIEW v", &["this drops the view `v`"]),
+            (
+                "DROP TABLE q; CREATE TABLE r (id int); DROP TABLE r, s",
+                &["this drops the table `q`", "this drops the table `s`"],
+            ),
             ("DROP INDEX i; DROP TRIGGER x ON t", &[]),
             ("ALTER TABLE t DROP CONSTRAINT c, DROP a", &["this drops a column"]),
             ("ALTER TABLE t ADD COLUMN a int DEFAULT (1), ALTER COLUMN b SET NOT NULL", &[]),

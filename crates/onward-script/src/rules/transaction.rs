@@ -29,6 +29,10 @@ fn postgres(source: &Source<'_>) -> Vec<Finding> {
             let message = format!("`{words}` in a script: the transaction belongs to the migrator");
             let help = "remove it; each script runs in a transaction of its own, with its journal row";
             findings.push(finding(source, statement.span(), message, help));
+        } else if let Some(words) = gives_up_locks(source.text, statement) {
+            let message = format!("`{words}` gives up the lock that keeps other migrators away");
+            let help = "remove it, or name what it should reset or unlock; the migrator resets the session after each script";
+            findings.push(finding(source, statement.span(), message, help));
         } else if let Some(words) = refuses_transaction(source.text, statement)
             && !source.directives.no_transaction
         {
@@ -64,6 +68,17 @@ fn controls_transaction(text: &str, statement: &Statement) -> Option<&'static st
     }
 }
 
+/// What releases every advisory lock of the session, that of the migrator too.
+/// <https://www.postgresql.org/docs/current/sql-discard.html>,
+/// <https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADVISORY-LOCKS>
+fn gives_up_locks(text: &str, statement: &Statement) -> Option<&'static str> {
+    match () {
+        () if statement.starts_with(text, &["discard", "all"]) => Some("DISCARD ALL"),
+        () if statement.find(text, "pg_advisory_unlock_all").is_some() => Some("pg_advisory_unlock_all"),
+        () => None,
+    }
+}
+
 /// The statements that PostgreSQL refuses inside a transaction block. Each has its own page under
 /// <https://www.postgresql.org/docs/current/sql-commands.html>.
 fn refuses_transaction(text: &str, statement: &Statement) -> Option<&'static str> {
@@ -91,7 +106,6 @@ fn refuses_transaction(text: &str, statement: &Statement) -> Option<&'static str
         () if starts(&["alter", "subscription"]) && has("refresh") => Some("ALTER SUBSCRIPTION … REFRESH"),
         () if starts(&["create", "subscription"]) => Some("CREATE SUBSCRIPTION"),
         () if starts(&["drop", "subscription"]) => Some("DROP SUBSCRIPTION"),
-        () if starts(&["discard", "all"]) => Some("DISCARD ALL"),
         () => None,
     }
 }

@@ -555,29 +555,32 @@ async fn a_suspicious_message_waits_until_another_queue_has_sent_its_message_ane
 /// One that cannot be sent anew, because the role may not or because it has become too large, holds up the others for a minute and is then attempted.
 #[tokio::test(start_paused = true)]
 async fn a_last_receive_that_cannot_be_sent_anew_is_attempted() {
-    let (queue, mut records, log) = (queue(), Records::new(), Log::default());
-    for number in 0..3 {
-        queue.send(format!("last {number}"));
+    for knows in [false, true] {
+        let (queue, mut records, log) = (queue(), Records::new(), Log::default());
+        for number in 0..3 {
+            queue.send(format!("last {number}"));
+        }
+        // The last time they stay away until the process has come to receive many messages at once.
+        for away in [Duration::ZERO, Duration::ZERO, Duration::ZERO, 2 * SECOND] {
+            assert_eq!(queue.receive(10, Duration::ZERO, away).await.expect("works").len(), 3);
+        }
+        for number in 0..60 {
+            queue.send(format!("fresh {number}"));
+        }
+        let sends_from = Some(Instant::now() + 24 * HOUR);
+        let never_sends = Faulty { sends_from, ..standard(&queue) };
+        let seen = log.clone();
+        let handler = move |message: Message| {
+            seen.add(&message.body);
+            async { Ok::<_, Failure>(()) }
+        };
+        let process = if knows { records.process() } else { Process::default() };
+        let over = until_empty(queue.clone());
+        let work = run_in(&process, never_sends, handler, Options::default(), Monitor::default(), over);
+        timeout(3 * MINUTE, work).await.expect("nothing is held").expect("works");
+        assert_eq!(log.bodies().into_iter().collect::<HashSet<_>>().len(), 63, "knows {knows}");
+        assert!(queue.dead_letters().is_empty());
     }
-    // The last time they stay away until the process has come to receive many messages at once.
-    for away in [Duration::ZERO, Duration::ZERO, Duration::ZERO, 2 * SECOND] {
-        assert_eq!(queue.receive(10, Duration::ZERO, away).await.expect("works").len(), 3);
-    }
-    for number in 0..60 {
-        queue.send(format!("fresh {number}"));
-    }
-    let sends_from = Some(Instant::now() + 24 * HOUR);
-    let never_sends = Faulty { sends_from, ..standard(&queue) };
-    let seen = log.clone();
-    let handler = move |message: Message| {
-        seen.add(&message.body);
-        async { Ok::<_, Failure>(()) }
-    };
-    let (process, over) = (records.process(), until_empty(queue.clone()));
-    let work = run_in(&process, never_sends, handler, Options::default(), Monitor::default(), over);
-    timeout(3 * MINUTE, work).await.expect("nothing is held").expect("works");
-    assert_eq!(log.bodies().into_iter().collect::<HashSet<_>>().len(), 63);
-    assert!(queue.dead_letters().is_empty());
 }
 
 /// Works two queues in one process, and sends to the second one once the first one's messages are here. Returns how long that

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use onward_script::{Dialect, lex};
+
 use crate::process::exit::{CommandError, Exit};
 use crate::scratch::ScratchDatabase;
 
@@ -42,11 +44,25 @@ pub(crate) fn pg_dump(scratch: &ScratchDatabase, content: Content) -> Result<Str
     if !output.status.success() {
         return Err(failed(&String::from_utf8_lossy(&output.stderr)));
     }
-    // Leaves out psql's own commands, because Onward sends the text directly to the server, and the versions of the programs.
-    let text = String::from_utf8_lossy(&output.stdout);
-    let is_kept = |line: &&str| !line.starts_with('\\') && !line.starts_with("-- Dumped ");
-    let lines: Vec<_> = text.lines().filter(is_kept).collect();
-    Ok(format!("{}\n", lines.join("\n").trim()))
+    let text = String::from_utf8(output.stdout).map_err(|error| failed(&error.to_string()))?;
+    Ok(format!("{}\n", statements_of(&text).trim()))
+}
+
+/// The dump without psql's own commands, because Onward sends the text directly to the server, and without the versions of the programs. A
+/// line of a text or of a function's body stays as it is, whatever it begins with.
+fn statements_of(dump: &str) -> String {
+    let tokens = lex(dump, Dialect::Postgres);
+    let is_within = |at: usize| {
+        let behind = tokens.partition_point(|token| token.span.start < at);
+        tokens[..behind].last().is_some_and(|token| token.span.end > at)
+    };
+    let mut at = 0;
+    let is_kept = |line: &&str| {
+        let begins = at;
+        at += line.len();
+        !(line.starts_with('\\') || line.starts_with("-- Dumped ")) || is_within(begins)
+    };
+    dump.split_inclusive('\n').filter(is_kept).collect()
 }
 
 /// The pg_dump beside the server's binaries, or else the one of the PATH.
@@ -56,4 +72,18 @@ fn program() -> PathBuf {
         onward_local::find_binaries().ok().and_then(|folder| folder.join("postgres").canonicalize().ok());
     let beside = server.and_then(|server| Some(server.parent()?.join(&name)));
     beside.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn psql_s_own_commands_are_left_out_and_lines_of_a_text_are_not() {
+        let dump = "-- Dumped from database version 15.18\n\\restrict aBc\n\nCREATE FUNCTION f() AS $_$\n\\begin{x}\n\
+                    -- Dumped \n$_$;\nINSERT INTO t VALUES ('a\r\n\\b\r\n-- Dumped c');\n\\unrestrict aBc\n";
+        let expected = "\nCREATE FUNCTION f() AS $_$\n\\begin{x}\n-- Dumped \n$_$;\n\
+                        INSERT INTO t VALUES ('a\r\n\\b\r\n-- Dumped c');\n";
+        assert_eq!(statements_of(dump), expected);
+    }
 }
