@@ -2,9 +2,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use crate::support::{
-    Database, Queue, Running, address_in, arguments, development, production, project, run,
+    DEADLINE, Database, Queue, Running, address_in, arguments, development, production, project, run,
 };
 
 const TOKEN: &str = "a-token-of-a-test-0123456789";
@@ -265,8 +266,11 @@ fn a_development_launch_prints_an_address_with_a_token() {
     let sent = post(address, "/console/send", &cookie, &fields);
     assert!(sent.status == 200 && sent.body.contains("Sent:"), "{} {}", sent.status, sent.body);
     launch.wait_for("message done");
-    let log = get(address, "/console/log", &cookie);
-    assert!(log.body.contains("message done"), "{}", log.body);
+    // The page has the line a moment after the terminal.
+    let deadline = Instant::now() + DEADLINE;
+    while !get(address, "/console/log", &cookie).body.contains("message done") {
+        assert!(Instant::now() < deadline, "the log has no such line");
+    }
     launch.signal("-TERM");
     assert!(launch.end().0.success());
 }

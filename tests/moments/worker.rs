@@ -144,7 +144,7 @@ fn dead_letters_say_why_and_are_brought_back() {
     let redriven = world.app(&["queue", "redrive", "--filter", "second"]);
     assert_eq!(
         redriven.stdout,
-        "1 message(s) sent to deliveries; 1 left, which do not match or belong to another queue\n"
+        "1 message(s) sent to deliveries; 1 left, which do not match or are not known to be of this queue\n"
     );
     let back = world.json(&["queue", "peek", "--json"]);
     assert_eq!(back["messages"][0]["body"], "second junk");

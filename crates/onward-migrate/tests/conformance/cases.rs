@@ -407,6 +407,8 @@ async fn states_that_a_journal_can_be_in(world: World) {
     assert_eq!(world.status(&all).await.state, SchemaState::Diverged, "a hole");
     world.query("DELETE FROM schema_journal WHERE version = 3").await;
     assert_eq!(world.status(&all).await.state, SchemaState::Behind);
+    world.query("DELETE FROM schema_journal WHERE version = 0").await;
+    assert_eq!(world.status(&all).await.state, SchemaState::Diverged, "the first row is missing");
     world.query("DELETE FROM schema_journal").await;
     assert_eq!(world.status(&all).await.state, SchemaState::Unversioned, "an empty journal");
     world.query("DROP TABLE schema_journal").await;

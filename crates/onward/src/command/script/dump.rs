@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use onward_script::{Dialect, lex};
+use onward_script::{Dialect, TokenKind, lex};
 
 use crate::process::exit::{CommandError, Exit};
 use crate::scratch::ScratchDatabase;
@@ -62,7 +62,24 @@ fn statements_of(dump: &str) -> String {
         at += line.len();
         !(line.starts_with('\\') || line.starts_with("-- Dumped ")) || is_within(begins)
     };
-    dump.split_inclusive('\n').filter(is_kept).collect()
+    with_visible_returns(&dump.split_inclusive('\n').filter(is_kept).collect::<String>())
+}
+
+/// The same, with each carriage return of a literal as `\r`: a script has the line ends of the system on which it is checked out, so
+/// Onward takes `\r\n` in it for `\n`.
+fn with_visible_returns(text: &str) -> String {
+    let (mut shown, mut at) = (String::with_capacity(text.len()), 0);
+    for token in lex(text, Dialect::Postgres) {
+        let literal = token.text(text);
+        if token.kind == TokenKind::String && literal.starts_with('\'') && literal.contains('\r') {
+            shown.push_str(&text[at..token.span.start]);
+            shown.push('E');
+            shown.push_str(&literal.replace('\\', r"\\").replace('\r', r"\r"));
+            at = token.span.end;
+        }
+    }
+    shown.push_str(&text[at..]);
+    shown
 }
 
 /// The pg_dump beside the server's binaries, or else the one of the PATH.
@@ -83,7 +100,7 @@ mod tests {
         let dump = "-- Dumped from database version 15.18\n\\restrict aBc\n\nCREATE FUNCTION f() AS $_$\n\\begin{x}\n\
                     -- Dumped \n$_$;\nINSERT INTO t VALUES ('a\r\n\\b\r\n-- Dumped c');\n\\unrestrict aBc\n";
         let expected = "\nCREATE FUNCTION f() AS $_$\n\\begin{x}\n-- Dumped \n$_$;\n\
-                        INSERT INTO t VALUES ('a\r\n\\b\r\n-- Dumped c');\n";
+                        INSERT INTO t VALUES (E'a\\r\n\\\\b\\r\n-- Dumped c');\n";
         assert_eq!(statements_of(dump), expected);
     }
 }
