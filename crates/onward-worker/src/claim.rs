@@ -43,6 +43,14 @@ pub(crate) struct Claim {
     age_before: Duration,
 }
 
+/// The head of a group, and what waits behind it.
+pub(crate) fn with_tail<'a>(
+    head: &'a mut Claim,
+    tail: &'a mut [Box<Claim>],
+) -> impl Iterator<Item = &'a mut Claim> {
+    std::iter::once(head).chain(tail.iter_mut().map(|claim| &mut **claim))
+}
+
 impl Claim {
     pub(crate) fn new(message: Message, (run, lease): (Run, Lease), reservation: Reservation) -> Self {
         let recorded = message.recorded_attempts();

@@ -8,7 +8,7 @@ use tracing::Instrument as _;
 
 use crate::attempt::{Attempted, attempt};
 use crate::breaker::Ended;
-use crate::claim::Claim;
+use crate::claim::{Claim, with_tail};
 use crate::handler::{Failure, FailureKind, MessageHandler};
 use crate::ledger::count;
 use crate::progress::Place;
@@ -313,7 +313,7 @@ async fn wait<Q: Queue, H>(
     let spot = shared.parking.take(messages, bytes).filter(|_| needed < options.max_lease);
     let Some(_spot) = spot else { return Err(delay) };
     // What waits takes no handler's place.
-    for waiting in std::iter::once(&mut *claim).chain(tail.iter_mut().map(|claim| &mut **claim)) {
+    for waiting in with_tail(claim, tail) {
         (waiting.reservation, waiting.has_waited) = (None, true);
     }
     let until = Instant::now() + delay;
@@ -321,7 +321,7 @@ async fn wait<Q: Queue, H>(
     tokio::select! {
         () = tokio::time::sleep_until(until) => {
             claim.lease.progress().moves_to(Place::Waiting);
-            for waiting in std::iter::once(claim).chain(tail.iter_mut().map(|claim| &mut **claim)) {
+            for waiting in with_tail(claim, tail) {
                 waiting.reservation = Some(shared.capacity.reserve_again());
             }
             Ok(())

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::{Instant, timeout};
 
-use crate::claim::Claim;
+use crate::claim::{Claim, with_tail};
 use crate::ledger::count;
 use crate::queue::{BATCH, Queue};
 use crate::shared::Shared;
@@ -83,9 +83,8 @@ impl<'a> Turn<'a> {
 
 /// Shortens the leases of a group, which the renewal then extends as any other, in terms that grow again.
 async fn shorten<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim, tail: &mut [Box<Claim>]) {
-    let claims = std::iter::once(claim).chain(tail.iter_mut().map(|claim| &mut **claim));
     // The group may have been delivered again while it waited for its turn.
-    let held = claims.filter_map(|claim| claim.is_held().then_some(&claim.lease));
+    let held = with_tail(claim, tail).filter_map(|claim| claim.is_held().then_some(&claim.lease));
     let leases: Vec<_> = held.collect();
     for batch in leases.chunks(BATCH) {
         let entries: Vec<_> = batch.iter().map(|lease| (lease.receipt().clone(), SHORT_LEASE)).collect();

@@ -28,7 +28,9 @@ pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
     for (index, tokens) in statements.iter().enumerate() {
         made.extend(words(tokens).made());
         let later = || statements[index + 1..].iter().filter_map(|tokens| words(tokens).created());
-        let Some((what, at)) = words(tokens).takes_away(&made, later) else { continue };
+        let Some((what, at)) = words(tokens).takes_away(|| made.iter().cloned().chain(later())) else {
+            continue;
+        };
         let message = format!("{what}, which a running binary may still use");
         let help = "add `-- onward: contract` at the top once no running binary uses it: older binaries \
                     then refuse to start";
@@ -115,25 +117,15 @@ impl Words<'_> {
         words.iter().any(|word| self.is(index, word))
     }
 
-    /// What the statement removes for good, as the start of a message, and the index of the word that removes it. What a later
-    /// statement creates again is not removed, and no binary uses what this script has made.
-    fn takes_away<I: Iterator<Item = Object>>(
-        &self,
-        made: &[Object],
-        later: impl Fn() -> I,
-    ) -> Option<(String, usize)> {
-        let was_made = |kind, name: &ObjectName| {
-            made.iter().any(|(other, made)| is_same_kind(kind, other) && name.is_same(made, self.dialect))
-        };
+    /// What the statement removes for good, as the start of a message, and the index of the word that removes it. `own` is what no
+    /// binary misses: the script has made it before, or makes it again later.
+    fn takes_away<I: Iterator<Item = Object>>(&self, own: impl Fn() -> I) -> Option<(String, usize)> {
         if self.is(0, "drop") {
             let (kind, names) = self.dropped()?;
-            let is_back = |name: &ObjectName| {
-                later().any(|(other, again)| is_same_kind(kind, other) && name.is_same(&again, self.dialect))
+            let is_own = |name: &ObjectName| {
+                own().any(|(other, own)| is_same_kind(kind, other) && name.is_same(&own, self.dialect))
             };
-            let is_gone = |name: &&ObjectName| {
-                !(name.is_temporary(self.dialect) || was_made(kind, name) || is_back(name))
-            };
-            let gone = names.iter().find(is_gone)?;
+            let gone = names.iter().find(|name| !name.is_temporary(self.dialect) && !is_own(name))?;
             return Some((format!("this drops the {kind} `{gone}`"), 0));
         }
         if self.renames_by_procedure() {

@@ -193,13 +193,13 @@ async fn a_message_with_its_last_receive_outlives_any_number_of_kills() {
         if queue.is_empty() {
             break;
         }
-        let process = Faulty { queue: queue.clone(), is_standard: true, ..Faulty::default() };
+        let process = standard(&queue);
         let this = process.clone();
         // Another message runs alone meanwhile, in another queue of the same process.
         let shared = records.process();
         let other = MemoryQueue::new();
         other.send("other");
-        let busy = Faulty { queue: other, is_standard: true, ..Faulty::default() };
+        let busy = standard(&other);
         let handler = move |message: Message| {
             let this = this.clone();
             async move {
@@ -239,7 +239,7 @@ async fn few_receives_are_left(fault: Duration) {
         let back: Vec<_> = received.into_iter().map(|message| (message.receipt, Duration::ZERO)).collect();
         queue.change_visibility(&back).await.expect("works");
     }
-    let process = Faulty { queue: queue.clone(), is_standard: true, ..Faulty::default() };
+    let process = standard(&queue);
     let process = Faulty { sends_from: Some(Instant::now() + fault), ..process };
     let handler = |_: Message| std::future::pending::<Result<(), Failure>>();
     let options = Options { wait: SECOND, ..Options::default() };
@@ -267,7 +267,7 @@ async fn a_last_receive_outlives_an_outage_of_the_queue() {
         let back: Vec<_> = received.into_iter().map(|message| (message.receipt, Duration::ZERO)).collect();
         queue.change_visibility(&back).await.expect("works");
     }
-    let faulty = Faulty { queue: queue.clone(), is_standard: true, ..Faulty::default() };
+    let faulty = standard(&queue);
     let faulty = Faulty { sends_from: Some(Instant::now() + 25 * SECOND), ..faulty };
     let log = Log::default();
     let seen = log.clone();

@@ -57,7 +57,7 @@ async fn an_extension_that_hangs_costs_no_lease() {
 #[tokio::test(start_paused = true)]
 async fn one_process_never_runs_a_message_twice_at_once() {
     let refused_changes = Arc::new(AtomicU32::new(1));
-    let hasty = Faulty { queue: queue(), is_standard: true, refused_changes, ..Faulty::default() };
+    let hasty = Faulty { refused_changes, ..standard(&queue()) };
     hasty.queue.send("long");
     let (running, runs) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let (now, all) = (running.clone(), runs.clone());

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::faulty::Faulty;
-use crate::support::{HOUR, Log, MINUTE, SECOND, queue, until_empty};
+use crate::support::{HOUR, Log, MINUTE, SECOND, queue, standard, until_empty};
 
 /// A destination that is away at first.
 #[derive(Clone, Default)]
@@ -26,6 +26,14 @@ impl Destination {
         }
         self.delivered.add(&message.body);
         Ok(())
+    }
+
+    fn recovers_in(&self, time: Duration) {
+        let is_up = self.is_up.clone();
+        tokio::spawn(async move {
+            sleep(time).await;
+            is_up.store(true, Ordering::Relaxed);
+        });
     }
 
     fn handler(
@@ -138,11 +146,7 @@ async fn two_hours_without_one_destination_cost_nothing_and_disturb_no_other() {
 async fn a_quiet_queue_bears_an_outage_of_hours() {
     let (queue, destination) = (queue(), Destination::default());
     queue.send("alone");
-    let recovery = destination.is_up.clone();
-    tokio::spawn(async move {
-        sleep(5 * HOUR).await;
-        recovery.store(true, Ordering::Relaxed);
-    });
+    destination.recovers_in(5 * HOUR);
     let work = run(queue.clone(), destination.handler(), Options::default(), until_empty(queue.clone()));
     let ledger = work.await.expect("works");
     assert_eq!((ledger.received, ledger.done, queue.dead_letters().len()), (1, 1, 0), "{ledger:?}");
@@ -193,11 +197,7 @@ async fn a_whole_outage_stops_the_receives_once_no_more_can_wait() {
     for number in 0..2_000 {
         queue.send(number.to_string());
     }
-    let recovery = destination.is_up.clone();
-    tokio::spawn(async move {
-        sleep(HOUR).await;
-        recovery.store(true, Ordering::Relaxed);
-    });
+    destination.recovers_in(HOUR);
     let options = Options { max_parked: 100, ..Options::default() };
     let work = run(queue.clone(), destination.handler(), options, until_empty(queue.clone()));
     let ledger = timeout(3 * HOUR, work).await.expect("recovers").expect("works");
@@ -212,13 +212,9 @@ async fn a_probe_that_meets_a_message_that_is_done_lets_the_next_one_go() {
     for number in 0..200 {
         queue.send(number.to_string());
     }
-    let recovery = destination.is_up.clone();
-    tokio::spawn(async move {
-        sleep(2 * MINUTE).await;
-        recovery.store(true, Ordering::Relaxed);
-    });
+    destination.recovers_in(2 * MINUTE);
     let refused_changes = Arc::new(AtomicU32::new(3));
-    let hasty = Faulty { queue: queue.clone(), is_standard: true, refused_changes, ..Faulty::default() };
+    let hasty = Faulty { refused_changes, ..standard(&queue) };
     let options = Options { max_parked: 0, breaker_after: 3, ..Options::default() };
     let work = run(hasty, destination.handler(), options, until_empty(queue.clone()));
     let ledger = timeout(6 * HOUR, work).await.expect("it closes again").expect("works");

@@ -1,4 +1,3 @@
-use std::io::IsTerminal as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli;
@@ -8,7 +7,7 @@ use crate::config::database_url::ResolvedDatabase;
 #[cfg(feature = "local")]
 use crate::drafts;
 use crate::process::exit::{CommandError, Exit};
-use crate::process::signal::Stop;
+use crate::process::signal::stoppable;
 use crate::process::terminal::data;
 use crate::upgrade::{Progress, UpgradeOptions, upgrade};
 
@@ -23,10 +22,9 @@ pub(crate) async fn run(context: &Context, command: &cli::Migrate) -> Result<Exi
     #[cfg(feature = "local")]
     drafts::prepare(context, &database).await?;
     let stop = CancellationToken::new();
-    let signals = Stop::listen(std::io::stderr().is_terminal())?;
-    let migrated = tokio::select! {
-        migrated = upgrade(context, &database.url, &options, Progress::Lines, &stop) => migrated?,
-        () = signals.requested_twice(&stop) => return Ok(Exit::Interrupted),
+    let upgrading = upgrade(context, &database.url, &options, Progress::Lines, &stop);
+    let Some(migrated) = stoppable(&stop, upgrading).await?.transpose()? else {
+        return Ok(Exit::Interrupted);
     };
     let now = migrated.to;
     match migrated.scripts {

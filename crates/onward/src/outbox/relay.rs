@@ -150,13 +150,15 @@ impl Relay {
         published: &Mutex<Published>,
     ) -> Result<(), String> {
         let url = self.addresses.url(queue).await.map_err(|error| error.to_string())?;
+        // The groups of which a row was refused. A pause of theirs may be over before the turn is.
+        let refused = Mutex::new(HashSet::new());
         for round in rounds(is_fifo(queue), rows, |row| row.group.clone()) {
             let mut batches = batches(&round, |row: &Row| row.body.len());
             let (mut sending, mut outcome) = (FuturesUnordered::new(), Ok(()));
             loop {
                 while outcome.is_ok() && Instant::now() < until && sending.len() < CONCURRENT_BATCHES {
                     let Some(batch) = batches.next() else { break };
-                    sending.push(self.send_batch(queue, &url, batch, published));
+                    sending.push(self.send_batch(queue, &url, batch, published, &refused));
                 }
                 // All calls are awaited: one that is dropped may have been sent.
                 let Some(sent) = sending.next().await else { break };
@@ -173,10 +175,11 @@ impl Relay {
         url: &str,
         batch: &[Row],
         published: &Mutex<Published>,
+        refused: &Mutex<HashSet<String>>,
     ) -> Result<(), String> {
+        let refused = || refused.lock().unwrap_or_else(PoisonError::into_inner);
         // Behind a row that has failed nothing of its group is sent in this turn, so that none overtakes it.
-        let refused = refused_groups(published, queue);
-        let is_next = |row: &&Row| row.group.as_ref().is_none_or(|group| !refused.contains(group));
+        let is_next = |row: &&Row| row.group.as_ref().is_none_or(|group| !refused().contains(group));
         let batch: Vec<_> = batch.iter().filter(is_next).collect();
         if batch.is_empty() {
             return Ok(());
@@ -207,7 +210,7 @@ impl Relay {
             } else {
                 // A row without a group holds up no other one.
                 let pause = row.group.as_ref().map(|group| {
-                    published.refused.insert((queue.to_owned(), group.clone()));
+                    refused().insert(group.clone());
                     self.pauses().begin(queue, Some(group))
                 });
                 tracing::warn!(queue, id = row.id, ?pause, %reason, "a row of the outbox was refused; it is sent again");
@@ -222,12 +225,4 @@ impl Relay {
 struct Published {
     sent: Vec<i64>,
     parked: Vec<Parked>,
-    /// The groups of queues of which a row was refused. A pause of theirs may be over before the turn is.
-    refused: HashSet<(String, String)>,
-}
-
-fn refused_groups(published: &Mutex<Published>, queue: &str) -> HashSet<String> {
-    let published = published.lock().unwrap_or_else(PoisonError::into_inner);
-    let of_queue = published.refused.iter().filter(|(refused, _)| refused == queue);
-    of_queue.map(|(_, group)| group.clone()).collect()
 }

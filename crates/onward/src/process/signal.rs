@@ -1,3 +1,4 @@
+use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -63,6 +64,18 @@ fn unavailable(error: &std::io::Error) -> CommandError {
         format!("signals cannot be received: {error}"),
         "check the limits of the system",
     )
+}
+
+/// Runs a command to its end, and cancels `stop` at the first request. `None` if a second one came before the end.
+pub(crate) async fn stoppable<T>(
+    stop: &CancellationToken,
+    run: impl Future<Output = T>,
+) -> Result<Option<T>, CommandError> {
+    let signals = Stop::listen(std::io::stderr().is_terminal())?;
+    tokio::select! {
+        done = run => Ok(Some(done)),
+        () = signals.requested_twice(stop) => Ok(None),
+    }
 }
 
 impl Stop {

@@ -1,7 +1,5 @@
 //! A command of the app's own: the steps of `serve` as far as the set-up, and then the command in place of the work.
 
-use std::io::IsTerminal as _;
-
 use tokio_util::sync::CancellationToken;
 
 use crate::config::context::Context;
@@ -10,18 +8,15 @@ use crate::database::errors::causes;
 use crate::handler::command::Run;
 use crate::handler::work::Work;
 use crate::process::exit::{CommandError, Exit};
-use crate::process::signal::Stop;
+use crate::process::signal::stoppable;
 
 use super::steps::{end_of_app, enter, open, ready};
 
 /// Runs a command until its end or a request to stop, which ends it where it waits.
 pub(crate) async fn run(context: &Context, work: Work, name: &str, run: Run) -> Result<Exit, CommandError> {
-    let signals = Stop::listen(std::io::stderr().is_terminal())?;
     let stop = CancellationToken::new();
-    tokio::select! {
-        exit = steps(context, work, name, run, &stop) => exit,
-        () = signals.requested_twice(&stop) => Ok(Exit::Interrupted),
-    }
+    let exit = stoppable(&stop, steps(context, work, name, run, &stop)).await?;
+    exit.unwrap_or(Ok(Exit::Interrupted))
 }
 
 async fn steps(

@@ -5,8 +5,6 @@ mod look;
 mod redrive;
 mod send;
 
-use std::io::IsTerminal as _;
-
 use onward_worker::sqs::queue_name;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -16,51 +14,47 @@ use crate::config::context::Context;
 use crate::letters::client::{QueueClient, sqs_error};
 use crate::letters::counts::Counts;
 use crate::process::exit::{CommandError, Exit};
-use crate::process::signal::Stop;
+use crate::process::signal::stoppable;
 use crate::process::terminal::{data, note};
 
 pub(crate) async fn run(context: &Context, command: &cli::Queue) -> Result<Exit, CommandError> {
     let queue = QueueClient::open(&context.settings, command.queue.as_deref()).await?;
-    match &command.action {
-        cli::QueueAction::Send(send) => send::run(&queue, send).await,
-        cli::QueueAction::Stats { json } => stats(&queue, *json).await,
-        cli::QueueAction::Purge { confirm } => purge(&queue, confirm.as_deref()).await,
-        taking => take(&queue, taking).await,
+    let stop = CancellationToken::new();
+    let acting = act(&queue, &command.action, &stop);
+    if matches!(
+        command.action,
+        cli::QueueAction::Send(_) | cli::QueueAction::Stats { .. } | cli::QueueAction::Purge { .. }
+    ) {
+        return acting.await;
+    }
+    // The others receive messages, and end when they have given back what they hold: it would be hidden for minutes from the next command.
+    match stoppable(&stop, acting).await?.transpose()? {
+        Some(Exit::Done) if stop.is_cancelled() => {
+            note("stopped before the end; what was received and is still there can be received again");
+            Ok(Exit::Interrupted)
+        }
+        exit => Ok(exit.unwrap_or(Exit::Interrupted)),
     }
 }
 
-/// The commands that receive messages. A request to stop ends one when it has given back what it holds: those messages would be
-/// hidden for minutes from the next command.
-async fn take(queue: &QueueClient, action: &cli::QueueAction) -> Result<Exit, CommandError> {
-    let stop = CancellationToken::new();
-    let signals = Stop::listen(std::io::stderr().is_terminal())?;
-    let taken = async {
-        match action {
-            cli::QueueAction::Peek { max, json } => {
-                look::messages(queue, &queue.url, *max, *json, &stop).await
-            }
-            cli::QueueAction::Dead { group: true, json, .. } => look::reasons(queue, *json, &stop).await,
-            cli::QueueAction::Dead { max, json, .. } => {
-                look::messages(queue, &queue.dead_letters().await?, *max, *json, &stop).await
-            }
-            cli::QueueAction::Delete { which, confirm } => {
-                delete::run(queue, &which.into(), confirm.as_deref(), &stop).await
-            }
-            cli::QueueAction::Redrive { which, max } => redrive::run(queue, &which.into(), *max, &stop).await,
-            cli::QueueAction::Send(_) | cli::QueueAction::Stats { .. } | cli::QueueAction::Purge { .. } => {
-                unreachable!("they receive nothing")
-            }
+async fn act(
+    queue: &QueueClient,
+    action: &cli::QueueAction,
+    stop: &CancellationToken,
+) -> Result<Exit, CommandError> {
+    match action {
+        cli::QueueAction::Send(send) => send::run(queue, send).await,
+        cli::QueueAction::Stats { json } => stats(queue, *json).await,
+        cli::QueueAction::Purge { confirm } => purge(queue, confirm.as_deref()).await,
+        cli::QueueAction::Peek { max, json } => look::messages(queue, &queue.url, *max, *json, stop).await,
+        cli::QueueAction::Dead { group: true, json, .. } => look::reasons(queue, *json, stop).await,
+        cli::QueueAction::Dead { max, json, .. } => {
+            look::messages(queue, &queue.dead_letters().await?, *max, *json, stop).await
         }
-    };
-    tokio::select! {
-        taken = taken => match taken? {
-            Exit::Done if stop.is_cancelled() => {
-                note("stopped before the end; what was received and is still there can be received again");
-                Ok(Exit::Interrupted)
-            }
-            exit => Ok(exit),
-        },
-        () = signals.requested_twice(&stop) => Ok(Exit::Interrupted),
+        cli::QueueAction::Delete { which, confirm } => {
+            delete::run(queue, &which.into(), confirm.as_deref(), stop).await
+        }
+        cli::QueueAction::Redrive { which, max } => redrive::run(queue, &which.into(), *max, stop).await,
     }
 }
 
