@@ -132,7 +132,7 @@ fn give_up<Q: Queue>(core: &Core<Q>, outcome: &Outcome, reason: &str) {
         Outcome::Delete { id, .. } => {
             count(&core.monitor.counters().undeleted, 1);
             core.finished.give_up(id);
-            tracing::warn!(%id, %reason, "done and not deleted; the worker deletes it when it comes back");
+            tracing::warn!(%id, %reason, "not deleted; the worker deletes it when it comes back");
         }
         Outcome::Return { .. } => {
             tracing::debug!(%reason, "the message comes back by itself");

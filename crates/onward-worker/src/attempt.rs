@@ -9,8 +9,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use crate::claim::Claim;
-use crate::crashes;
-use crate::handler::{Failure, MessageHandler};
+use crate::crashes::{self, Running};
+use crate::handler::{Failure, FailureKind, MessageHandler};
 use crate::message::Message;
 use crate::queue::Queue;
 use crate::shared::Shared;
@@ -46,19 +46,27 @@ pub(crate) async fn attempt<Q: Queue, H: MessageHandler>(
     let ended = tokio::select! {
         // A handler that has ended counts, also if the grace ends at the same moment.
         biased;
-        outcome = run(shared, claim, turn) => Attempted::Ended(outcome),
+        outcome = run(shared, claim, turn, running.as_ref()) => Attempted::Ended(outcome),
         () = shared.abandon.cancelled() => Attempted::Abandoned,
     };
     drop(running);
-    claim.clear_suspect();
+    if !matches!(&ended, Attempted::Ended(outcome) if is_postponed(outcome)) {
+        claim.clear_suspect();
+    }
     drop(handler);
     ended
+}
+
+/// Whether the handler did not run, so that the process has not survived it.
+pub(crate) fn is_postponed(outcome: &Result<(), Failure>) -> bool {
+    outcome.as_ref().is_err_and(|failure| matches!(failure.kind, FailureKind::Postpone(_)))
 }
 
 async fn run<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
     claim: &mut Claim,
     turn: &mut Turn<'_>,
+    running: Option<&Running>,
 ) -> Result<(), Failure> {
     let message = Message { attempt: claim.failed_attempts().saturating_add(1), ..claim.message.clone() };
     claim.lease.progress().runs(message.attempt);
@@ -70,6 +78,9 @@ async fn run<Q: Queue, H: MessageHandler>(
             Err(_) => {
                 claim.trust();
                 claim.clear_suspect();
+                if let Some(running) = running {
+                    running.is_beside_others();
+                }
                 turn.let_others_run();
                 handled.await
             }
@@ -77,7 +88,9 @@ async fn run<Q: Queue, H: MessageHandler>(
     } else {
         handled.await
     };
-    claim.trust();
+    if !is_postponed(&outcome) {
+        claim.trust();
+    }
     turn.let_others_run();
     shared.capacity.took(begun.elapsed());
     outcome

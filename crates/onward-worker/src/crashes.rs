@@ -126,6 +126,13 @@ pub(crate) struct Running {
     slot: usize,
 }
 
+impl Running {
+    /// Others may run beside it from now on.
+    pub(crate) fn is_beside_others(&self) {
+        self.slots.write(self.slot, b"b");
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         self.slots.write(self.slot, EMPTY);
@@ -231,11 +238,14 @@ mod tests {
         drop(done);
         // It takes the free slot.
         let _alone = crashes.running("orders", "alone", true);
+        let long = crashes.running("orders", "long", true);
+        long.is_beside_others();
 
         let left = as_left_by(folder.path());
         let next = Crashes::in_folder(left.path()).expect("is read");
         let known = |identity: &str| next.suspect("orders", identity).map(|suspect| suspect.alone);
         assert_eq!((known("a/b\n\u{1f600}"), known("alone"), known("done")), (Some(0), Some(1), None));
+        assert_eq!(known("long"), Some(0), "others ran beside it at last");
         assert!(next.suspect("invoices", "alone").is_none(), "an identity belongs to a queue");
 
         let again = as_left_by(left.path());

@@ -6,14 +6,15 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::attempt::{Attempted, attempt};
+use crate::attempt::{Attempted, attempt, is_postponed};
+use crate::backoff::Backoff;
 use crate::breaker::Ended;
 use crate::claim::{Claim, with_tail};
 use crate::handler::{Failure, FailureKind, MessageHandler};
 use crate::ledger::count;
 use crate::progress::Place;
 use crate::queue::{Death, Queue};
-use crate::retry::{Next, next, patience};
+use crate::retry::{Failed, Next, next, patience};
 use crate::shared::Shared;
 use crate::turn::Turn;
 
@@ -49,7 +50,8 @@ async fn give_back_tail<Q: Queue, H>(shared: &Shared<Q, H>, tail: VecDeque<Box<C
     let delay = if head.is_zero() { head } else { head + Duration::from_secs(1) };
     for claim in tail {
         count(&shared.core.monitor.counters().released, 1);
-        shared.give_back(claim, delay).await;
+        // Only a standard queue, which has no groups, keeps one here.
+        let _gone = shared.give_back(claim, delay).await;
     }
 }
 
@@ -72,7 +74,13 @@ async fn deliver<'a, Q: Queue, H: MessageHandler>(
             } else {
                 "no handler became free in time"
             };
-            return Delivered::Returned(shared.release(claim, why).await);
+            turn.give_up();
+            match shared.release(claim, why).await {
+                Ok(delay) => return Delivered::Returned(delay),
+                Err(kept) => claim = kept,
+            }
+            hold(shared, &mut claim, Duration::ZERO).await;
+            continue;
         };
         if !claim.is_held() {
             tracing::warn!(id = %claim.message.identity(), "the lease of a message ended before its attempt");
@@ -93,10 +101,7 @@ async fn deliver<'a, Q: Queue, H: MessageHandler>(
                 shared.done(claim);
                 return Delivered::Done;
             }
-            Tried::Abandoned => {
-                shared.give_back(claim, Duration::ZERO).await;
-                return Delivered::Returned(Duration::ZERO);
-            }
+            Tried::Abandoned => Err(Duration::ZERO),
             // A wait is long, and an outage of the queue or an end of the process in it would cost one of the last receives.
             Tried::Again(delay) if shared.renew(&claim, delay).await => {
                 shared.done(claim);
@@ -110,14 +115,35 @@ async fn deliver<'a, Q: Queue, H: MessageHandler>(
         };
         if let Err(left) = waited {
             claim.catch_up();
-            let delay = left.max(shared.least_delay(&claim));
-            tracing::info!(parent: &span, delay_ms = milliseconds(delay), "message goes back to the queue");
+            let is_abandoned = shared.abandon.is_cancelled();
+            let least =
+                if is_abandoned { shared.delay_of_return(&mut claim) } else { shared.least_delay(&claim) };
+            let delay = left.max(least);
             // It may take long until it can be sent anew, and others may have to run alone.
             turn.give_up();
-            shared.give_back(claim, delay).await;
-            return Delivered::Returned(delay);
+            match shared.give_back(claim, delay).await {
+                Ok(()) => {
+                    tracing::info!(parent: &span, delay_ms = milliseconds(delay), "message goes back to the queue");
+                    return Delivered::Returned(delay);
+                }
+                Err(kept) => claim = kept,
+            }
+            hold(shared, &mut claim, delay).await;
         }
     }
+}
+
+/// Waits here, also where there is no room: to go back to the queue would be the message's death.
+async fn hold<Q: Queue, H>(shared: &Shared<Q, H>, claim: &mut Claim, delay: Duration) {
+    claim.has_waited = true;
+    let until = Instant::now() + delay;
+    claim.lease.progress().moves_to(Place::Parked { until });
+    tokio::select! {
+        () = tokio::time::sleep_until(until) => {}
+        () = shared.stop.cancelled() => {}
+    }
+    claim.lease.progress().moves_to(Place::Waiting);
+    claim.reservation = Some(shared.capacity.reserve_again());
 }
 
 /// The right to run and a free handler. The handler comes second: whoever waits for the end of all others must not take one
@@ -180,9 +206,7 @@ async fn try_once<Q: Queue, H: MessageHandler>(
         }
     };
     let duration = begun.elapsed();
-    let is_postponed =
-        outcome.as_ref().is_err_and(|failure| matches!(failure.kind, FailureKind::Postpone(_)));
-    if !is_postponed {
+    if !is_postponed(&outcome) {
         shared.core.monitor.durations().add(duration);
     }
     let duration_ms = milliseconds(duration);
@@ -206,15 +230,17 @@ async fn failed<Q: Queue, H: MessageHandler>(
     duration_ms: u64,
 ) -> Tried {
     if let FailureKind::Postpone(_) = kind {
-        let Next::Again(delay) = next(&shared.core.options, kind, 0, claim.age()) else { unreachable!() };
+        let decided = next(&shared.core.options, kind, Failed::default(), claim.age());
+        let Next::Again(delay) = decided else { unreachable!() };
         tracing::info!(delay_ms = milliseconds(delay), %reason, "message postponed");
         // Its handler did not run, so this tells the breaker nothing.
-        claim.probe = None;
+        (claim.probe, claim.caution) = (None, None);
         return Tried::Again(delay);
     }
     claim.failed = claim.failed.saturating_add(1);
     let (attempts, counters) = (claim.failed_attempts(), shared.core.monitor.counters());
-    let mut decided = next(&shared.core.options, kind, attempts, claim.age());
+    let failed = Failed { all: attempts, here: claim.failed };
+    let mut decided = next(&shared.core.options, kind, failed, claim.age());
     if let Next::Reject | Next::GiveUp = decided {
         match bury(shared, claim, &reason, attempts).await {
             Ok(()) if decided == Next::Reject => {
@@ -225,9 +251,12 @@ async fn failed<Q: Queue, H: MessageHandler>(
                 tracing::error!(duration_ms, outcome = "given_up", attempts, %reason, "message given up: it is a dead letter");
                 count(&counters.given_up, 1);
             }
-            Err(why) => {
+            Err(Unburied { why, may_pass }) => {
                 tracing::error!(%reason, %why, "the message cannot go to the dead-letter queue, so it comes back");
-                decided = Next::Again(shared.core.options.max_backoff);
+                let options = &shared.core.options;
+                let delay =
+                    if may_pass { options.backoff().delay(claim.failed) } else { options.max_backoff };
+                decided = Next::Again(delay);
             }
         }
     }
@@ -274,14 +303,22 @@ fn record<Q, H>(
     shared.breaker.record(Ended { is_done, is_probe: probe.is_some(), is_full })
 }
 
+/// Why a message did not get to the dead letters.
+struct Unburied {
+    why: String,
+    may_pass: bool,
+}
+
+/// How often a letter is sent before the message is tried again, with its handler.
+const LETTER_TRIES: u32 = 4;
+
 /// Sends the copy before the delete, so that a crash in between leaves the message twice and never loses it.
 async fn bury<Q: Queue, H: MessageHandler>(
     shared: &Shared<Q, H>,
     claim: &Claim,
     reason: &str,
     attempts: u32,
-) -> Result<(), String> {
-    count(&shared.core.monitor.counters().send_calls, 1);
+) -> Result<(), Unburied> {
     let message = &claim.message;
     let death = Death {
         reason: reason.to_owned(),
@@ -289,12 +326,31 @@ async fn bury<Q: Queue, H: MessageHandler>(
         first: Some(claim.first_received()),
         last: SystemTime::now(),
     };
-    match shared.core.queue.send_to_dead_letters(message, &death).await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err("the queue has no dead-letter queue (RedrivePolicy)".to_owned()),
-        Err(error) => {
-            count(&shared.core.monitor.counters().failed_calls, 1);
-            Err(error.to_string())
+    let mut failures = 0;
+    loop {
+        count(&shared.core.monitor.counters().send_calls, 1);
+        let error = tokio::select! {
+            sent = shared.core.queue.send_to_dead_letters(message, &death) => match sent {
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    let why = "the queue has no dead-letter queue (RedrivePolicy)".to_owned();
+                    return Err(Unburied { why, may_pass: false });
+                }
+                Err(error) => error,
+            },
+            () = shared.abandon.cancelled() => {
+                return Err(Unburied { why: "the grace of the stop has ended".to_owned(), may_pass: true });
+            }
+        };
+        count(&shared.core.monitor.counters().failed_calls, 1);
+        failures += 1;
+        let may_pass = error.may_pass();
+        if !may_pass || failures >= LETTER_TRIES || !claim.lease.is_held() {
+            return Err(Unburied { why: error.to_string(), may_pass });
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Backoff::CALLS.delay(failures)) => {}
+            () = shared.abandon.cancelled() => {}
         }
     }
 }

@@ -47,11 +47,15 @@ impl QueueError {
                  some minutes"
             }
             QueueErrorKind::MissingQueue => "create the queue, or correct QUEUE_URL and AWS_REGION",
-            QueueErrorKind::Throttled => "do nothing: the worker waits longer between its calls",
+            QueueErrorKind::Throttled => {
+                "make the call later; a worker waits longer between its calls by itself"
+            }
             QueueErrorKind::Network => {
                 "check that the endpoint of QUEUE_URL can be reached from this machine"
             }
-            QueueErrorKind::Service => "read the message; the worker makes the call again",
+            QueueErrorKind::Service => {
+                "correct what the message names; a fault of the service passes, and the same call can be made again"
+            }
         }
     }
 }

@@ -43,12 +43,14 @@ impl Finished {
         }
     }
 
-    /// The delete was given up.
+    /// The delete was given up. The answer to an earlier one, with the receipt of an earlier delivery, may have been taken for this one's.
     pub(crate) fn give_up(&self, id: &Arc<str>) {
         let mut ids = self.ids();
-        let Some(delete @ Delete::InDoubt) = ids.all.get_mut(id) else { return };
-        *delete = Delete::GivenUp;
-        ids.in_doubt -= 1;
+        match ids.all.insert(id.clone(), Delete::GivenUp) {
+            Some(Delete::GivenUp) => return,
+            Some(Delete::InDoubt) => ids.in_doubt -= 1,
+            None => {}
+        }
         ids.given_up.push_back(id.clone());
         if ids.given_up.len() > MAX_GIVEN_UP
             && let Some(oldest) = ids.given_up.pop_front()
@@ -112,6 +114,12 @@ mod tests {
         finished.give_up(&other);
         finished.forget("other");
         assert_eq!((finished.in_doubt(), finished.contains("other")), (0, false));
+        finished.give_up(&other);
+        assert_eq!(
+            (finished.in_doubt(), finished.contains("other")),
+            (0, true),
+            "another delete was confirmed"
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::message::Message;
 use crate::queue::{BATCH, Queue};
 use crate::retry::{SUSPICIOUS_RECEIVES, USUAL_RECEIVES};
 use crate::runs::AlreadyHere;
-use crate::shared::{LAST_TRIES, Shared};
+use crate::shared::Shared;
 
 /// How many polls may be open at once while batches come back full.
 const MAX_POLLS: usize = 8;
@@ -101,10 +101,11 @@ pub(crate) async fn poll<Q: Queue, H: MessageHandler>(
     }
 }
 
-/// Waits until not too many outcomes are unsent, until there is room, and until the breaker admits a receive. The breaker
-/// comes last, because a receive must follow its admission: it would wait for ever for a probe that was never sent.
+/// Waits until not too many outcomes are unsent, until leases can be extended, until there is room, and until the breaker admits a receive. The
+/// breaker comes last, because a receive must follow its admission: it would wait for ever for a probe that was never sent.
 async fn admitted<Q: Queue, H: MessageHandler>(shared: &Shared<Q, H>) -> (Vec<Reservation>, Option<Probe>) {
     shared.core.finished.fewer_in_doubt_than(MAX_UNACKED, || ()).await;
+    shared.core.leases.extendable().await;
     let mut room = shared.capacity.reserve().await;
     match shared.breaker.admit().await {
         Admission::All => (room, None),
@@ -191,9 +192,9 @@ async fn one_suspicious<Q: Queue, H: MessageHandler>(
     // What waits here while another message ends the process pays for it with a receive. It is sent anew with its last one but one, so that
     // an outage of the queue at that moment leaves another chance.
     let has_few = |receives| known_limit.is_some_and(|limit| receives >= limit.min(receives_of_few(limit)));
-    let sorted = join_all(claims.into_iter().map(async |claim| {
+    let sorted = join_all(claims.into_iter().map(async |mut claim| {
         let may_be_sent = !claim.is_done && has_few(claim.message.receive_count);
-        if may_be_sent && shared.try_to_renew(&claim, RETURN_OF_SUSPICIOUS, LAST_TRIES).await {
+        if may_be_sent && shared.try_to_renew(&mut claim, RETURN_OF_SUSPICIOUS).await {
             shared.done_at_once(Box::new(claim)).await;
             return None;
         }

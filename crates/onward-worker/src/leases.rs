@@ -14,6 +14,14 @@ use crate::queue::BATCH;
 /// The longest term, where the visibility timeout is not longer: a message whose process has died comes back within it.
 const MAX_TERM: Duration = Duration::from_secs(60);
 
+/// For how long the worker receives nothing after a lease has ended because the queue did not extend it. It would receive the message again, and
+/// so take one of its receives for each lease.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// When the extension of a lease is tried again that has ended for want of one. It may succeed where nobody has received the message since, and
+/// its answer tells that the queue extends leases again.
+const AFTER_END: Duration = Duration::from_secs(5);
+
 /// The claim of this worker on one message, from its receive to its acknowledgement. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
@@ -84,6 +92,8 @@ pub(crate) struct Leases {
     held: Mutex<Held>,
     /// A lease is due before the renewal looks again.
     sooner: Notify,
+    /// The queue extends leases again.
+    extends: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +103,8 @@ struct Held {
     begun: u64,
     /// When the renewal looks again.
     wake: Option<Instant>,
+    /// When a lease was last found to have ended because the queue did not extend it; none if it has extended another one since.
+    unextended: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -179,6 +191,38 @@ impl Leases {
         Ok(due)
     }
 
+    /// The queue has answered a call that extends leases.
+    pub(crate) fn answered(&self) {
+        if self.held().unextended.take().is_some() {
+            self.extends.notify_waiters();
+        }
+    }
+
+    /// A call that extends these leases has failed.
+    pub(crate) fn unanswered(&self, leases: &[LeaseId]) {
+        let (mut held, now) = (self.held(), Instant::now());
+        if leases.iter().filter_map(|id| held.terms.get(id)).any(|lease| lease.ends <= now) {
+            held.unextended = Some(now);
+        }
+    }
+
+    /// Waits until the queue extends leases, as far as is known, or none is held.
+    pub(crate) async fn extendable(&self) {
+        loop {
+            let extends = self.extends.notified();
+            let until = {
+                let held = self.held();
+                let until = held.unextended.map(|since| since + PAUSE);
+                until.filter(|until| *until > Instant::now() && !held.terms.is_empty())
+            };
+            let Some(until) = until else { return };
+            tokio::select! {
+                () = extends => {}
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+    }
+
     /// The next term of each lease, never beyond the longest lease; none for one that has ended meanwhile. The leases come in the order
     /// of their terms.
     pub(crate) fn terms(
@@ -230,12 +274,13 @@ impl Leases {
         }
     }
 
-    /// Tries again a little later, as long as there is time.
+    /// Tries again a little later.
     pub(crate) fn postpone(&self, id: LeaseId) {
         if let Some(lease) = self.held().terms.get_mut(&id) {
             let now = Instant::now();
             let next = now + (lease.ends.saturating_duration_since(now) / 4).max(Duration::from_millis(100));
-            lease.due = (next < lease.ends && !lease.is_ending).then_some(next);
+            let next = if next < lease.ends { next } else { now + AFTER_END };
+            lease.due = (!lease.is_ending).then_some(next);
         }
     }
 }

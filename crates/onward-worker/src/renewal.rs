@@ -51,6 +51,7 @@ async fn extend<Q: Queue>(core: &Core<Q>, due: Vec<LeaseId>) {
     let hung = || Err(QueueError::new(QueueErrorKind::Network, "the call did not end in time"));
     match timeout(limit, core.queue.change_visibility(&terms)).await.unwrap_or_else(|_| hung()) {
         Ok(refused) => {
+            core.leases.answered();
             for (index, (lease, (_, term))) in leases.into_iter().zip(&terms).enumerate() {
                 match refused.iter().find(|refused| refused.index == index) {
                     None => core.leases.extended(lease, asked, *term),
@@ -66,6 +67,7 @@ async fn extend<Q: Queue>(core: &Core<Q>, due: Vec<LeaseId>) {
         Err(error) => {
             count(&core.monitor.counters().failed_calls, 1);
             tracing::warn!(%error, messages = terms.len(), "leases could not be extended; the call is made again");
+            core.leases.unanswered(&leases);
             for lease in leases {
                 core.leases.postpone(lease);
             }

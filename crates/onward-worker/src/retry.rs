@@ -16,8 +16,22 @@ pub(crate) enum Next {
     GiveUp,
 }
 
-/// Decides by the kind of the failure, the failed attempts, this one counted, and the time since the first receive.
-pub(crate) fn next(options: &Options, kind: FailureKind, attempts: u32, age: Duration) -> Next {
+/// The failed attempts of a message, the last one counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Failed {
+    /// All that are known. A receive counts as one, and not each was one: the message may have gone back before it began.
+    pub all: u32,
+    /// Those under this claim, which were made for certain.
+    pub here: u32,
+}
+
+/// How many attempts are made under the last claim before a message is given up, where its budget allows so many.
+const LEAST_HERE: u32 = 3;
+
+/// Decides by the kind of the failure, the failed attempts and the time since the first receive.
+pub(crate) fn next(options: &Options, kind: FailureKind, failed: Failed, age: Duration) -> Next {
+    let (attempts, budget) = (failed.all, options.budget);
+    let is_used_up = budget.is_used_up(attempts, age) && failed.here >= budget.attempts.min(LEAST_HERE);
     match kind {
         FailureKind::Reject => Next::Reject,
         FailureKind::Undecodable if age >= options.undecodable => Next::Reject,
@@ -26,10 +40,14 @@ pub(crate) fn next(options: &Options, kind: FailureKind, attempts: u32, age: Dur
             Next::Again(options.backoff().delay(attempts).min(rest))
         }
         FailureKind::Postpone(delay) => Next::Again(delay.min(options.max_backoff)),
-        _ if options.budget.is_used_up(attempts, age) => Next::GiveUp,
+        _ if is_used_up => Next::GiveUp,
         // What a destination asks for is at least waited, and never longer than our own longest delay. Zero would be a busy loop.
         FailureKind::RetryAfter(delay) => {
             Next::Again(delay.max(options.backoff().delay(1)).min(options.max_backoff))
+        }
+        // What has not failed here for long is tried again soon: most of its receives may not have been attempts.
+        FailureKind::Retry if budget.is_used_up(attempts, age) => {
+            Next::Again(options.backoff().delay(failed.here))
         }
         FailureKind::Retry => Next::Again(options.backoff().delay(attempts)),
     }
@@ -79,7 +97,7 @@ mod tests {
     #[test]
     fn a_message_is_given_up_when_attempts_and_time_are_used_up() {
         let options = Options { budget: Budget { attempts: 3, time: HOUR }, ..Options::default() };
-        let next = |kind, attempts, age| next(&options, kind, attempts, age);
+        let next = |kind, all, age| next(&options, kind, Failed { all, here: all }, age);
         assert!(matches!(next(FailureKind::Retry, 99, HOUR / 2), Next::Again(_)));
         assert!(matches!(next(FailureKind::Retry, 2, 9 * HOUR), Next::Again(_)));
         assert_eq!(next(FailureKind::Retry, 3, HOUR), Next::GiveUp);
@@ -89,8 +107,18 @@ mod tests {
     }
 
     #[test]
+    fn receives_alone_do_not_use_up_the_budget() {
+        let options = Options::default();
+        let next = |here| next(&options, FailureKind::Retry, Failed { all: 25, here }, 9 * HOUR);
+        assert!(matches!(next(1), Next::Again(delay) if delay <= options.backoff));
+        assert!(matches!(next(2), Next::Again(_)));
+        assert_eq!(next(3), Next::GiveUp);
+    }
+
+    #[test]
     fn a_body_that_does_not_decode_is_rejected_when_a_deployment_is_over() {
-        let next = |options: &Options, age| next(options, FailureKind::Undecodable, 99, age);
+        let failed = Failed { all: 99, here: 99 };
+        let next = |options: &Options, age| next(options, FailureKind::Undecodable, failed, age);
         assert_eq!(next(&Options::default(), Duration::ZERO), Next::Reject);
         let options = Options { undecodable: HOUR, ..Options::default() };
         assert!(matches!(next(&options, HOUR / 2), Next::Again(_)));
@@ -101,14 +129,13 @@ mod tests {
     #[test]
     fn a_delay_that_is_asked_for_is_cut_to_the_longest() {
         let options = Options::default();
-        let asked = FailureKind::RetryAfter(12 * HOUR);
-        assert_eq!(next(&options, asked, 1, Duration::ZERO), Next::Again(options.max_backoff));
-        let asked = FailureKind::RetryAfter(Duration::ZERO);
-        assert!(
-            matches!(next(&options, asked, 1, Duration::ZERO), Next::Again(delay) if delay >= options.backoff / 2)
-        );
-        let asked = FailureKind::RetryAfter(Duration::from_secs(30));
-        assert_eq!(next(&options, asked, 1, Duration::ZERO), Next::Again(Duration::from_secs(30)));
+        let asked = |delay| {
+            let failed = Failed { all: 1, here: 1 };
+            next(&options, FailureKind::RetryAfter(delay), failed, Duration::ZERO)
+        };
+        assert_eq!(asked(12 * HOUR), Next::Again(options.max_backoff));
+        assert!(matches!(asked(Duration::ZERO), Next::Again(delay) if delay >= options.backoff / 2));
+        assert_eq!(asked(Duration::from_secs(30)), Next::Again(Duration::from_secs(30)));
     }
 
     #[test]

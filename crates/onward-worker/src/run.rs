@@ -1,5 +1,5 @@
 use std::panic::resume_unwind;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,8 @@ pub const FLUSH: Duration = Duration::from_secs(10);
 /// 2. When no poll is open any more, the worker releases what they brought, for another worker. Before that it would receive it
 ///    again itself.
 /// 3. Messages that wait here for their next attempt go back, each with the rest of its delay. Running handlers have the
-///    grace to end. The worker abandons those that have not ended by then, and gives their messages back at once.
+///    grace to end. The worker abandons those that have not ended by then, and gives their messages back: at once, unless they have come
+///    several times.
 /// 4. The worker sends the last deletes and releases, for ten seconds more at the most.
 ///
 /// ```
@@ -155,6 +156,7 @@ fn prepare<Q: Queue, H: MessageHandler>(
         breaker: Breaker::new(&options),
         runs: Arc::default(),
         process: process.clone(),
+        unsendable: Mutex::default(),
         core: Arc::new(Core { queue, options, monitor, leases: Arc::default(), finished }),
         handler,
         outcomes,
@@ -198,7 +200,15 @@ async fn flush<Q>(core: &Core<Q>, mut acknowledging: AbortOnDropHandle<()>) {
         Err(_) => {
             let messages = core.finished.in_doubt();
             count(&core.monitor.counters().undeleted, messages);
-            tracing::error!(messages, "done and not deleted in time; they come back and are handled again");
+            match messages {
+                0 => tracing::error!(
+                    "the last messages that go back were not confirmed in time; they come back when their leases end"
+                ),
+                _ => tracing::error!(
+                    messages,
+                    "not deleted in time; they come back, and what was handled is handled again"
+                ),
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,9 +24,15 @@ use crate::runs::Runs;
 /// How often a message that has another receive left is tried to be sent anew.
 const TRIES: u32 = 4;
 
-/// For how long an intake tries to send anew a message with its last receive. Most outages pass in it; where the role may not send, or the
+/// For how long a message with its last receive is tried to be sent anew. Most outages pass in it; where the role may not send, or the
 /// message has become too large, it is better attempted than held.
-pub(crate) const LAST_TRIES: Duration = Duration::from_secs(60);
+const LAST_TRIES: Duration = Duration::from_secs(60);
+
+/// For how long no other message is tried for so long then: each would hold up those that came with it.
+const HOPELESS: Duration = Duration::from_secs(300);
+
+/// How long a call may take that sends a message anew when the grace has ended.
+const LAST_CALL: Duration = Duration::from_secs(2);
 
 /// SQS hides a message for twelve hours from its receive at the longest.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html>
@@ -53,6 +59,8 @@ pub(crate) struct Shared<Q, H> {
     pub breaker: Arc<Breaker>,
     pub runs: Arc<Runs>,
     pub process: Process,
+    /// When a message could not be sent anew for the whole of [`LAST_TRIES`], if none has been since.
+    pub unsendable: Mutex<Option<Instant>>,
     /// Cancelled when the worker is told to stop.
     pub stop: CancellationToken,
     /// Cancelled when no poll is open any more and none begins.
@@ -64,16 +72,26 @@ pub(crate) struct Shared<Q, H> {
 impl<Q: Queue, H> Shared<Q, H> {
     /// Gives back a message without an attempt, to another worker or a later poll: at once, unless handlers fail at present or
     /// it has come several times. Then it stays away for a while, because each receive brings it nearer to the
-    /// dead-letter queue. Returns how long.
-    pub(crate) async fn release(&self, mut claim: Box<Claim>, why: &'static str) -> Duration {
+    /// dead-letter queue. Returns how long; or the claim, as [`Shared::give_back`] does.
+    pub(crate) async fn release(
+        &self,
+        mut claim: Box<Claim>,
+        why: &'static str,
+    ) -> Result<Duration, Box<Claim>> {
+        let delay = self.delay_of_return(&mut claim);
+        let id = claim.message.identity().to_owned();
+        self.give_back(claim, delay).await?;
+        self.count_release(&id, why, delay);
+        Ok(delay)
+    }
+
+    /// How long a message stays away that goes back for no reason of its own.
+    pub(crate) fn delay_of_return(&self, claim: &mut Claim) -> Duration {
         claim.catch_up();
         // A message of a FIFO queue cannot be sent anew, so it is spared from its second receive on.
         let spared_from = if self.core.queue.is_fifo() { 2 } else { SUSPICIOUS_RECEIVES };
         let is_at_once = claim.message.receive_count < spared_from && !self.breaker.is_sick();
-        let delay = if is_at_once { Duration::ZERO } else { self.least_delay(&claim) };
-        self.count_release(&claim, why, delay);
-        self.give_back(claim, delay).await;
-        delay
+        if is_at_once { Duration::ZERO } else { self.least_delay(claim) }
     }
 
     /// How long a message that goes back stays away at least. The time that it was here counts.
@@ -95,9 +113,8 @@ impl<Q: Queue, H> Shared<Q, H> {
         why: &'static str,
         delay: Duration,
     ) -> Option<Box<Claim>> {
-        claim.catch_up();
-        if self.try_to_renew(&claim, delay, LAST_TRIES).await {
-            self.count_release(&claim, why, delay);
+        if self.try_to_renew(&mut claim, delay).await {
+            self.count_release(claim.message.identity(), why, delay);
             self.done(claim);
             return None;
         }
@@ -106,7 +123,7 @@ impl<Q: Queue, H> Shared<Q, H> {
         }
         let is_spared = claim.message.receive_count > SUSPICIOUS_RECEIVES;
         let delay = if is_spared { self.least_delay(&claim).max(delay) } else { delay };
-        self.count_release(&claim, why, delay);
+        self.count_release(claim.message.identity(), why, delay);
         self.return_to_queue(claim, delay);
         None
     }
@@ -118,38 +135,57 @@ impl<Q: Queue, H> Shared<Q, H> {
         claim.message.receive_count >= limit && !self.core.queue.is_fifo()
     }
 
-    fn count_release(&self, claim: &Claim, why: &'static str, delay: Duration) {
+    fn count_release(&self, id: &str, why: &'static str, delay: Duration) {
         count(&self.core.monitor.counters().released, 1);
-        let id = claim.message.identity();
         tracing::info!(%id, why, delay_ms = delay.as_millis(), "message released without an attempt");
     }
 
     /// Gives back a message, which comes back after the delay. At a stop it waits until no poll is open: one of this worker would
     /// receive the message again, which would cost it another receive.
-    pub(crate) async fn give_back(&self, mut claim: Box<Claim>, delay: Duration) {
+    ///
+    /// Before the stop, one with its last receive that could not be sent anew comes back to the caller: to go back to the queue would be its
+    /// death.
+    pub(crate) async fn give_back(&self, mut claim: Box<Claim>, delay: Duration) -> Result<(), Box<Claim>> {
         if self.stop.is_cancelled() {
             self.polls_ended.cancelled().await;
         }
-        claim.catch_up();
-        if self.try_to_renew(&claim, delay, Duration::MAX).await {
-            return self.done(claim);
+        // To send it anew may take a minute, in which it must hold up nobody.
+        (claim.reservation, claim.probe, claim.caution) = (None, None, None);
+        if self.try_to_renew(&mut claim, delay).await {
+            self.done(claim);
+        } else if self.has_last_receive(&claim) && claim.is_held() && !self.stop.is_cancelled() {
+            return Err(claim);
+        } else {
+            self.return_to_queue(claim, delay);
         }
-        self.return_to_queue(claim, delay);
+        Ok(())
     }
 
     /// As [`Shared::renew`], and tried again: a message that goes back as it is stays away for many minutes, which one failed call is no
-    /// reason for. With its last receive that would be its death, so it is tried for longer, up to `longest` and as long as the lease lasts:
-    /// outages of the queue pass.
-    pub(crate) async fn try_to_renew(&self, claim: &Claim, delay: Duration, longest: Duration) -> bool {
-        let has_last = self.has_last_receive(claim);
+    /// reason for. With its last receive that would be its death, so it is tried for longer, at a stop until the grace ends: outages of the
+    /// queue pass.
+    pub(crate) async fn try_to_renew(&self, claim: &mut Claim, delay: Duration) -> bool {
         let (mut failures, begun) = (0, Instant::now());
         loop {
-            match self.try_renew(claim, delay).await {
-                Ok(is_sent) => return is_sent,
-                Err(_) => failures += 1,
+            claim.catch_up();
+            tokio::select! {
+                outcome = self.try_renew(claim, delay) => match outcome {
+                    Ok(is_sent) => return is_sent,
+                    Err(_) => failures += 1,
+                },
+                () = self.past_grace() => return false,
             }
-            let is_enough = failures >= TRIES && !(has_last && begun.elapsed() < longest);
-            if is_enough || !claim.lease.is_held() || self.abandon.is_cancelled() {
+            // Meanwhile it may have come again, with its last receive.
+            claim.catch_up();
+            if !claim.lease.is_held() || self.abandon.is_cancelled() {
+                return false;
+            }
+            let is_stopping = self.stop.is_cancelled();
+            let is_worth_more = self.has_last_receive(claim) && (is_stopping || !self.is_hopeless());
+            if failures >= TRIES && !(is_worth_more && (is_stopping || begun.elapsed() < LAST_TRIES)) {
+                if is_worth_more {
+                    *self.unsendable() = Some(Instant::now());
+                }
                 return false;
             }
             tokio::select! {
@@ -157,6 +193,20 @@ impl<Q: Queue, H> Shared<Q, H> {
                 () = self.abandon.cancelled() => {}
             }
         }
+    }
+
+    /// Completes when the grace has ended and a last call has had its time.
+    async fn past_grace(&self) {
+        self.abandon.cancelled().await;
+        tokio::time::sleep(LAST_CALL).await;
+    }
+
+    fn unsendable(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.unsendable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.unsendable().is_some_and(|since| since.elapsed() < HOPELESS)
     }
 
     fn return_to_queue(&self, claim: Box<Claim>, delay: Duration) {
@@ -184,6 +234,7 @@ impl<Q: Queue, H> Shared<Q, H> {
             tracing::warn!(id, %error, help, "a message whose receives are used up could not be sent anew");
         })?;
         if is_sent {
+            *self.unsendable() = None;
             count(&self.core.monitor.counters().renewed, 1);
             tracing::info!(id = %claim.message.identity(), "message sent anew, because its receives are used up");
         }

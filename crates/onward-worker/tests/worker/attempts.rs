@@ -7,6 +7,7 @@ use std::time::Duration;
 use onward_worker::{Failure, MemoryQueue, Message, Options, run};
 use tokio::time::{Instant, sleep};
 
+use crate::faulty::Faulty;
 use crate::support::{HOUR, MINUTE, SECOND, options, queue, short, until_empty};
 
 #[tokio::test(start_paused = true)]
@@ -60,6 +61,22 @@ async fn a_rejected_message_is_copied_before_it_is_deleted() {
     let ledger = run(queue.clone(), handler, options(), until_empty(queue.clone())).await.expect("works");
     assert_eq!(queue.dead_letters(), [("junk".to_owned(), "no use".to_owned())]);
     assert_eq!((ledger.rejected, ledger.done, ledger.retried), (1, 0, 0));
+}
+
+/// One failed call is no reason to run the handler again, nor to hold up its group for a quarter of an hour.
+#[tokio::test(start_paused = true)]
+async fn a_letter_that_cannot_be_sent_at_once_is_sent_again() {
+    let faulty = Faulty { failed_letters: Arc::new(AtomicU32::new(2)), ..Faulty::default() };
+    faulty.queue.send_to_group("a", "bad");
+    faulty.queue.send_to_group("a", "good");
+    let handler = |message: Message| async move {
+        if message.body == "bad" { Err(Failure::reject("it is bad")) } else { Ok(()) }
+    };
+    let begun = Instant::now();
+    let ledger =
+        run(faulty.clone(), handler, options(), until_empty(faulty.queue.clone())).await.expect("works");
+    assert_eq!((ledger.rejected, ledger.retried, ledger.done), (1, 0, 1));
+    assert!(begun.elapsed() < MINUTE);
 }
 
 #[tokio::test(start_paused = true)]

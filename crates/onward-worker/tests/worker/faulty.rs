@@ -30,6 +30,10 @@ pub(crate) struct Faulty {
     pub failed_deletes: Arc<AtomicU32>,
     /// How many changes of the visibility are refused for good, as where the lease has ended.
     pub refused_changes: Arc<AtomicU32>,
+    /// Until when all changes of the visibility fail.
+    pub changes_from: Option<Instant>,
+    /// How many dead letters cannot be sent.
+    pub failed_letters: Arc<AtomicU32>,
     /// How many changes of the visibility never end.
     pub hung_changes: Arc<AtomicU32>,
     /// A delete that contains a message with this body fails as a whole.
@@ -58,6 +62,8 @@ impl Default for Faulty {
             refused_deletes: Arc::default(),
             failed_deletes: Arc::default(),
             refused_changes: Arc::default(),
+            changes_from: None,
+            failed_letters: Arc::default(),
             hung_changes: Arc::default(),
             poisoned: None,
             poisoned_receipts: Arc::default(),
@@ -141,6 +147,9 @@ impl Queue for Faulty {
         if take(&self.hung_changes) {
             std::future::pending::<()>().await;
         }
+        if self.changes_from.is_some_and(|from| Instant::now() < from) {
+            return Err(QueueError::new(QueueErrorKind::Throttled, "too fast"));
+        }
         if take(&self.refused_changes) {
             return Ok(refused(entries.len(), "MessageNotInflight", true));
         }
@@ -151,6 +160,9 @@ impl Queue for Faulty {
         self.lives().await;
         if self.keeps_dead {
             return Ok(false);
+        }
+        if take(&self.failed_letters) {
+            return Err(QueueError::new(QueueErrorKind::Network, "cut"));
         }
         self.queue.send_to_dead_letters(message, death).await
     }

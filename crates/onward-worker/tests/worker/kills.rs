@@ -184,6 +184,40 @@ async fn a_message_that_ended_three_processes_alone_is_given_up_with_that_reason
     }
 }
 
+/// A handler that did not run has proved nothing: what is known against its message stays.
+#[tokio::test(start_paused = true)]
+async fn a_suspect_that_is_postponed_stays_one() {
+    let (queue, mut records) = (MemoryQueue::new().max_receive_count(50), Records::new());
+    queue.send("poison");
+    let mut kills = 0;
+    while !queue.is_empty() {
+        assert!(kills < 10, "it is given up");
+        let process = standard(&queue);
+        let (killed, was_postponed) = (Arc::new(Notify::new()), Arc::new(AtomicU32::new(0)));
+        let (this, kill) = (process.clone(), killed.clone());
+        let handler = move |_: Message| {
+            let (this, kill) = (this.clone(), kill.clone());
+            let is_first = was_postponed.fetch_add(1, Ordering::Relaxed) == 0;
+            async move {
+                if is_first {
+                    return Err(Failure::postpone(SECOND, "its limit is used up"));
+                }
+                this.is_dead.store(true, Ordering::Relaxed);
+                kill.notify_one();
+                std::future::pending().await
+            }
+        };
+        let (shared, never) = (records.process(), std::future::pending());
+        let options = Options { wait: SECOND, ..Options::default() };
+        tokio::select! {
+            ended = run_in(&shared, process, handler, options, Monitor::default(), never) => panic!("{ended:?}"),
+            () = killed.notified() => kills += 1,
+            () = until_empty(queue.clone()) => {}
+        }
+    }
+    assert_eq!((bodies_of_dead(&queue), kills), (vec!["poison".to_owned()], 4));
+}
+
 /// What waits in a process while another message ends it pays with a receive. With its last one it is sent anew before it waits.
 #[tokio::test(start_paused = true)]
 async fn a_message_with_its_last_receive_outlives_any_number_of_kills() {
@@ -285,6 +319,36 @@ async fn a_last_receive_outlives_an_outage_of_the_queue() {
         .expect("works");
     assert_eq!(queue.dead_letters(), [], "none has used up its receives");
     assert_eq!(log.bodies().len(), 3, "{:?}", log.bodies());
+}
+
+/// Where the role may not send, a message with its last receive stays here as long as it fails, also where no more have room, and it holds up
+/// nobody.
+#[tokio::test(start_paused = true)]
+async fn a_last_receive_outlives_an_outage_where_nothing_can_be_sent() {
+    let (queue, mut records) = (queue(), Records::new());
+    for number in 0..3 {
+        queue.send(format!("last {number}"));
+    }
+    for _ in 0..4 {
+        assert_eq!(queue.receive(10, Duration::ZERO, Duration::ZERO).await.expect("works").len(), 3);
+    }
+    for number in 0..20 {
+        queue.send(format!("fresh {number}"));
+    }
+    let sends_from = Some(Instant::now() + 24 * HOUR);
+    let (faulty, recovers) = (Faulty { sends_from, ..standard(&queue) }, Instant::now() + 2 * HOUR);
+    let handler = move |_: Message| async move {
+        match Instant::now() < recovers {
+            true => Err(Failure::retry("the destination is down")),
+            false => Ok(()),
+        }
+    };
+    let options = Options { max_parked: 1, wait: SECOND, ..options() };
+    let over = until_empty(queue.clone());
+    let process = records.process();
+    let work = run_in(&process, faulty, handler, options, Monitor::default(), over);
+    timeout(3 * HOUR, work).await.expect("nothing is held").expect("works");
+    assert_eq!(queue.dead_letters(), []);
 }
 
 /// A kill from outside that meets a good message which runs alone is written down, too, until the message is done.

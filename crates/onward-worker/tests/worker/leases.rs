@@ -54,6 +54,26 @@ async fn an_extension_that_hangs_costs_no_lease() {
     assert_eq!((ledger.received, ledger.done), (40, 40), "nobody else got one: {ledger:?}");
 }
 
+/// A worker that received on would receive its own messages, whose leases have ended, and use up their receives.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_cannot_extend_its_leases_does_not_receive_its_messages_again() {
+    let changes_from = Some(Instant::now() + 5 * MINUTE);
+    let faulty = Faulty { changes_from, ..standard(&queue()) };
+    for number in 0..3 {
+        faulty.queue.send(number.to_string());
+    }
+    let handler = |_: Message| async {
+        sleep(6 * MINUTE).await;
+        Ok::<_, Failure>(())
+    };
+    let options = Options { handler_timeout: HOUR, wait: SECOND, ..options() };
+    let ledger =
+        run(faulty.clone(), handler, options, until_empty(faulty.queue.clone())).await.expect("works");
+    assert_eq!((ledger.done, faulty.queue.dead_letters()), (3, vec![]));
+    // Once by the poll that is open when the leases end, and once when the queue extends leases again.
+    assert_eq!(ledger.received, 9, "{ledger:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_process_never_runs_a_message_twice_at_once() {
     let refused_changes = Arc::new(AtomicU32::new(1));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use onward_worker::{Failure, MemoryQueue, Message, Options, run};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{SECOND, options, queue};
+use crate::support::{HOUR, MINUTE, SECOND, options, queue};
 
 #[tokio::test(start_paused = true)]
 async fn the_stop_releases_what_has_not_started_and_finishes_what_has() {
@@ -50,4 +50,20 @@ async fn what_the_stop_abandons_is_visible_at_once() {
     let handler = |_: Message| std::future::pending::<Result<(), Failure>>();
     let ledger = run(queue.clone(), handler, Options::default(), sleep(SECOND)).await.expect("works");
     assert_eq!((ledger.abandoned, queue.in_flight(), queue.len()), (1, 0, 1));
+}
+
+/// A long message that each stop abandons must not use up its receives within some minutes of restarts.
+#[tokio::test(start_paused = true)]
+async fn what_is_abandoned_again_and_again_stays_away_for_longer() {
+    let queue = queue();
+    queue.send_to_group("a", "long");
+    let begun = Instant::now();
+    while begun.elapsed() < HOUR {
+        let handler = |_: Message| async {
+            sleep(2 * MINUTE).await;
+            Ok::<_, Failure>(())
+        };
+        run(queue.clone(), handler, options(), sleep(MINUTE)).await.expect("works");
+    }
+    assert_eq!((queue.len(), queue.dead_letters()), (1, vec![]));
 }

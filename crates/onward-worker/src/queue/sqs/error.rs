@@ -32,6 +32,12 @@ where
     }
 }
 
+/// Whether a code of SQS says that there were too many calls.
+pub(super) fn is_throttling(code: &str) -> bool {
+    let known = ["Throttl", "TooManyRequests", "OverLimit", "RequestLimitExceeded", "SlowDown"];
+    known.iter().any(|known| code.contains(known))
+}
+
 /// Sorts an error of the SDK by what can be done about it; the codes are SQS's own.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html>
 pub(super) fn queue_error<E>(error: &SdkError<E>) -> QueueError
@@ -54,7 +60,6 @@ where
         "SignatureDoesNotMatch",
         "UnrecognizedClient",
     ];
-    let throttled = ["Throttl", "TooManyRequests", "OverLimit", "RequestLimitExceeded", "SlowDown"];
     let is = |codes: &[&str]| codes.iter().any(|known| code.contains(known));
     let kind = match error {
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) if !no_credentials(error) => {
@@ -62,7 +67,7 @@ where
         }
         _ if is(&missing) => QueueErrorKind::MissingQueue,
         _ if is(&credentials) || no_credentials(error) => QueueErrorKind::Credentials,
-        _ if is(&throttled) => QueueErrorKind::Throttled,
+        _ if is_throttling(code) => QueueErrorKind::Throttled,
         _ => QueueErrorKind::Service,
     };
     QueueError::new(kind, causes(error))

@@ -8,15 +8,14 @@ mod credentials;
 mod env;
 mod error;
 mod letter;
+mod policy;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
-use tokio::time::Instant;
 
 pub use self::admin::{RedrivePolicy, attributes, dead_letter_url, queue_name, queue_url, redrive_policy};
 use self::batch::refused;
@@ -28,44 +27,26 @@ pub use self::env::{FromEnvError, WrongUrl, client_of, client_of_private};
 pub use self::error::answered;
 use self::error::queue_error;
 pub use self::letter::{REJECTED, attribute_value};
+use self::policy::KnownPolicy;
 use super::{Attempts, Death, Queue, Refused, is_fifo, is_nearly_used_up};
-use crate::error::{QueueError, QueueErrorKind};
+use crate::error::QueueError;
 use crate::message::{Attribute, AttributeValue, Message, Receipt};
-
-/// How long a redrive policy counts before it is asked for again: it may be changed or repaired.
-const POLICY_AGE: Duration = Duration::from_secs(60);
 
 /// A queue of Amazon SQS, or of anything that speaks its protocol.
 #[derive(Debug, Clone)]
 pub struct Sqs {
     client: Client,
     url: Arc<str>,
-    policy: Arc<Mutex<Option<(Instant, Policy)>>>,
-    /// Whether the policy was asked for before a receive: a queue may have none.
-    is_policy_asked: Arc<AtomicBool>,
+    policy: KnownPolicy,
     node: Arc<str>,
     version: Arc<str>,
-}
-
-/// A redrive policy, with the URL of its dead-letter queue.
-#[derive(Debug, Clone)]
-struct Policy {
-    url: Arc<str>,
-    max_receive_count: u32,
 }
 
 impl Sqs {
     /// The queue at `url`, reached with the client's region, credentials and endpoint.
     #[must_use]
     pub fn new(client: Client, url: &str) -> Self {
-        Self {
-            client,
-            url: url.into(),
-            policy: Arc::default(),
-            is_policy_asked: Arc::default(),
-            node: "".into(),
-            version: "".into(),
-        }
+        Self { client, url: url.into(), policy: KnownPolicy::default(), node: "".into(), version: "".into() }
     }
 
     /// The queue that the variable `QUEUE_URL` names, as [`client_of`] reaches it.
@@ -108,29 +89,6 @@ impl Sqs {
     pub fn signed(self, node: &str, version: &str) -> Self {
         Self { node: node.into(), version: version.into(), ..self }
     }
-
-    /// The redrive policy, asked for once a minute.
-    async fn policy(&self) -> Result<Option<Policy>, QueueError> {
-        let known = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((asked, policy)) = &known
-            && asked.elapsed() < POLICY_AGE
-        {
-            return Ok(Some(policy.clone()));
-        }
-        let asked = async {
-            let Some(policy) = redrive_policy(&self.client, &self.url).await? else { return Ok(None) };
-            let url = queue_url(&self.client, policy.name(), Some(policy.account())).await?;
-            Ok(Some(Policy { url: url.into(), max_receive_count: policy.max_receive_count }))
-        };
-        let policy = match asked.await {
-            Ok(policy) => policy,
-            // An old policy is better than none: it seldom changes, and the queue says where it has.
-            Err(error) => return known.map(|(_, policy)| Some(policy)).ok_or(error),
-        };
-        let known = policy.clone().map(|policy| (Instant::now(), policy));
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = known;
-        Ok(policy)
-    }
 }
 
 impl Queue for Sqs {
@@ -143,8 +101,7 @@ impl Queue for Sqs {
     }
 
     fn receive_limit(&self) -> Option<u32> {
-        let known = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().map(|(_, policy)| policy.max_receive_count)
+        self.policy.receive_limit()
     }
 
     async fn receive(
@@ -153,18 +110,7 @@ impl Queue for Sqs {
         wait: Duration,
         visibility: Duration,
     ) -> Result<Vec<Message>, QueueError> {
-        // What becomes of a message that comes again depends on it. Where it cannot be read, five receives are assumed; an outage is
-        // one of the receive, too.
-        if !self.is_policy_asked.load(Ordering::Relaxed) {
-            match self.policy().await {
-                Err(error) if matches!(error.kind, QueueErrorKind::Network | QueueErrorKind::Throttled) => {
-                    return Err(error);
-                }
-                Err(error) => tracing::debug!(%error, "the redrive policy cannot be read"),
-                Ok(_) => {}
-            }
-            self.is_policy_asked.store(true, Ordering::Relaxed);
-        }
+        self.policy.learn(&self.client, &self.url).await?;
         let receive = self
             .client
             .receive_message()
@@ -199,12 +145,13 @@ impl Queue for Sqs {
     }
 
     async fn send_to_dead_letters(&self, message: &Message, death: &Death) -> Result<bool, QueueError> {
-        let Some(policy) = self.policy().await? else { return Ok(false) };
+        let Some(letters) = self.policy.dead_letters(&self.client, &self.url).await? else {
+            return Ok(false);
+        };
         let worker = letter::Worker { queue: self.name(), node: &self.node, version: &self.version };
-        let sent = letter::send_dead(&self.client, &policy.url, &worker, message, death).await;
+        let sent = letter::send_dead(&self.client, &letters, &worker, message, death).await;
         if sent.is_err() {
-            // The policy may name another queue by now.
-            *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.policy.doubt();
         }
         sent.map(|()| true)
     }
@@ -218,7 +165,7 @@ impl Queue for Sqs {
         if self.is_fifo() {
             return Ok(false);
         }
-        match self.policy().await? {
+        match self.policy.get(&self.client, &self.url).await? {
             Some(policy) if is_nearly_used_up(message, policy.max_receive_count) => {
                 letter::send_anew(&self.client, &self.url, message, attempts, delay).await
             }
