@@ -146,7 +146,9 @@ fn an_unchanged_folder_does_not_run_the_build_script_again() {
 
 #[test]
 fn the_error_for_an_edited_sealed_script_names_the_commit_to_restore() {
-    let fixture = Fixture::with_rule("draft");
+    // A name of its own: cargo takes folders of one name for one package, and the build of another test for the last one of this.
+    let fixture = Fixture::new("edited");
+    copy(&rule_folder("draft"), &fixture.sql());
     let git = |arguments: &[&str]| {
         let mut git = Command::new("git");
         git.current_dir(&fixture.folder).args(["-c", "user.name=Test", "-c", "user.email=test@localhost"]);

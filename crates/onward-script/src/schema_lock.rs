@@ -7,7 +7,7 @@ use crate::name::ALWAYS;
 
 /// `schema.lock`: the schema after each sealed script, as the changes that the script made.
 ///
-/// Each section begins with `NAME SHA256` of a script. Its lines add an object (`+`), change one (`~`) or remove one (`-`). So a
+/// Each section begins with `NAME SHA256` of a script, and a digest of its lines. These add an object (`+`), change one (`~`) or remove one (`-`). So a
 /// review sees what a script does to the schema, and the schema after any script can be read from the file.
 ///
 /// ```
@@ -31,7 +31,7 @@ pub struct SchemaLock {
 const VERSION: &str = "# catalog 1";
 
 const HEADER: &str = "# The schema after each sealed script, written by `app script seal`; never edited by hand.\n\
-                      # NAME SHA256, then what the script adds (+), changes (~) and removes (-).\n";
+                      # NAME SHA256 and a digest of the lines below: what the script adds (+), changes (~) and removes (-).\n";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Section {
@@ -156,6 +156,8 @@ impl SchemaLock {
     pub fn parse(text: &str) -> Result<Self, (usize, String)> {
         let mut lock = Self::default();
         let mut has_version = false;
+        // Where the last section begins, and what its lines must come to. Older files do not say it.
+        let mut expected: Option<(usize, String)> = None;
         for (index, line) in text.lines().enumerate() {
             let fault = |message: &str| (index + 1, message.to_owned());
             let line = line.trim_end_matches('\r');
@@ -174,10 +176,16 @@ impl SchemaLock {
                 section.ok_or_else(|| fault("a change stands before the first script"))?.changes.push(change);
                 continue;
             }
-            let section = line.split_once(' ').and_then(|(name, digest)| {
-                Some(Section { name: name.to_owned(), digest: Digest::parse(digest)?, changes: Vec::new() })
+            lock.require_whole(expected.take())?;
+            let section = line.split_once(' ').and_then(|(name, digests)| {
+                let (digest, lines) =
+                    digests.split_once(' ').map_or((digests, None), |(one, two)| (one, Some(two)));
+                let digest = Digest::parse(digest)?;
+                Some((Section { name: name.to_owned(), digest, changes: Vec::new() }, lines))
             });
-            let section = section.ok_or_else(|| fault("the line is neither `NAME SHA256` nor a change"))?;
+            let (section, lines) =
+                section.ok_or_else(|| fault("the line is neither `NAME SHA256` nor a change"))?;
+            expected = lines.map(|lines| (index + 1, lines.to_owned()));
             if section.name == ALWAYS {
                 lock.always = Some(section);
             } else if lock.always.is_some() {
@@ -186,24 +194,48 @@ impl SchemaLock {
                 lock.sections.push(section);
             }
         }
+        lock.require_whole(expected)?;
         Ok(lock)
+    }
+
+    /// The last section has the lines that were written.
+    fn require_whole(&self, expected: Option<(usize, String)>) -> Result<(), (usize, String)> {
+        let (Some((line, lines)), Some(section)) = (expected, self.always.as_ref().or(self.sections.last()))
+        else {
+            return Ok(());
+        };
+        match section.digest_of_lines() == lines {
+            true => Ok(()),
+            false => Err((line, format!("the lines of {} are not those that were written", section.name))),
+        }
     }
 
     /// The file's text.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!("{HEADER}{VERSION}\n");
-        for Section { name, digest, changes } in self.sections.iter().chain(&self.always) {
-            writeln!(text, "\n{name} {digest}").expect("a String takes every write");
-            for change in changes {
-                text.push_str(&change.to_line());
-            }
+        for section in self.sections.iter().chain(&self.always) {
+            let Section { name, digest, .. } = section;
+            writeln!(text, "\n{name} {digest} {}", section.digest_of_lines())
+                .expect("a String takes every write");
+            text.push_str(&section.lines());
         }
         text
     }
 }
 
 impl Section {
+    fn lines(&self) -> String {
+        self.changes.iter().map(Change::to_line).collect()
+    }
+
+    /// The first characters of the digest: it is against slips.
+    fn digest_of_lines(&self) -> String {
+        let mut digest = Digest::of(self.lines().as_bytes()).to_string();
+        digest.truncate(16);
+        digest
+    }
+
     fn apply_to(&self, catalog: &mut Catalog) {
         for Change { object, definition, .. } in &self.changes {
             match definition {

@@ -3,7 +3,11 @@
 mod placeholder;
 mod tool;
 
+use self::tool::GRATE_FOLDERS;
+
 pub use tool::{Key, Role, Tool};
+
+use std::borrow::Cow;
 
 use crate::dialect::Dialect;
 use crate::directive::only_comments;
@@ -11,6 +15,8 @@ use crate::finding::Finding;
 use crate::lexer::lex;
 use crate::name::{baseline_name, script_name};
 use crate::rule::Rule;
+use crate::rules::transaction::refuses_transaction;
+use crate::statement;
 use crate::text::normalise;
 
 /// What [`import`] made of a folder.
@@ -55,11 +61,14 @@ pub struct ImportedScript {
 ///
 /// # Errors
 ///
-/// All that stands against an import: two scripts of one version, a text that is not UTF-8, a placeholder.
+/// All that stands against an import: two scripts of one version, a text that is not UTF-8, a placeholder, a change that is not
+/// written in SQL.
 pub fn import(tool: Tool, dialect: Dialect, files: &[(String, Vec<u8>)]) -> Result<Imported, Vec<Finding>> {
     let mut imported = Imported::default();
     let mut findings = Vec::new();
     let mut old = Vec::new();
+    let mut baselines = Vec::new();
+    let files = &within(tool, files);
     for (path, bytes) in files {
         if path.contains(char::is_control) || path.contains(char::REPLACEMENT_CHARACTER) {
             let message = "the name holds a character that no line can hold, or is not UTF-8";
@@ -80,18 +89,35 @@ pub fn import(tool: Tool, dialect: Dialect, files: &[(String, Vec<u8>)]) -> Resu
                 Ok(text) => old.push((key, title, path, text)),
                 Err(finding) => findings.push(finding),
             },
+            Role::Baseline { key, title } => match normalise(path, bytes) {
+                Ok(text) => baselines.push((key, title, path, text)),
+                Err(finding) => findings.push(finding),
+            },
+            Role::Code if tool == Tool::DbUp && !String::from_utf8_lossy(bytes).contains("IScript") => {}
+            Role::Code => {
+                let message = format!("a change that {tool} makes by a program cannot be imported");
+                let help = "write what it does as SQL in a script of the same name that ends in `.sql`, and import that";
+                findings.push(Finding::file(Rule::UnexpectedFile, path, message, help));
+            }
+            Role::Settings => {}
             Role::Repeatable => imported
                 .left_out
                 .push((path.clone(), "it runs again whenever it changes: put it into `always/`")),
+            Role::Environment => imported.left_out.push((
+                path.clone(),
+                "it runs in one environment only: put what it does into a script, or into `seeds/`",
+            )),
             Role::Undo => imported.left_out.push((path.clone(), "it takes a change back")),
             Role::Other => {
                 imported.left_out.push((path.clone(), "this is not the name of a script of the tool"))
             }
         }
     }
+    take_baseline(&mut old, baselines, &mut imported);
     old.sort();
-    if tool == Tool::Dbmate {
-        // <https://github.com/amacneil/dbmate>: its order is that of the names.
+    // <https://github.com/amacneil/dbmate>: its order is that of the names.
+    // <https://github.com/erikbra/grate>: that of the folders, and in each of the names.
+    if matches!(tool, Tool::Dbmate | Tool::Grate) {
         old.sort_by(|one, other| one.2.cmp(other.2));
     }
     for two in old.windows(2) {
@@ -106,12 +132,73 @@ pub fn import(tool: Tool, dialect: Dialect, files: &[(String, Vec<u8>)]) -> Resu
         }
     }
     for (number, (_, title, path, text)) in (0..).zip(old) {
-        findings.extend(placeholder::find(tool, dialect, path, &text));
+        let settings = files.iter().find(|(file, _)| file.strip_suffix(".conf") == Some(path));
+        let settings = Settings::read(settings.map_or(&[][..], |(_, bytes)| bytes));
+        if !settings.no_placeholders {
+            findings.extend(placeholder::find(tool, dialect, path, &text));
+        }
         let name = if number == 0 { baseline_name(0) } else { script_name(number) };
-        let text = with_header(path, &title, dialect, &forward(tool, &text));
+        let mut forward = forward(tool, &text);
+        forward.no_transaction |= settings.no_transaction || needs_none(dialect, forward.text);
+        let text = with_header(path, &title, dialect, &forward);
         imported.scripts.push(ImportedScript { was: path.clone(), name, text });
     }
     if findings.is_empty() { Ok(imported) } else { Err(findings) }
+}
+
+/// The files with the folder that the tool knows: grate's `up` may itself be the folder that was given.
+fn within(tool: Tool, files: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
+    let is_known =
+        |path: &str| path.split_once('/').is_some_and(|(folder, _)| GRATE_FOLDERS.contains(&folder));
+    let is_up = tool == Tool::Grate && !files.iter().any(|(path, _)| is_known(path));
+    let path = |path: &str| if is_up { format!("up/{path}") } else { path.to_owned() };
+    files.iter().map(|(was, bytes)| (path(was), bytes.clone())).collect()
+}
+
+/// A script of a tool: its place, its title, its path and its text.
+type Old<'a> = (Key, String, &'a String, Cow<'a, str>);
+
+/// The last baseline begins the history if the scripts that it stands for are gone, and otherwise they do.
+fn take_baseline<'a>(old: &mut Vec<Old<'a>>, mut baselines: Vec<Old<'a>>, imported: &mut Imported) {
+    baselines.sort();
+    let Some(last) = baselines.pop() else { return };
+    for (_, _, path, _) in baselines {
+        imported.left_out.push((path.clone(), "a later baseline stands for all that it does"));
+    }
+    if old.iter().any(|script| script.0 <= last.0) {
+        imported.left_out.push((last.2.clone(), "the scripts that it stands for are here"));
+    } else {
+        old.push(last);
+    }
+}
+
+/// What Flyway's `V1__orders.sql.conf` says of `V1__orders.sql`.
+/// <https://documentation.red-gate.com/flyway/reference/script-configuration>
+struct Settings {
+    no_transaction: bool,
+    no_placeholders: bool,
+}
+
+impl Settings {
+    fn read(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let is_off = |setting: &str| {
+            let mut lines = text.lines().filter_map(|line| line.split_once('='));
+            let last = lines.rfind(|(name, _)| name.trim() == setting);
+            last.is_some_and(|(_, value)| value.trim().eq_ignore_ascii_case("false"))
+        };
+        Self {
+            no_transaction: is_off("executeInTransaction"),
+            no_placeholders: is_off("placeholderReplacement"),
+        }
+    }
+}
+
+/// Whether a script is one statement that PostgreSQL refuses in a transaction. The tools run it without one by themselves, or run each
+/// script so.
+fn needs_none(dialect: Dialect, text: &str) -> bool {
+    let statements = if dialect == Dialect::Postgres { statement::statements(text) } else { Vec::new() };
+    matches!(&statements[..], [only] if refuses_transaction(text, only).is_some())
 }
 
 /// The part of a script that makes the change, and whether it runs without a transaction.
@@ -226,6 +313,73 @@ mod tests {
         assert_eq!(
             imported(Tool::Sqlx, &[("1_x.up.sql", "-- nothing"), ("1_x.down.sql", "DROP TABLE t;")]),
             expected("1_x.up.sql", "", "-- nothing\nSELECT 1;")
+        );
+    }
+
+    #[test]
+    fn what_runs_without_a_transaction_does_so_here() {
+        let index = "CREATE INDEX CONCURRENTLY i ON t (a);";
+        for (tool, name) in [(Tool::Flyway, "V1__x.sql"), (Tool::GolangMigrate, "1_x.up.sql")] {
+            let expected =
+                format!("-- onward: was {name}\n-- onward: title x\n-- onward: no-transaction\n\n{index}\n");
+            assert_eq!(imported(tool, &[(name, index)])[0].1, expected);
+        }
+        let call = "CALL fill('${not_mine}');";
+        let settings = "# by hand\nexecuteInTransaction = false\nplaceholderReplacement=false\n";
+        let told = imported(Tool::Flyway, &[("V1__x.sql", call), ("V1__x.sql.conf", settings)]);
+        assert!(told[0].1.contains("no-transaction"), "{told:?}");
+        let two = format!("SELECT 1; {index}");
+        assert!(!imported(Tool::Flyway, &[("V1__x.sql", &two)])[0].1.contains("no-transaction"));
+    }
+
+    #[test]
+    fn a_baseline_of_flyway_begins_what_is_left_of_the_history() {
+        let import = |given: &[(&str, &str)]| {
+            let imported = import(Tool::Flyway, Dialect::Postgres, &files(given)).expect("can be imported");
+            let scripts: Vec<_> = imported.scripts.into_iter().map(|script| script.was).collect();
+            (scripts, imported.left_out.into_iter().map(|(path, _)| path).collect::<Vec<_>>())
+        };
+        let [early, late, before, after] =
+            ["B1__a.sql", "B2.1__b.sql", "V2__c.sql", "V3__d.sql"].map(|path| (path, "SELECT 1;"));
+        assert_eq!(
+            import(&[after, late, early]),
+            (vec![late.0.to_owned(), after.0.to_owned()], vec![early.0.to_owned()])
+        );
+        assert_eq!(
+            import(&[after, late, before]),
+            (vec![before.0.to_owned(), after.0.to_owned()], vec![late.0.to_owned()])
+        );
+    }
+
+    #[test]
+    fn grate_has_an_order_of_folders_and_names_with_a_meaning() {
+        let all = ["v2/001_c.sql", "v1/010_b.sql", "v1/001_a.sql", "x.ENV.TEST.sql", "y.EVERYTIME.sql"];
+        for folder in ["up/", ""] {
+            let given = all.map(|name| format!("{folder}{name}"));
+            let given: Vec<_> = given.iter().map(|path| (path.as_str(), "SELECT 1;")).collect();
+            let imported = import(Tool::Grate, Dialect::Postgres, &files(&given)).expect("can be imported");
+            let scripts: Vec<_> = imported.scripts.iter().map(|script| script.was.as_str()).collect();
+            assert_eq!(scripts, ["up/v1/001_a.sql", "up/v1/010_b.sql", "up/v2/001_c.sql"]);
+            assert_eq!(imported.left_out.len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_change_that_is_a_program_is_refused() {
+        for (tool, path, text) in [
+            (Tool::Flyway, "V2__Fill.java", "class V2__Fill extends BaseJavaMigration {}"),
+            (Tool::Refinery, "V2__fill.rs", "pub fn migration() -> String {}"),
+            (Tool::Goose, "00002_fill.go", "package migrations"),
+            (Tool::DbUp, "Fill.cs", "class Fill : IScript {}"),
+        ] {
+            assert_eq!(
+                refused(tool, Dialect::Postgres, &[(path, text)]),
+                [format!("{path}: a change that {tool} makes by a program cannot be imported")]
+            );
+        }
+        assert_eq!(
+            imported(Tool::DbUp, &[("Program.cs", "class Program {}"), ("1.SQL", "SELECT 1;")]).len(),
+            1
         );
     }
 

@@ -14,7 +14,7 @@ pub(super) fn find(tool: Tool, dialect: Dialect, path: &str, text: &str) -> Vec<
         Tool::Goose if text.contains("+goose ENVSUB ON") => between(text, "${", "}"),
         // <https://dbup.readthedocs.io/en/latest/usage/#variable-substitution>
         Tool::DbUp if dialect == Dialect::SqlServer => between(text, "$", "$"),
-        Tool::DbUp => unclosed_dollars(text),
+        Tool::DbUp => dollars(text),
         // <https://erikbra.github.io/grate/token-replacement/>
         Tool::Grate => between(text, "{{", "}}"),
         _ => Vec::new(),
@@ -45,17 +45,29 @@ fn between(text: &str, open: &str, close: &str) -> Vec<Range<usize>> {
     places
 }
 
-/// On PostgreSQL `$name$` begins a text, which its second occurrence ends. One without a second is a placeholder.
-fn unclosed_dollars(text: &str) -> Vec<Range<usize>> {
-    let tokens = lex(text, Dialect::Postgres);
-    let begins = tokens.iter().find(|token| {
-        token.kind == TokenKind::String
-            && token.fault == Some(Unclosed::String)
-            && text[token.span.start..].starts_with('$')
-    });
-    let Some(token) = begins else { return Vec::new() };
-    let tag = text[token.span.start + 1..].find('$').map_or(0, |end| end + 2);
-    std::iter::once(token.span.start..token.span.start + tag).collect()
+/// On PostgreSQL `$name$` begins a text, which its second occurrence ends. It is a placeholder within another text, where no text can stand,
+/// and without a second one.
+fn dollars(text: &str) -> Vec<Range<usize>> {
+    let tokens: Vec<_> =
+        lex(text, Dialect::Postgres).into_iter().filter(|token| !token.is_comment()).collect();
+    let mut places = Vec::new();
+    for (index, token) in tokens.iter().enumerate() {
+        let (start, shown) = (token.span.start, token.text(text));
+        let previous = index.checked_sub(1).map(|previous| &tokens[previous]);
+        let names = ["to", "on", "schema", "table", "database", "role", "user", "owner"];
+        let wants_name = previous.is_some_and(|previous| {
+            previous.kind == TokenKind::Symbol('.') || names.iter().any(|name| previous.is_word(text, name))
+        });
+        if !shown.starts_with('$') {
+            places.extend(
+                between(shown, "$", "$").into_iter().map(|place| start + place.start..start + place.end),
+            );
+        } else if token.kind == TokenKind::String && (token.fault == Some(Unclosed::String) || wants_name) {
+            let tag = shown[1..].find('$').map_or(0, |end| end + 2);
+            places.push(start..start + tag);
+        }
+    }
+    places
 }
 
 #[cfg(test)]
@@ -80,6 +92,14 @@ mod tests {
         assert_eq!(
             found(Tool::DbUp, postgres, "CREATE FUNCTION f() AS $a$ SELECT 1 $a$; SELECT $x$"),
             ["$x$"]
+        );
+        assert_eq!(
+            found(
+                Tool::DbUp,
+                postgres,
+                "DO $x$ SELECT '$y$' $x$; SELECT '$a$ b', 'costs $5'; GRANT ALL ON t TO $u$; GRANT ALL ON v TO $u$;"
+            ),
+            ["$a$", "$u$"]
         );
         assert_eq!(found(Tool::Grate, sql_server, "USE {{DatabaseName}}"), ["{{DatabaseName}}"]);
         assert_eq!(found(Tool::Sqlx, postgres, "SELECT '${a}'"), [""; 0]);

@@ -58,6 +58,19 @@ pub enum Role {
     },
     /// It runs again whenever it changes.
     Repeatable,
+    /// It stands for every change up to its place, in a new database.
+    Baseline {
+        /// Its place in the order.
+        key: Key,
+        /// What its name says, without number and extension.
+        title: String,
+    },
+    /// A change that is written in a programming language.
+    Code,
+    /// The tool's settings for the script beside it.
+    Settings,
+    /// It runs in one environment, such as test.
+    Environment,
     /// It takes a change back.
     Undo,
     /// The tool would not run it.
@@ -100,11 +113,26 @@ impl Tool {
     #[must_use]
     pub fn role(self, path: &str) -> Role {
         let name = path.rsplit('/').next().unwrap_or(path);
-        let Some(stem) = name.strip_suffix(".sql") else { return Role::Other };
+        let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+        match extension {
+            "sql" => {}
+            // DbUp compares extensions without regard to case.
+            "SQL" if self == Self::DbUp => {}
+            "conf" if self == Self::Flyway && stem.ends_with(".sql") => return Role::Settings,
+            _ if self.is_code(stem, extension) => return Role::Code,
+            _ => return Role::Other,
+        }
         match self {
             Self::Flyway => match stem.split_once("__") {
                 Some((prefix, title)) if prefix.starts_with('V') && !prefix.contains('+') => {
                     once(version(&prefix[1..]), title)
+                }
+                // <https://documentation.red-gate.com/flyway/flyway-concepts/migrations/baseline-migrations>
+                Some((prefix, title)) if prefix.starts_with('B') => {
+                    match once(version(&prefix[1..]), title) {
+                        Role::Once { key, title } => Role::Baseline { key, title },
+                        other => other,
+                    }
                 }
                 Some((prefix, _)) if prefix.starts_with('U') => Role::Undo,
                 Some(("R", _)) => Role::Repeatable,
@@ -116,14 +144,23 @@ impl Tool {
             },
             Self::Sqlx | Self::GolangMigrate | Self::Goose | Self::Dbmate => self.numbered(stem),
             Self::DbUp => once(Some(Key::Name(path.to_owned())), stem),
-            Self::Grate => match path.rsplit_once('/').map(|(folder, _)| folder.split('/').next()) {
-                Some(Some("up")) => once(Some(Key::Name(name.to_owned())), stem),
-                Some(Some("alterDatabase" | "dropDatabase" | "createDatabase")) => Role::Other,
-                Some(Some(_)) => Role::Repeatable,
-                // The folder that was given may be `up` itself.
-                _ => once(Some(Key::Name(name.to_owned())), stem),
-            },
+            Self::Grate => grate(path, stem),
             Self::Ef | Self::Liquibase => Role::Other,
+        }
+    }
+
+    /// Whether a file that is not SQL is a change: a class of Flyway, a module of refinery, a function of goose, and what may be an
+    /// `IScript` of DbUp.
+    fn is_code(self, stem: &str, extension: &str) -> bool {
+        let is_versioned = |role: Role| matches!(role, Role::Once { .. } | Role::Repeatable);
+        match (self, extension) {
+            (Self::Flyway, "" | "txt" | "md" | "conf" | "bak") => false,
+            (Self::Goose, "go") if stem.ends_with("_test") => false,
+            (Self::Flyway, _) | (Self::Refinery, "rs") | (Self::Goose, "go") => {
+                is_versioned(self.role(&format!("{stem}.sql")))
+            }
+            (Self::DbUp, "cs" | "fs" | "vb") => true,
+            _ => false,
         }
     }
 
@@ -162,7 +199,7 @@ impl Tool {
     #[must_use]
     pub fn key(self, was: &str) -> Option<Key> {
         match self.role(was) {
-            Role::Once { key, .. } => Some(key),
+            Role::Once { key, .. } | Role::Baseline { key, .. } => Some(key),
             _ if matches!(self, Self::Ef | Self::Liquibase) => Some(Key::Name(was.to_owned())),
             _ => None,
         }
@@ -190,7 +227,7 @@ impl Tool {
         };
         match self {
             Self::DbUp => ends(script) || ends(&script.replace('/', ".")),
-            Self::Grate => ends(script),
+            Self::Grate => ends(script) || script.rsplit('/').next() == Some(recorded.as_str()),
             _ => recorded == script,
         }
     }
@@ -210,6 +247,43 @@ impl FromStr for Tool {
             let known: Vec<_> = Self::ALL.iter().map(|tool| tool.id()).collect();
             format!("unknown tool: use one of {}", known.join(", "))
         })
+    }
+}
+
+/// The folders that grate reads.
+/// <https://erikbra.github.io/grate/getting-started/>
+pub(super) const GRATE_FOLDERS: [&str; 18] = [
+    "beforeMigration",
+    "createDatabase",
+    "dropDatabase",
+    "alterDatabase",
+    "runAfterCreateDatabase",
+    "runBeforeUp",
+    "up",
+    "down",
+    "runFirstAfterUp",
+    "functions",
+    "views",
+    "sprocs",
+    "triggers",
+    "indexes",
+    "runAfterOtherAnyTimeScripts",
+    "permissions",
+    "afterMigration",
+    "migration",
+];
+
+fn grate(path: &str, stem: &str) -> Role {
+    let (folder, script) = path.split_once('/').unwrap_or(("up", path));
+    let marks: Vec<_> = stem.split('.').map(str::to_ascii_uppercase).collect();
+    let has = |mark: &str| marks.iter().any(|it| it == mark);
+    match folder {
+        "alterDatabase" | "dropDatabase" | "createDatabase" => Role::Other,
+        "down" => Role::Undo,
+        _ if has("ENV") => Role::Environment,
+        "up" if !has("EVERYTIME") => once(Some(Key::Name(script.to_owned())), stem),
+        folder if GRATE_FOLDERS.contains(&folder) => Role::Repeatable,
+        _ => Role::Other,
     }
 }
 
@@ -263,6 +337,16 @@ mod tests {
             (Tool::Flyway, "R__views.sql", Role::Repeatable),
             (Tool::Flyway, "U7__x.sql", Role::Undo),
             (Tool::Flyway, "afterMigrate.sql", Role::Other),
+            (Tool::Flyway, "deep/V3__Fill.java", Role::Code),
+            (Tool::Flyway, "R__Views.kt", Role::Code),
+            (Tool::Flyway, "Helper.java", Role::Other),
+            (Tool::Flyway, "V1__x.sql.conf", Role::Settings),
+            (Tool::Refinery, "V3__fill.rs", Role::Code),
+            (Tool::Refinery, "mod.rs", Role::Other),
+            (Tool::Goose, "00003_fill.go", Role::Code),
+            (Tool::Goose, "00003_fill_test.go", Role::Other),
+            (Tool::DbUp, "Fill.cs", Role::Code),
+            (Tool::Sqlx, "1_x.rs", Role::Other),
             (Tool::Sqlx, "7_x.down.sql", Role::Undo),
             (Tool::GolangMigrate, "7_x.sql", Role::Other),
             (Tool::Sqlx, "7.sql", Role::Other),
@@ -287,6 +371,8 @@ mod tests {
         assert!(Tool::DbUp.is_same(&name("Shop.Scripts.2024.a.sql"), &name("2024/a.sql")));
         assert!(!Tool::DbUp.is_same(&name("Shop.Scripts.MyScript 1.sql"), &name("Script 1.sql")));
         assert!(Tool::Grate.is_same(&name("up/1.sql"), &name("1.sql")));
+        assert!(Tool::Grate.is_same(&name("1.sql"), &name("v1/1.sql")));
+        assert!(!Tool::Grate.is_same(&name("1.sql"), &name("v1/11.sql")));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use super::Source;
+use super::{Source, shared_objects};
 use crate::batch;
 use crate::danger::Danger;
 use crate::dialect::Dialect;
@@ -42,9 +42,9 @@ pub(crate) fn check(source: &Source<'_>, dialect: Dialect, release: bool) -> Vec
 fn dangers(source: &Source<'_>, dialect: Dialect) -> Vec<Danger> {
     match dialect {
         #[cfg(feature = "postgres")]
-        Dialect::Postgres => super::squawk::dangers(source),
+        Dialect::Postgres => [super::squawk::dangers(source), shared_objects::dangers(source)].concat(),
         #[cfg(not(feature = "postgres"))]
-        Dialect::Postgres => Vec::new(),
+        Dialect::Postgres => shared_objects::dangers(source),
         Dialect::SqlServer => tsql::dangers(source.text, source.tokens),
     }
 }
@@ -52,7 +52,7 @@ fn dangers(source: &Source<'_>, dialect: Dialect) -> Vec<Danger> {
 fn knows(dialect: Dialect, rule: &str) -> bool {
     match dialect {
         #[cfg(feature = "postgres")]
-        Dialect::Postgres => super::squawk::knows(rule),
+        Dialect::Postgres => shared_objects::RULES.contains(&rule) || super::squawk::knows(rule),
         // Without its parser nothing is known of the rules of PostgreSQL.
         #[cfg(not(feature = "postgres"))]
         Dialect::Postgres => true,

@@ -9,6 +9,7 @@ pub(crate) mod numbers;
 pub(crate) mod repeatable;
 pub(crate) mod schema;
 pub(crate) mod sealed;
+pub(crate) mod shared_objects;
 #[cfg(feature = "postgres")]
 pub(crate) mod squawk;
 pub(crate) mod syntax;

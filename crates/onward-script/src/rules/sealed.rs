@@ -23,7 +23,7 @@ pub(crate) fn read_lock(folder: &Folder) -> (Lock, Vec<Finding>) {
         Ok(lock) => (lock, Vec::new()),
         Err((line, message)) => {
             let start = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
-            let help = "restore the file with `git checkout -- scripts.lock` in the folder; \
+            let help = "restore the file with `git checkout --ours -- scripts.lock` in the folder; \
                         `app script seal` adds new scripts to it";
             let finding = Finding::file(Rule::Sealed, path, message, help);
             (Lock::default(), vec![finding.at(crate::text::line_span(&text, start))])

@@ -25,13 +25,20 @@ fn postgres(source: &Source<'_>) -> Vec<Finding> {
     let statements = source.statements();
     let mut findings = Vec::new();
     for statement in statements {
-        if let Some(words) = controls_transaction(source.text, statement) {
+        let mode = sets_mode(source.text, statement).filter(|_| source.is_draft);
+        if let Some(words) = controls_transaction(source.text, statement).or(mode) {
             let message = format!("`{words}` in a script: the transaction belongs to the migrator");
             let help = "remove it; each script runs in a transaction of its own, with its journal row";
             findings.push(finding(source, statement.span(), message, help));
-        } else if let Some(words) = gives_up_locks(source.text, statement) {
+        } else if let Some(words) = gives_up_locks(source.text, statement).filter(|_| source.is_draft) {
             let message = format!("`{words}` gives up the lock that keeps other migrators away");
             let help = "remove it, or name what it should reset or unlock; the migrator resets the session after each script";
+            findings.push(finding(source, statement.span(), message, help));
+        } else if statement.starts_with(source.text, &["alter", "system"]) && source.is_draft {
+            let message =
+                "`ALTER SYSTEM` changes the configuration of the whole server, for all of its databases"
+                    .to_owned();
+            let help = "set it for this database, `ALTER DATABASE … SET`, or where the server is set up";
             findings.push(finding(source, statement.span(), message, help));
         } else if let Some(words) = refuses_transaction(source.text, statement)
             && !source.directives.no_transaction
@@ -68,6 +75,13 @@ fn controls_transaction(text: &str, statement: &Statement) -> Option<&'static st
     }
 }
 
+/// `SET TRANSACTION` fails behind the first query of a transaction, which is the migrator's; read-only, it would refuse the journal row.
+/// <https://www.postgresql.org/docs/current/sql-set-transaction.html>
+fn sets_mode(text: &str, statement: &Statement) -> Option<&'static str> {
+    let starts = |words: &[&str]| statement.starts_with(text, words);
+    (starts(&["set", "transaction"]) || starts(&["set", "local", "transaction"])).then_some("SET TRANSACTION")
+}
+
 /// What releases every advisory lock of the session, that of the migrator too.
 /// <https://www.postgresql.org/docs/current/sql-discard.html>,
 /// <https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADVISORY-LOCKS>
@@ -81,7 +95,7 @@ fn gives_up_locks(text: &str, statement: &Statement) -> Option<&'static str> {
 
 /// The statements that PostgreSQL refuses inside a transaction block. Each has its own page under
 /// <https://www.postgresql.org/docs/current/sql-commands.html>.
-fn refuses_transaction(text: &str, statement: &Statement) -> Option<&'static str> {
+pub(crate) fn refuses_transaction(text: &str, statement: &Statement) -> Option<&'static str> {
     let starts = |words: &[&str]| statement.starts_with(text, words);
     let has = |word: &str| statement.find(text, word).is_some();
     let index = |verb: &str| starts(&[verb, "index"]) || starts(&[verb, "unique", "index"]);
@@ -104,10 +118,25 @@ fn refuses_transaction(text: &str, statement: &Statement) -> Option<&'static str
         () if starts(&["create", "tablespace"]) => Some("CREATE TABLESPACE"),
         () if starts(&["drop", "tablespace"]) => Some("DROP TABLESPACE"),
         () if starts(&["alter", "subscription"]) && has("refresh") => Some("ALTER SUBSCRIPTION … REFRESH"),
-        () if starts(&["create", "subscription"]) => Some("CREATE SUBSCRIPTION"),
+        () if starts(&["create", "subscription"]) && !makes_no_slot(text, statement) => {
+            Some("CREATE SUBSCRIPTION with a slot")
+        }
         () if starts(&["drop", "subscription"]) => Some("DROP SUBSCRIPTION"),
         () => None,
     }
+}
+
+/// A subscription that makes no slot on the other server may be made in a transaction.
+/// <https://www.postgresql.org/docs/current/sql-createsubscription.html>
+fn makes_no_slot(text: &str, statement: &Statement) -> bool {
+    let is_off = |token: &Token| {
+        let value = token.text(text).trim_matches('\'').to_ascii_lowercase();
+        ["false", "off", "no", "0"].contains(&value.as_str())
+    };
+    statement.tokens.windows(3).any(|three| {
+        let named = three[0].is_word(text, "connect") || three[0].is_word(text, "create_slot");
+        named && three[1].kind == TokenKind::Symbol('=') && is_off(&three[2])
+    })
 }
 
 /// A value that `ALTER TYPE … ADD VALUE` adds cannot be used before the transaction that added it commits. The same text may

@@ -8,18 +8,19 @@ use crate::text::line_span;
 
 /// The errors of squawk's parser, but only the first of each line: the others on the line follow from it.
 pub(super) fn check(source: &Source<'_>) -> Vec<Finding> {
-    if source.directives.syntax_unchecked {
-        return Vec::new();
-    }
     let psql = psql_command(source);
     if !psql.is_empty() {
         return psql;
     }
     let copies = copies_through_client(source);
-    if !copies.is_empty() {
+    if !copies.is_empty() || source.directives.syntax_unchecked {
         return copies;
     }
     let statements = source.statements();
+    let settings = if source.is_draft { other_strings(source) } else { Vec::new() };
+    if !settings.is_empty() {
+        return settings;
+    }
     if source.is_draft {
         let known = statements.iter().flat_map(|statement| known_slip(source.text, statement));
         let findings: Vec<_> = known.map(|slip| slip.finding(source)).collect();
@@ -155,6 +156,25 @@ fn copies_through_client(source: &Source<'_>) -> Vec<Finding> {
         Some(Finding::file(Rule::Syntax, source.path, message, help).at(span))
     });
     copies.collect()
+}
+
+/// `SET standard_conforming_strings = off` has no effect on its own script: the server reads the text as a whole, before it runs any of it. The
+/// same script means something else to psql, which sends each statement by itself.
+/// <https://www.postgresql.org/docs/current/runtime-config-compatible.html#GUC-STANDARD-CONFORMING-STRINGS>
+fn other_strings(source: &Source<'_>) -> Vec<Finding> {
+    let text = source.text;
+    let sets = source.statements().iter().filter(|statement| {
+        let value = statement.tokens.last().map_or("", |token| token.text(text)).trim_matches('\'');
+        statement.starts_with(text, &["set"])
+            && statement.find(text, "standard_conforming_strings").is_some()
+            && ["off", "false", "no", "0"].contains(&value.to_ascii_lowercase().as_str())
+    });
+    let finding = |statement: &Statement| {
+        let message = "`standard_conforming_strings` has no effect here: the server reads the whole script before it runs any of it";
+        let help = "remove the line, and write E'…' where a backslash has a meaning";
+        Finding::file(Rule::Syntax, source.path, message, help).at(statement.span())
+    };
+    sets.map(finding).collect()
 }
 
 /// A message of the parser without the names that its tokens have in its code.

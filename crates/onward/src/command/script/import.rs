@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use onward_script::import::{Imported, Tool, import};
+use onward_script::import::{Imported, Role, Tool, import};
 use onward_script::{Dialect, FileName, Severity, render};
 
 use super::project::{Project, text};
@@ -56,7 +56,7 @@ fn read(tool: Tool, dialect: Dialect, folder: &Path) -> Result<Imported, Command
         _ => {}
     }
     let mut files = Vec::new();
-    walk(folder, folder, &mut files).map_err(|error| {
+    walk(tool, folder, folder, &mut files).map_err(|error| {
         let message = format!("{} cannot be read: {error}", folder.display());
         CommandError::new(Exit::Usage, message, "name the folder of the other tool's scripts")
     })?;
@@ -98,23 +98,25 @@ fn require_empty(folder: &Path) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// All files below a folder, by their path in it with `/`.
-fn walk(root: &Path, folder: &Path, files: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+/// The scripts below a folder and what else the tool reads there, by their path in it with `/`.
+fn walk(tool: Tool, root: &Path, folder: &Path, files: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let kind = fs::metadata(&path).map_err(named)?;
         if kind.is_dir() {
-            walk(root, &path, files)?;
-            continue;
-        }
-        // A pipe would be waited for, and no tool reads what is not SQL.
-        if !kind.is_file() || path.extension().is_none_or(|extension| extension != "sql") {
+            walk(tool, root, &path, files)?;
             continue;
         }
         let relative = path.strip_prefix(root).unwrap_or(&path);
         let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
-        files.push((parts.join("/"), fs::read(&path).map_err(named)?));
+        let relative = parts.join("/");
+        // A pipe would be waited for.
+        if kind.is_file()
+            && (relative.to_ascii_lowercase().ends_with(".sql") || tool.role(&relative) != Role::Other)
+        {
+            files.push((relative, fs::read(&path).map_err(named)?));
+        }
     }
     Ok(())
 }

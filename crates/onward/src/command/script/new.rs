@@ -30,7 +30,11 @@ impl Project<'_> {
             FileName::Script { number } => Some(number),
             _ => None,
         });
-        let name = script_name(last.max().unwrap_or(0) + 1);
+        let next = last.max().unwrap_or(0).checked_add(1).ok_or_else(|| {
+            let help = "call the baseline by the number of the last script that it contains";
+            CommandError::new(Exit::Failed, "there is no number after the last one", help)
+        })?;
+        let name = script_name(next);
         self.write(&name, &format!("-- onward: title {title}\n\n"))?;
         data(&format!("{}/{name}", self.folder))?;
         Ok(Exit::Done)

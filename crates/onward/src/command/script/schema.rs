@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use onward_local::PrivatePostgres;
-use onward_migrate::{Applier, Engine as _, Error, Session, SessionOptions};
-use onward_script::{ALWAYS, Catalog, Dialect, History, Lock, SchemaLock};
+use onward_migrate::{Applier, Engine as _, Error, SchemaState, Session, SessionOptions};
+use onward_script::{ALWAYS, Catalog, Dialect, History, Lock, SchemaLock, Script};
 
 use super::dump::{Content, pg_dump};
 use crate::process::exit::{CommandError, Exit};
@@ -65,6 +65,7 @@ async fn run(
     let mut session = Session::connect(&scratch.url, &SessionOptions::default()).await?;
     for script in scripts.iter().skip(described) {
         scratch.apply(numbered, Some(script.number), applier.clone()).await?;
+        require_journal(&mut session, numbered, script).await?;
         let after = session.catalog(&Catalog::default()).await?;
         schema.push(&script.file_name(), script.digest, &after);
     }
@@ -84,6 +85,26 @@ async fn run(
         note(&format!("note: schema.sql was not written: {}; {}", error.message, error.help));
     });
     Ok(Described { lock: schema, sql: sql.ok() })
+}
+
+/// A script that writes to the journal would leave a database that no binary understands any more.
+async fn require_journal(
+    session: &mut Session,
+    history: &History,
+    script: &Script,
+) -> Result<(), CommandError> {
+    let status = onward_migrate::status(session, history).await?;
+    let is_sound = matches!(status.state, SchemaState::Current | SchemaState::Behind);
+    if is_sound && status.applied == Some(script.number) {
+        return Ok(());
+    }
+    let message = format!(
+        "{} changes the journal, so that the schema is {} after it",
+        script.file_name(),
+        status.state.as_str()
+    );
+    let help = "take what writes to `schema_journal` and `schema_always` out of the script: they belong to the migrator";
+    Err(CommandError::new(Exit::Failed, message, help))
 }
 
 /// What runs always must find the same at each run, and take away nothing that a numbered script has made.
