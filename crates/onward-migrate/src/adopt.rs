@@ -128,7 +128,10 @@ async fn record<E: Engine>(
     Ok(Adopted { through, scripts: steps.len(), compared })
 }
 
-const UNVERIFIED: &str = "record without a comparison: `app adopt --unverified`";
+/// The command that records the same without a comparison. Without the number it would record the baseline alone.
+fn unverified(through: i32) -> String {
+    format!("record without a comparison: `app adopt --through {through} --unverified`")
+}
 
 /// What [`takeover`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,7 +174,13 @@ fn takeover_of(status: &Status, history: &History, tool: Option<Tool>) -> Result
             let names: Vec<_> =
                 several.iter().map(|journal| format!("{} ({})", journal.table, journal.tool)).collect();
             let message = format!("the database has several history tables: {}", names.join(", "));
-            return Err(Error::new(ErrorKind::Usage, message, "name the tool in use: `--from TOOL`"));
+            let help = match several.iter().any(|journal| journal.tool != several[0].tool) {
+                true => "name the tool in use: `--from TOOL`",
+                false => {
+                    "drop the table that is not in use, or give the number of the last script: `--through N`"
+                }
+            };
+            return Err(Error::new(ErrorKind::Usage, message, help));
         }
     };
     let disagree = |message: String| {
@@ -194,7 +203,7 @@ async fn compare<E: Engine>(
         return Ok(None);
     }
     let drift = drift(engine, history, through, with_grants).await.map_err(|error| match error.kind {
-        ErrorKind::Usage => Error { help: format!("{}; or {UNVERIFIED}", error.help), ..error },
+        ErrorKind::Usage => Error { help: format!("{}; or {}", error.help, unverified(through)), ..error },
         _ => error,
     })?;
     if drift.differences.is_empty() {
@@ -205,7 +214,7 @@ async fn compare<E: Engine>(
         format!("nothing was recorded: the database does not have the schema after {script}\n{drift}");
     let help = match history.schema_like(&drift.found, with_grants) {
         Some(number) => format!("it has the schema after script {number:04}: `app adopt --through {number}`"),
-        None => format!("correct the database or the scripts; or {UNVERIFIED}"),
+        None => format!("correct the database or the scripts; or {}", unverified(through)),
     };
     Err(Error::new(ErrorKind::Drift(Box::new(drift)), message, help))
 }

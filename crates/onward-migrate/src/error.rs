@@ -346,7 +346,7 @@ pub(crate) const WHO_CANCELLED: &str = "see who cancelled it, or which `statemen
 /// The remedy for an error that the server caused, not the script.
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>,
 /// <https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors>
-fn without_fault(code: &str) -> Option<&'static str> {
+pub(crate) fn without_fault(code: &str) -> Option<&'static str> {
     match code {
         "53100" | "1101" | "1105" => Some("free space on the server's disk"),
         "9002" => Some("free space for the database's transaction log, or back it up"),

@@ -73,11 +73,17 @@ impl ForeignJournal {
                 file(count)
             ));
         }
+        let is_always = |recorded: &Key| {
+            let names = history.always.iter().map(|script| Key::Name(script.name.clone()));
+            names.into_iter().any(|name| tool.is_same(recorded, &name))
+        };
         let unknown = |recorded: &&Key| {
             let covered = self.through.as_ref().is_some_and(|through| *recorded <= through);
-            !covered && !keys.iter().any(|key| tool.is_same(recorded, key))
+            !covered && !keys.iter().any(|key| tool.is_same(recorded, key)) && !is_always(recorded)
         };
-        if let Some(unknown) = self.applied.iter().find(unknown) {
+        // golang-migrate records nothing but its last version.
+        let last = self.through.as_ref().filter(|last| tool == Tool::GolangMigrate && !keys.contains(last));
+        if let Some(unknown) = last.or_else(|| self.applied.iter().find(unknown)) {
             return Err(format!("{table} has {unknown}, and no script says `-- onward: was` of it"));
         }
         let last = count.checked_sub(1).and_then(|last| named.get(last));
@@ -142,6 +148,14 @@ mod tests {
         );
         let dbup = history(&["2024/a.sql", "b.sql"]);
         assert_eq!(journal(Tool::DbUp, &["Shop.Scripts.2024.a.sql"]).last_applied(&dbup), Ok(Some(0)));
+        let golang = history(&["1_a.up.sql", "2_b.up.sql"]);
+        let at = |version| ForeignJournal {
+            through: Tool::GolangMigrate.recorded(version),
+            ..journal(Tool::GolangMigrate, &[])
+        };
+        assert_eq!(at("1").last_applied(&golang), Ok(Some(0)));
+        let missing = "t has 7, and no script says `-- onward: was` of it".to_owned();
+        assert_eq!(at("7").last_applied(&golang), Err(missing));
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl DatabaseUrl {
 
 fn is_sql_server(url: &str) -> bool {
     let url = url.trim_start().to_ascii_lowercase();
-    let scheme = ["jdbc:", "sqlserver://", "mssql://"].iter().any(|scheme| url.starts_with(scheme));
+    let scheme = ["jdbc:sqlserver:", "sqlserver://", "mssql://"].iter().any(|scheme| url.starts_with(scheme));
     let key = |pair: &str| {
         pair.split_once('=').is_some_and(|(key, _)| ["server", "data source"].contains(&key.trim()))
     };

@@ -111,7 +111,14 @@ impl Engine for Postgres {
     async fn unlock(&mut self) -> Result<(), Error> {
         let query = format!("SELECT pg_advisory_unlock({})", self.lock_key());
         self.is_locked = false;
-        self.rows(&query).await.map(|_| ()).map_err(unexpected)
+        let rows = self.rows(&query).await.map_err(unexpected)?;
+        if rows.first().and_then(|row| row.get(0)) != Some("t") {
+            tracing::warn!(
+                "a script, or a function that it called, has released the migration lock, so another migrator may have run beside this \
+                 one; see pg_advisory_unlock in what it calls"
+            );
+        }
+        Ok(())
     }
 
     async fn create_journal(&mut self) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
 use super::script::reset_after;
 use super::url::PostgresUrl;
-use crate::error::{Error, ErrorKind, ServerError, StepError, TransactionEnd, causes};
+use crate::error::{Error, ErrorKind, ServerError, StepError, TransactionEnd, causes, without_fault};
 use crate::journal::JOURNAL;
 
 /// The error for a failure outside a script.
@@ -25,7 +25,7 @@ pub(super) fn unexpected(error: tokio_postgres::Error) -> Error {
         );
         return Error::new(ErrorKind::Permission, message, help);
     }
-    let help = db.hint().unwrap_or("see the server's log").to_owned();
+    let help = without_fault(db.code().code()).or(db.hint()).unwrap_or("see the server's log");
     Error::new(ErrorKind::Database, message, help)
 }
 

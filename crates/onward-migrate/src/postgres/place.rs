@@ -1,6 +1,6 @@
 //! Where the journal is: where it was made, whatever the role, its `search_path`, or a schema made since.
 
-use super::quote::literal;
+use super::quote::{literal, quoted};
 use crate::error::{Error, ErrorKind};
 use crate::journal::JOURNAL;
 
@@ -20,9 +20,16 @@ pub(super) struct Found {
 }
 
 /// A query for the named schema or else the one in which unqualified names are created, and beside it each journal of Onward
-/// with the right to read it. The server quotes each name, so that a schema has one spelling: the lock is made of it.
+/// with the right to read it. A named schema that is not there, or is the server's own, is null. The server quotes each name, so that a
+/// schema has one spelling: the lock is made of it.
 pub(super) fn find(named: Option<&str>) -> String {
-    let here = named.map_or_else(|| "current_schema()".to_owned(), literal);
+    let there = |name: &str| {
+        format!(
+            "(SELECT nspname FROM pg_namespace WHERE nspname = {} AND nspname <> 'information_schema' AND nspname !~ '^pg_')",
+            literal(name)
+        )
+    };
+    let here = named.map_or_else(|| "current_schema()".to_owned(), there);
     // A table of this name that another tool has made does not count, unless it is where ours would be.
     format!(
         "SELECT quote_ident({here}), j.* FROM (SELECT) here LEFT JOIN (\
@@ -72,6 +79,13 @@ pub(super) fn decide(
             Err(Error::new(ErrorKind::Configuration, message, help))
         }
     }
+}
+
+/// The named schema cannot hold a journal.
+pub(super) fn missing(named: &str) -> Error {
+    let message = format!("JOURNAL_SCHEMA is `{named}`, and the database has no such schema for the journal");
+    let help = format!("create it (`CREATE SCHEMA {}`), or correct JOURNAL_SCHEMA", quoted(named));
+    Error::new(ErrorKind::Configuration, message, help)
 }
 
 #[cfg(test)]

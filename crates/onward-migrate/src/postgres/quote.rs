@@ -1,5 +1,4 @@
 /// A name as SQL.
-#[cfg(feature = "rebuild")]
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -1,5 +1,7 @@
 //! Databases as a whole: made, copied and dropped from a session beside them.
 
+use tokio_postgres::error::SqlState;
+
 use super::error::unexpected;
 use super::quote::{literal, quoted};
 use super::{Postgres, PostgresUrl};
@@ -88,7 +90,32 @@ impl Postgres {
     pub(crate) async fn remove(url: &PostgresUrl, target: &DropTarget) -> Result<(), Error> {
         let (session, _) = Self::connect_beside(url).await?;
         let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&target.name));
-        session.client.batch_execute(&statement).await.map_err(unexpected)
+        match session.client.batch_execute(&statement).await {
+            // <https://www.postgresql.org/docs/current/sql-dropdatabase.html>: not while it has a subscription.
+            Err(error) if error.code() == Some(&SqlState::OBJECT_IN_USE) && target.is_marked => {
+                Self::drop_subscriptions(url).await?;
+                session.client.batch_execute(&statement).await.map_err(unexpected)
+            }
+            dropped => dropped.map_err(unexpected),
+        }
+    }
+
+    /// Drops the subscriptions of a database that only this process uses. The other server is not asked to drop its slots.
+    async fn drop_subscriptions(url: &PostgresUrl) -> Result<(), Error> {
+        let session = Self::connect(url, &SessionOptions::default()).await?;
+        let select = "SELECT quote_ident(subname) FROM pg_subscription WHERE subdbid = \
+                      (SELECT oid FROM pg_database WHERE datname = current_database())";
+        for row in session.rows(select).await.map_err(unexpected)? {
+            let name = row.get(0).unwrap_or_default();
+            for statement in [
+                format!("ALTER SUBSCRIPTION {name} DISABLE"),
+                format!("ALTER SUBSCRIPTION {name} SET (slot_name = NONE)"),
+                format!("DROP SUBSCRIPTION {name}"),
+            ] {
+                session.client.batch_execute(&statement).await.map_err(unexpected)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -152,6 +152,9 @@ impl Postgres {
         let rows =
             self.rows(&quoting_as_usual(&place::find(self.named.as_deref()))).await.map_err(unexpected)?;
         let here = rows.first().and_then(|row| row.get(0));
+        if let (Some(named), None) = (&self.named, here) {
+            return Err(place::missing(named));
+        }
         let named = here.filter(|_| self.named.is_some());
         let found: Vec<_> = rows
             .iter()
@@ -216,14 +219,17 @@ impl Postgres {
         Answers(self.client.simple_query_raw(query).await.map(Box::pin))
     }
 
-    /// Ends the failed transaction, so that the session can go on, and asks the server what became of it.
+    /// Ends the failed transaction, so that the session can go on, and asks the server what became of it. `transaction` is the id that
+    /// [`BEGIN`] has answered.
     /// <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT>
     pub(super) async fn roll_back(&self, transaction: Option<&str>) -> TransactionEnd {
         if let Err(error) = self.client.batch_execute("ROLLBACK").await {
             tracing::debug!(%error, "the connection ended before the rollback; the server rolls back");
             return TransactionEnd::Unknown;
         }
-        let Some(transaction) = transaction else { return TransactionEnd::Unknown };
+        // The server stops at the first error of a query. Without an id it did not come to the script: it could not read the query, or it
+        // refused to begin.
+        let Some(transaction) = transaction else { return TransactionEnd::RolledBack };
         match self.rows(&format!("SELECT txid_status({transaction})")).await {
             Ok(rows) => match rows.first().and_then(|row| row.get(0)) {
                 Some("aborted") => TransactionEnd::RolledBack,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::error::{AT_COMMIT, step_error};
 use super::script::{BEGIN, FORGET, reset_after};
 use super::session::{Answers, Postgres};
-use crate::error::{StepError, TransactionEnd};
+use crate::error::StepError;
 use crate::journal::RowState;
 use crate::step::Step;
 
@@ -37,9 +37,7 @@ impl Postgres {
         self.forget().await.map_err(|error| (0, error))?;
         let mut transaction = None;
         if let Err((_, error)) = self.run_in(BEGIN, &mut transaction).await {
-            // No script was sent.
-            let is_over = self.run("ROLLBACK").await.is_ok();
-            let end = if is_over { TransactionEnd::RolledBack } else { TransactionEnd::Unknown };
+            let end = self.roll_back(transaction.as_deref()).await;
             return Err((0, step_error(steps[0].script, BEGIN.len(), None, &error, end)));
         }
         let (mut took, mut begun) = (Vec::with_capacity(steps.len()), Instant::now());

@@ -109,13 +109,15 @@ impl SqlServer {
         open(config).await.map_err(|error| connection_error(url, &error))
     }
 
-    /// Checks that a connection still answers, and rolls back a transaction that is still open.
+    /// Checks that a connection still answers, and rolls back a transaction that is still open. None begins by itself afterwards.
     ///
     /// # Errors
     ///
     /// If it does not.
     pub async fn is_alive(client: &mut TdsClient) -> Result<(), Error> {
-        let ask = client.simple_query("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION;").await;
+        let ask = client
+            .simple_query("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION; SET IMPLICIT_TRANSACTIONS OFF;")
+            .await;
         ask.map_err(unexpected)?.into_results().await.map(|_| ()).map_err(unexpected)
     }
 
