@@ -102,10 +102,10 @@ pub(crate) struct Migrate {
     #[arg(long)]
     pub plan: bool,
     /// With `--plan`: also write the SQL that would run to this file, for whoever approves it; `-` is standard output
-    #[arg(long, value_name = "FILE", requires = "plan")]
+    #[arg(long, value_name = "FILE")]
     pub sql: Option<std::path::PathBuf>,
     /// With `--plan`: also write a page for a change ticket to this file; `-` is standard output
-    #[arg(long, value_name = "FILE", requires = "plan")]
+    #[arg(long, value_name = "FILE")]
     pub html: Option<std::path::PathBuf>,
     /// Stop after script N
     #[arg(long, value_name = "N")]

@@ -61,7 +61,7 @@ fn app() -> App<PgPool> {
         .queue(ORDERS.handler(take_order))
         .queue(INVOICES.handler(make_invoice))
         .outbox()
-        .inbox(Retention::days(15))
+        .inbox(Retention::days(43))
         .every("forget-orders", "30 3 * * *", forget_orders)
         .command("missing", "Show the orders without an invoice", missing)
         .example(r#"{"number": 1}"#)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onward::testing::{RunningApp, TestApp, TestDb};
-use onward::{App, Batch, Budget, Failure, FailureKind, Json, Outgoing, PgPool, PgTx, Queue};
+use onward::{App, Batch, Budget, Failure, FailureKind, Json, Outgoing, PgPool, PgTx, Queue, State};
 use tokio::sync::Notify;
 
 use crate::{INVOICES, ORDERS, Order, app, forget_orders};
@@ -85,6 +85,33 @@ async fn a_handler_that_ends_its_transaction_fails(db: TestDb) {
     }
     // What the handler has done by itself outside of a transaction stays, and what it has begun does not.
     assert_eq!(count(&db, "orders").await, 1);
+}
+
+/// A handler that opens a transaction by itself on a connection of the pool, and leaves it open, has not committed it.
+#[onward::test]
+async fn a_transaction_that_was_left_open_is_not_committed_with_the_next(db: TestDb) {
+    async fn leaves_open(State(pool): State<PgPool>, Json(order): Json<Order>) -> Result<(), Failure> {
+        let client = pool.get().await?;
+        client.batch_execute("BEGIN").await?;
+        client.execute("INSERT INTO orders (number) VALUES ($1)", &[&order.number]).await?;
+        Err(Failure::retry("it has not ended"))
+    }
+    async fn takes(tx: PgTx, Json(order): Json<Order>) -> Result<(), Failure> {
+        tx.execute("INSERT INTO orders (number) VALUES ($1)", &[&order.number]).await?;
+        Ok(())
+    }
+    let app = App::new(onward::scripts!(), |setup| async move { Ok(setup.database.postgres()?) })
+        .queue(ORDERS.handler(leaves_open))
+        .queue(INVOICES.handler(takes));
+    let app = TestApp::new(app, &db).await;
+    app.handle(&ORDERS, &ORDER).await.outcome.expect_err("it says so");
+    let message = TestApp::message(&Order { number: 8 });
+    let on_the_same_connection = app.handle_message(&INVOICES, message.clone()).await;
+    assert!(!on_the_same_connection.is_recorded && on_the_same_connection.outcome.is_err());
+    assert_eq!(app.handle_message(&INVOICES, message).await.outcome, Ok(()));
+    let client = db.pool().get().await.expect("connects");
+    let rows = client.query("SELECT number FROM orders", &[]).await.expect("is read");
+    assert_eq!(rows.iter().map(|row| row.get::<_, i64>(0)).collect::<Vec<_>>(), [8]);
 }
 
 #[onward::test]

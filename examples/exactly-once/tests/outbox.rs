@@ -129,9 +129,9 @@ async fn old_rows_of_the_inbox_are_deleted() {
     let world = World::create("retention").await;
     world.run("INSERT INTO inbox SELECT 'orders', n::text, now() - n * interval '1 hour' FROM generate_series(1, 3000) n").await;
     let _workers: Vec<_> = (0..2).map(|_| Worker(world.app("serve").spawn().expect("starts"))).collect();
-    // 15 days are 360 hours; the row of that age is too old, too.
-    world.until("inbox", 359).await;
-    assert_eq!(world.count("inbox WHERE handled_at < now() - interval '15 days'").await, 0);
+    // 43 days are 1,032 hours; the row of that age is too old, too.
+    world.until("inbox", 1031).await;
+    assert_eq!(world.count("inbox WHERE handled_at < now() - interval '43 days'").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,13 +151,14 @@ async fn the_retention_of_the_inbox_needs_its_index() {
         String::from_utf8_lossy(&doctor.stdout(Stdio::piped()).output().expect("runs").stdout).into_owned()
     };
     let said = doctor("2d");
-    let inbox = "orders: the inbox keeps a row for 2 days, but a message may come after 4";
-    for expected in [inbox, "raise `inbox-retention` to 5d", "32 handlers share 5 connections"] {
+    let inbox = "orders: the inbox keeps a row for 2 days, but a message may come after 12";
+    for expected in [inbox, "raise `inbox-retention` to 13d", "32 handlers share 5 connections"] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
     assert!(said.contains("statement-timeout 3s (from STATEMENT_TIMEOUT)"), "{said}");
     assert!(
-        doctor("5d").contains("orders: the inbox keeps a row for 5 days, a message lives for 4 at the most")
+        doctor("13d")
+            .contains("orders: the inbox keeps a row for 13 days, a message lives for 12 at the most")
     );
 }
 

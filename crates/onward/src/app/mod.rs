@@ -110,7 +110,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// # const TEXTS: Queue<String> = Queue::new("texts");
     /// # async fn save(tx: PgTx, Json(text): Json<String>) -> Result<(), Failure> { Ok(()) }
     /// # fn run(scripts: Scripts) -> std::process::ExitCode {
-    /// App::new(scripts, |_| async { Ok(()) }).queue(TEXTS.handler(save)).inbox(Retention::days(15)).run()
+    /// App::new(scripts, |_| async { Ok(()) }).queue(TEXTS.handler(save)).inbox(Retention::days(43)).run()
     /// # }
     /// ```
     #[must_use]
@@ -140,7 +140,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     }
 
     /// Decides what becomes of a message whose handler has passed an error on with `?`. `None` leaves it to the default: a
-    /// message whose values the database can never take is rejected (SQLSTATE class 22 and 23502, and the same of SQL Server), any
+    /// message whose values the database can never take is rejected (SQLSTATE class 22, 23502 and 54000, and the same of SQL Server), any
     /// other is tried again. What a handler has decided itself, as with [`Failure::retry`], stays.
     ///
     /// ```no_run

@@ -72,6 +72,10 @@ async fn drift(session: &mut Session, context: &Context, status: &Status) -> Opt
 
 /// What waits in the outbox.
 async fn outbox(database: &Database) -> Check {
+    if let Ok(false) = Outbox::of(database).may_park().await {
+        let help = "grant it, `GRANT UPDATE (parked) ON outbox TO …`, or a row that can never be sent is sent again and again";
+        return wrong("outbox", "the role may not write to the column `parked`", help);
+    }
     match Outbox::of(database).rows().await {
         Ok(Rows { parked: 0, waiting, .. }) => {
             well("outbox", format!("{waiting} row(s) wait, none is parked"))

@@ -114,7 +114,8 @@ fn set<O: Clone + Default>(
 /// How long a stop may take, and whether ECS waits so long.
 fn stop(worked: &[Worked], has_outbox: bool) -> Check {
     let grace = worked.iter().map(|(_, options, _)| options.grace).max().unwrap_or_default();
-    let outbox = if has_outbox { LAST_TURN } else { Duration::ZERO };
+    // What is under way ends, and what is left is published.
+    let outbox = if has_outbox { LAST_TURN * 2 } else { Duration::ZERO };
     let longest = grace + FLUSH + outbox;
     let says = format!(
         "takes up to {longest:?}: {grace:?} for handlers, {FLUSH:?} for the last deletes{}",

@@ -3,7 +3,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use onward_worker::sqs::{RedrivePolicy, attributes, queue_name, queue_url};
-use onward_worker::{Options, QueueErrorKind, is_fifo};
+use onward_worker::{Options, QueueErrorKind};
 
 use super::{Check, Worked, doubtful, failed, well, wrong};
 use crate::config::permissions::{self, Refused};
@@ -81,8 +81,7 @@ async fn queue(url: &str, options: &Options, retention: Option<Duration>) -> Vec
     let (of_dead_letters, kept_dead) = redrive(&client, queue_name(url), policy.as_ref(), kept).await;
     checks.extend(of_dead_letters);
     if let (Some(retention), Some(kept)) = (retention, kept) {
-        checks
-            .push(inbox(retention, Kept { messages: kept, dead_letters: kept_dead, is_fifo: is_fifo(url) }));
+        checks.push(inbox(retention, Kept { messages: kept, dead_letters: kept_dead }));
     }
     let (limit, lease) = (options.handler_timeout, options.max_lease);
     checks.push(if limit > lease {
@@ -141,15 +140,12 @@ async fn redrive(
 struct Kept {
     messages: u64,
     dead_letters: Option<u64>,
-    is_fifo: bool,
 }
 
-/// Whether the inbox recognises a message as long as it may come. In a standard queue a dead letter keeps the time at which it was first
-/// sent, in a FIFO queue it begins anew.
-/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html>
-fn inbox(retention: Duration, Kept { messages, dead_letters, is_fifo }: Kept) -> Check {
-    let dead_letters = dead_letters.unwrap_or_default();
-    let longest = if is_fifo { messages + dead_letters } else { messages.max(dead_letters) };
+/// Whether the inbox recognises a message as long as it may come. A letter that the worker writes is a new message, and so is one that is
+/// redriven: the time begins anew in the dead-letter queue, and again in the queue.
+fn inbox(retention: Duration, Kept { messages, dead_letters }: Kept) -> Check {
+    let longest = dead_letters.map_or(messages, |dead_letters| 2 * messages + dead_letters);
     let days = |seconds: u64| seconds.div_ceil(86_400);
     let keeps = format!("the inbox keeps a row for {} days", days(retention.as_secs()));
     if retention.as_secs() > longest {

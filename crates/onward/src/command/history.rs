@@ -1,6 +1,7 @@
 use onward_migrate::{Engine as _, JournalEntry, RowState, Session};
 use serde_json::json;
 
+use crate::command::read::in_time;
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
 use crate::process::exit::{CommandError, Exit};
@@ -10,7 +11,7 @@ use crate::process::terminal::data;
 pub(crate) async fn show(context: &Context, as_json: bool) -> Result<Exit, CommandError> {
     let database = ResolvedDatabase::resolve(context).await?;
     let mut engine = Session::connect(&database.url, &context.reading("history")).await?;
-    let entries = engine.journal().await?;
+    let entries = in_time(engine.journal()).await?;
     if as_json {
         let objects: Vec<_> = entries.iter().map(|entry| object(context, entry)).collect();
         data(&serde_json::Value::from(objects).to_string())?;

@@ -14,6 +14,10 @@ use crate::upgrade::{Progress, UpgradeOptions, upgrade};
 pub(crate) async fn run(context: &Context, command: &cli::Migrate) -> Result<Exit, CommandError> {
     let cli::Migrate { plan: plan_only, ref sql, ref html, to, wait, lock_timeout, single_transaction } =
         *command;
+    if !plan_only && (sql.is_some() || html.is_some()) {
+        let message = "`--sql` and `--html` write a plan, and this would run it";
+        return Err(CommandError::new(Exit::Usage, message, "add `--plan`"));
+    }
     let options = UpgradeOptions { to, wait, lock_timeout, single_transaction };
     let database = ResolvedDatabase::resolve(context).await?;
     if plan_only {

@@ -5,6 +5,7 @@ use std::path::Path;
 use onward_migrate::{DatabaseUrl, Plan, Status, Transaction};
 use onward_script::{Dialect, Kind, Script};
 
+use crate::command::read::in_time;
 use crate::config::context::Context;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
@@ -20,7 +21,7 @@ pub(crate) async fn show(
 ) -> Result<Exit, CommandError> {
     let history = &context.history;
     let mut engine = connect(url, context, options.lock_timeout).await?;
-    let status: Status = onward_migrate::status(&mut engine, history).await?;
+    let status: Status = in_time(onward_migrate::status(&mut engine, history)).await?;
     let plan = Plan::make(history, &status, options.to, options.single_transaction)?;
     let report = Report { context, url, status: &status, plan: &plan };
     let files = [sql.map(|file| (file, report.sql())), html.map(|file| (file, report.html()))];

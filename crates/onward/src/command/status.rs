@@ -2,6 +2,7 @@ use onward_migrate::{JournalRow, SchemaState, Session, Status};
 use onward_script::{Script, always_name};
 use serde_json::json;
 
+use crate::command::read::in_time;
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
 use crate::process::exit::{CommandError, Exit};
@@ -21,7 +22,7 @@ struct Look {
 async fn look(context: &Context) -> Result<Look, CommandError> {
     let database = ResolvedDatabase::resolve(context).await?;
     let mut engine = Session::connect(&database.url, &context.reading("status")).await?;
-    let observed = onward_migrate::observe(&mut engine, &context.history).await?;
+    let observed = in_time(onward_migrate::observe(&mut engine, &context.history)).await?;
     let status = Status::assess(&context.history, &observed);
     Ok(Look {
         engine,
@@ -45,7 +46,7 @@ pub(crate) async fn show(context: &Context, options: &Options) -> Result<Exit, C
     let Look { mut engine, database, status, last } = look(context).await?;
     let drift = match (options.drift, status.applied) {
         (Some(with_grants), Some(applied)) => {
-            Some(onward_migrate::drift(&mut engine, &context.history, applied, with_grants).await?)
+            Some(in_time(onward_migrate::drift(&mut engine, &context.history, applied, with_grants)).await?)
         }
         _ => None,
     };

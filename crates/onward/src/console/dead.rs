@@ -192,7 +192,7 @@ fn list(site: &Site, visit: &Visit, name: &str, looked: &Looked, shows: impl Fn(
                         @if visit.may_act() { td {
                             input type="checkbox" name="id" value=(id) aria-label={ "select " (id) };
                         } }
-                        td { a href=(link(name, "/letter", &[("id", id)])) { code { (id) } } }
+                        td { a href=(link(name, "/letter", &[("letter", letter.message_id().unwrap_or_default())])) { code { (id) } } }
                         td { (time(died_ms(letter))) }
                         td { (letter::reason(letter).unwrap_or_default()) }
                         td { code { (preview(site, letter)) } }

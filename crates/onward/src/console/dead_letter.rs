@@ -14,6 +14,7 @@ use crate::console::actions::Kind;
 use crate::console::json::indented;
 use crate::console::links::link;
 use crate::console::page::{NO_QUEUE, Name, Visit, not_found, page, refusal, rows};
+use crate::console::queue::QueueSite;
 use crate::console::site::Site;
 use crate::letters::letter::{self, shown_time};
 
@@ -25,8 +26,8 @@ const GONE: &str = "This letter is gone, or was not among those that were looked
 /// `GET /console/dead/{queue}/letter`: all that is known of one.
 pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit, Name(name): Name) -> Response {
     let Some(queue) = site.queue(&name) else { return not_found(&site, NO_QUEUE) };
-    let id = visit.query.get("id").unwrap_or_default();
-    let Some(letter) = queue.letters.seen(id) else { return not_found(&site, GONE) };
+    let Some(letter) = seen(queue, &visit) else { return not_found(&site, GONE) };
+    let id = letter::identity(&letter);
     let content = html! {
         @if visit.may_act() { p { @for kind in [Kind::Redrive, Kind::Delete] {
             a.button href=(link(&name, "/confirm", &[("action", kind.word()), ("id", id)])) { (kind.label()) } " "
@@ -38,6 +39,10 @@ pub(super) async fn show(State(site): State<Arc<Site>>, visit: Visit, Name(name)
         (body(&site, &name, &letter))
     };
     page(&site, &visit, "A dead letter", content)
+}
+
+fn seen(queue: &QueueSite, visit: &Visit) -> Option<Message> {
+    queue.letters.seen(visit.query.get("letter")?)
 }
 
 fn about(letter: &Message) -> Markup {
@@ -93,7 +98,7 @@ fn body(site: &Site, name: &str, letter: &Message) -> Markup {
     html! {
         pre tabindex="0" role="region" aria-label="Body" { (shown) }
         @if shown.len() < text.len() { p { "The body goes on: it has " (body.len()) " bytes." } }
-        p { a href=(link(name, "/body", &[("id", letter::identity(letter))])) download { "Download the body" } }
+        p { a href=(link(name, "/body", &[("letter", letter.message_id().unwrap_or_default())])) download { "Download the body" } }
     }
 }
 
@@ -103,9 +108,7 @@ pub(super) async fn download(State(site): State<Arc<Site>>, visit: Visit, Name(n
     if !site.options.shows_bodies {
         return refusal(&site, StatusCode::FORBIDDEN, "CONSOLE_BODIES=off hides the bodies of messages.", "");
     }
-    let Some(letter) = queue.letters.seen(visit.query.get("id").unwrap_or_default()) else {
-        return not_found(&site, GONE);
-    };
+    let Some(letter) = seen(queue, &visit) else { return not_found(&site, GONE) };
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::CONTENT_DISPOSITION, "attachment; filename=body.txt"),

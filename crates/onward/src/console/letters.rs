@@ -95,9 +95,9 @@ impl Letters {
         self.inner().clone()
     }
 
-    /// A letter that was seen, if nothing has changed since.
-    pub(super) fn seen(&self, identity: &str) -> Option<Message> {
-        self.last()?.letters.iter().find(|letter| letter::identity(letter) == identity).cloned()
+    /// A letter that was seen, by SQS's id of it, if nothing has changed since. Two letters can have one identity.
+    pub(super) fn seen(&self, message_id: &str) -> Option<Message> {
+        self.last()?.letters.iter().find(|letter| letter.message_id() == Some(message_id)).cloned()
     }
 
     /// Frees letters that nobody has looked at for long.

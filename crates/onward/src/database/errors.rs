@@ -61,17 +61,19 @@ pub(crate) fn is_permanent(error: &(dyn Error + 'static)) -> bool {
     of_postgres() || is_permanent_in_sql_server(error)
 }
 
-/// Class 22, data exceptions, and a missing value. A row that a unique or foreign key or a check refuses today may be right
+/// Class 22, data exceptions, a missing value, and one that is too large for an index or a row. A row that a unique or foreign key or a check refuses today may be right
 /// tomorrow. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn is_permanent_in_postgres(state: &str) -> bool {
-    state.starts_with("22") || state == "23502"
+    state.starts_with("22") || ["23502", "54000"].contains(&state)
 }
 
-/// The same in SQL Server: a value that overflows, does not convert or is cut off, and a missing one.
+/// The same in SQL Server: a value that overflows, does not convert or is cut off, a missing one, and one that is too large for an
+/// index.
 /// <https://learn.microsoft.com/en-us/sql/relational-databases/errors-events/database-engine-events-and-errors>
 #[cfg(feature = "sqlserver")]
 fn is_permanent_in_sql_server(error: &(dyn Error + 'static)) -> bool {
-    const CODES: [u32; 14] = [220, 232, 241, 242, 244, 245, 248, 295, 515, 2628, 8114, 8115, 8134, 8152];
+    const CODES: [u32; 15] =
+        [220, 232, 241, 242, 244, 245, 248, 295, 515, 1946, 2628, 8114, 8115, 8134, 8152];
     let code = find::<tiberius::error::Error>(error).and_then(tiberius::error::Error::code);
     code.is_some_and(|code| CODES.contains(&code))
 }
@@ -87,7 +89,7 @@ mod tests {
 
     #[test]
     fn values_that_the_database_never_takes_are_told_from_what_may_pass() {
-        for state in ["22021", "22003", "22001", "23502"] {
+        for state in ["22021", "22003", "22001", "23502", "54000"] {
             assert!(is_permanent_in_postgres(state), "{state}");
         }
         for state in ["23505", "23503", "23514", "40001", "40P01", "53300", "57P01", "42P01", "08006"] {

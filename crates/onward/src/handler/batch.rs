@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use onward_worker::Failure;
 use tokio::sync::{Notify, oneshot};
 use tracing::Instrument as _;
@@ -120,18 +121,24 @@ async fn lead<S: Send + 'static, B: Send + 'static>(
     run(batches.handler.clone(), state, members).await;
 }
 
-/// Runs a batch, and tells each message its outcome. After a panic all of them are told nothing, which fails them.
+/// Runs a batch, and tells each message its outcome. After a panic all of them are told nothing, which fails them. When the attempts of all
+/// of them have ended, by their timeout or at a stop, it ends, too.
 async fn run<S, B>(handler: Arc<Work<S, B>>, state: S, mut members: Vec<Member<B>>) {
     // Their attempt has ended while they waited.
     members.retain(|member| !member.told.is_closed());
     if members.is_empty() {
         return;
     }
-    let (bodies, told): (Vec<_>, Vec<_>) =
+    let (bodies, mut told): (Vec<_>, Vec<_>) =
         members.into_iter().map(|member| (member.body, member.told)).unzip();
     let expected = told.len();
     let span = tracing::info_span!("batch", messages = expected);
-    let mut outcomes = handler(state, bodies).instrument(span).await;
+    let handled = handler(state, bodies).instrument(span);
+    let mut outcomes = tokio::select! {
+        biased;
+        outcomes = handled => outcomes,
+        _ = join_all(told.iter_mut().map(oneshot::Sender::closed)) => return,
+    };
     if outcomes.len() != expected {
         let reason = format!("the handler returned {} outcomes for {expected} messages", outcomes.len());
         outcomes = vec![Err(Failure::retry(reason)); expected];
@@ -148,8 +155,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::future::join_all;
-    use tokio::time::Instant;
+    use tokio::time::{Instant, timeout};
 
     use super::*;
 
@@ -208,10 +214,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_message_whose_attempt_has_ended_is_not_handled() {
         let (batches, sizes) = batches(Batch::of(3).within(Duration::from_secs(10)));
-        let given_up =
-            tokio::time::timeout(Duration::from_secs(1), batches.clone().handle(sizes.clone(), 2, 1));
+        let given_up = timeout(Duration::from_secs(1), batches.clone().handle(sizes.clone(), 2, 1));
         assert!(given_up.await.is_err(), "it waits for others");
         batches.clone().handle(sizes.clone(), 4, 1).await.expect("is even");
         assert_eq!(*lock(&sizes), [1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_ends_with_the_attempts_of_all_its_messages() {
+        let handler = |held: Arc<()>, bodies: Vec<u32>| async move {
+            std::future::pending::<()>().await;
+            drop((held, bodies));
+            Vec::new()
+        };
+        let (batches, held) = (Batches::new(Batch::of(2), handler), Arc::new(()));
+        let attempt =
+            |seconds| timeout(Duration::from_secs(seconds), batches.clone().handle(held.clone(), 2, 1));
+        let (first, second) = (attempt(10), attempt(20));
+        assert!(first.await.is_err());
+        assert!(second.await.is_err());
+        tokio::task::yield_now().await;
+        assert_eq!(Arc::strong_count(&held), 1, "nothing of it is left");
     }
 }

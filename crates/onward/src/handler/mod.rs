@@ -88,16 +88,21 @@ macro_rules! handler {
                 database: Database,
             ) -> Result<(), Failure> {
                 let mut delivery = Delivery::of(&message, &state, &database, queue);
-                $(let $argument = match $argument::from_message(&mut delivery).await {
-                    Ok(argument) => argument,
+                let taken = async {
+                    $(let $argument = $argument::from_message(&mut delivery).await?;)*
+                    Ok(($($argument,)*))
+                };
+                let taken = taken.await;
+                let transaction = delivery.transaction.take();
+                let outcome = match taken {
+                    Ok(($($argument,)*)) => self($($argument),*).await,
                     Err(Stop::Done) => {
                         tracing::info!("the message is already done: the handler does not run");
                         return Ok(());
                     }
-                    Err(Stop::Fail(failure)) => return Err(failure),
-                };)*
-                let transaction = delivery.transaction.take();
-                let outcome = self($($argument),*).await;
+                    // A body that does not decode costs no connection.
+                    Err(Stop::Fail(failure)) => Err(failure),
+                };
                 match transaction {
                     Some(transaction) => transaction.end(outcome, &database.wake).await,
                     None => outcome,

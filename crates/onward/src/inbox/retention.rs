@@ -4,17 +4,16 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// How long the inbox keeps the row of a message: [`App::inbox`](crate::App::inbox).
 ///
-/// SQS keeps a message for up to 14 days. In a standard queue a dead letter keeps the time at which it was first sent, so 15 days are
-/// longer than any message lives. In a FIFO queue this time begins anew in the dead-letter queue, so that a redriven message may be
-/// 28 days old.
+/// SQS keeps a message for up to 14 days. A letter that the worker writes is a new message, and so is a letter that is redriven: one that was
+/// handled and not deleted may come again after the time in the queue, in the dead-letter queue and again in the queue. 43 days are enough for
+/// one redrive.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html>
 ///
 /// ```
 /// use onward::Retention;
 ///
-/// const STANDARD: Retention = Retention::days(15);
-/// const FIFO: Retention = Retention::days(29);
-/// assert!(STANDARD < FIFO);
+/// const REDRIVEN_ONCE: Retention = Retention::days(43);
+/// assert!(REDRIVEN_ONCE > Retention::days(15));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Retention {

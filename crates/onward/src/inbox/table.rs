@@ -8,7 +8,6 @@ use crate::database::errors::causes;
 use crate::database::{Database, PgPool, Pools, connection};
 #[cfg(feature = "sqlserver")]
 use crate::database::{MssqlPool, run_batch};
-#[cfg(feature = "sqlserver")]
 use crate::transaction::guard::TransactionGuard;
 
 /// How many rows one transaction deletes: few enough for SQL Server not to lock the whole table, which it may from 5,000 locks on.
@@ -74,10 +73,11 @@ impl Inbox {
                               ORDER BY handled_at LIMIT $3), \
                               deleted AS (DELETE FROM inbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING handled_at) \
                               SELECT (SELECT granted FROM turn), count(*), max(handled_at)::text FROM deleted";
-                let client = connection(pool).await.map_err(text)?;
+                let guard = TransactionGuard::new(connection(pool).await.map_err(text)?);
                 let values: [(&(dyn ToSql + Sync), Type); 3] =
                     [(&age.as_secs_f64(), Type::FLOAT8), (&last, Type::TEXT), (&ROWS, Type::INT8)];
-                let row = client.query_typed_one(delete, &values).await.map_err(text)?;
+                let row = guard.query_typed_one(delete, &values).await.map_err(text)?;
+                guard.ended();
                 let is_granted: bool = row.get(0);
                 Ok(is_granted.then(|| Pruned { rows: row.get(1), last: row.get(2) }))
             }

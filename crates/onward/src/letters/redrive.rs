@@ -205,9 +205,13 @@ impl Redrive<'_> {
             let deleted = delete.send().await.map_err(|error| sqs_error(&error))?;
             receipts.iter().for_each(|receipt| self.held.remove(receipt));
             if let Some(failed) = deleted.failed().first() {
+                let at = |id: &str| batch.get(id.parse::<usize>().ok()?);
+                let left = deleted.failed().iter().filter_map(|failed| at(failed.id()));
+                let left: Vec<_> = left.map(|letter| letter::identity(letter)).collect();
                 let message = format!(
-                    "a message was sent, and its dead letter could not be deleted: {}",
-                    failed.code()
+                    "what was sent could not be deleted from the dead letters ({}): {}",
+                    failed.code(),
+                    left.join(", ")
                 );
                 return Err(CommandError::new(Exit::Queue, message, "delete it there, or it is sent twice"));
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use onward_worker::is_fifo;
-use onward_worker::sqs::{answered, batches};
+use onward_worker::sqs::{answered, batches, may_pass};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -71,7 +71,15 @@ impl Relay {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut tries = 0;
         loop {
-            let turn = timeout(MAX_TURN, self.publish()).await;
+            // At the stop what runs may end, and no longer than a last turn.
+            let late = async {
+                stop.cancelled().await;
+                tokio::time::sleep(LAST_TURN).await;
+            };
+            let turn = tokio::select! {
+                turn = timeout(MAX_TURN, self.publish(&stop)) => turn.map_err(|_| ()),
+                () = late => Err(()),
+            };
             match turn.unwrap_or_else(|_| Err("the database did not answer in time".to_owned())) {
                 Ok(Turned::Published) if stop.is_cancelled() => break,
                 Ok(Turned::Published) => continue,
@@ -98,7 +106,8 @@ impl Relay {
             }
         }
         // Publishes what the last handlers have committed, before the process ends.
-        let rest = async { while matches!(self.publish().await, Ok(Turned::Published)) {} };
+        let rest =
+            async { while matches!(self.publish(&CancellationToken::new()).await, Ok(Turned::Published)) {} };
         if timeout(LAST_TURN, rest).await.is_err() {
             tracing::warn!(
                 "the process ends before the whole outbox is published; the next node publishes the rest"
@@ -107,8 +116,8 @@ impl Relay {
     }
 
     /// One transaction: takes the turn, publishes some rows, and deletes those that the queues accepted. After a crash in
-    /// between, the next turn publishes them again, under the same key.
-    async fn publish(&self) -> Result<Turned, String> {
+    /// between, the next turn publishes them again, under the same key. After the stop it begins no other call.
+    async fn publish(&self, stop: &CancellationToken) -> Result<Turned, String> {
         let paused = self.pauses().now();
         let Some((turn, rows)) = self.outbox.turn(&paused).await? else { return Ok(Turned::Other) };
         let mut queues: Vec<(String, Vec<Row>)> = Vec::new();
@@ -119,7 +128,7 @@ impl Relay {
             }
         }
         let published = Mutex::new(Published::default());
-        let until = Instant::now() + TURN;
+        let until = Until { then: Instant::now() + TURN, stop };
         join_all(queues.into_iter().map(|(queue, rows)| self.send(queue, rows, until, &published))).await;
         let published = published.into_inner().unwrap_or_else(PoisonError::into_inner);
         turn.end(&published.sent, &published.parked).await?;
@@ -130,7 +139,7 @@ impl Relay {
     }
 
     /// Sends the rows of one queue. Its failure as a whole makes its rows wait.
-    async fn send(&self, queue: String, rows: Vec<Row>, until: Instant, published: &Mutex<Published>) {
+    async fn send(&self, queue: String, rows: Vec<Row>, until: Until<'_>, published: &Mutex<Published>) {
         match self.send_rounds(&queue, rows, until, published).await {
             Ok(()) => self.pauses().end(&queue, None),
             Err(reason) => {
@@ -146,7 +155,7 @@ impl Relay {
         &self,
         queue: &str,
         rows: Vec<Row>,
-        until: Instant,
+        until: Until<'_>,
         published: &Mutex<Published>,
     ) -> Result<(), String> {
         let url = self.addresses.url(queue).await.map_err(|error| error.to_string())?;
@@ -156,7 +165,7 @@ impl Relay {
             let mut batches = batches(&round, |row: &Row| row.body.len());
             let (mut sending, mut outcome) = (FuturesUnordered::new(), Ok(()));
             loop {
-                while outcome.is_ok() && Instant::now() < until && sending.len() < CONCURRENT_BATCHES {
+                while outcome.is_ok() && !until.is_over() && sending.len() < CONCURRENT_BATCHES {
                     let Some(batch) = batches.next() else { break };
                     sending.push(self.send_batch(queue, &url, batch, published, &refused));
                 }
@@ -200,11 +209,12 @@ impl Relay {
         let answer = answered(request.send()).await.map_err(|error| error.to_string())?;
         let row = |id: &str| batch.get(id.parse::<usize>().ok()?);
         let mut published = published.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_sent = !answer.successful().is_empty();
         published.sent.extend(answer.successful().iter().filter_map(|entry| Some(row(entry.id())?.id)));
         for failed in answer.failed() {
             let Some(row) = row(failed.id()) else { continue };
             let reason = format!("{}: {}", failed.code(), failed.message().unwrap_or_default());
-            if failed.sender_fault() {
+            if failed.sender_fault() && !may_pass(failed.code()) {
                 tracing::error!(queue, id = row.id, %reason, "a row of the outbox can never be sent; it is parked");
                 published.parked.push(Parked { id: row.id, reason });
             } else {
@@ -216,7 +226,28 @@ impl Relay {
                 tracing::warn!(queue, id = row.id, ?pause, %reason, "a row of the outbox was refused; it is sent again");
             }
         }
-        Ok(())
+        match answer
+            .failed()
+            .first()
+            .filter(|failed| !has_sent && (!failed.sender_fault() || may_pass(failed.code())))
+        {
+            // Rows that are refused one by one would stand before those of all other queues.
+            Some(failed) => Err(format!("all rows of a call were refused: {}", failed.code())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// When a turn begins no other call.
+#[derive(Clone, Copy)]
+struct Until<'a> {
+    then: Instant,
+    stop: &'a CancellationToken,
+}
+
+impl Until<'_> {
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.then || self.stop.is_cancelled()
     }
 }
 

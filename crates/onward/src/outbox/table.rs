@@ -8,7 +8,6 @@ use crate::database::errors::causes;
 use crate::database::{Database, PgPool, Pools, connection};
 #[cfg(feature = "sqlserver")]
 use crate::database::{MssqlManager, MssqlPool, run_batch};
-
 use crate::transaction::guard::TransactionGuard;
 
 /// How many rows one transaction publishes.
@@ -79,14 +78,37 @@ impl Outbox {
         }
     }
 
+    /// Whether the role may set rows aside that can never be sent.
+    pub(crate) async fn may_park(&self) -> Result<bool, String> {
+        match self {
+            Self::Postgres(pool, _) => {
+                let client = connection(pool).await.map_err(text)?;
+                let select = "SELECT has_column_privilege('outbox', 'parked', 'UPDATE')";
+                Ok(client.query_typed_one(select, &[]).await.map_err(text)?.get(0))
+            }
+            #[cfg(feature = "sqlserver")]
+            Self::SqlServer(pool) => {
+                let mut client = connection(pool).await.map_err(text)?;
+                let select =
+                    "SELECT HAS_PERMS_BY_NAME(N'outbox', N'OBJECT', N'UPDATE', N'parked', N'COLUMN')";
+                let row = client.simple_query(select).await.map_err(text)?.into_row().await.map_err(text)?;
+                let may = row.map(|row| row.try_get::<i32, _>(0)).transpose().map_err(text)?.flatten();
+                // Null where there is no such column.
+                Ok(may != Some(0))
+            }
+        }
+    }
+
     /// What is in the table.
     pub(crate) async fn rows(&self) -> Result<Rows, String> {
         match self {
             Self::Postgres(pool, _) => {
                 let count = "SELECT count(*) FILTER (WHERE parked IS NULL), count(parked), coalesce(extract(epoch FROM now() - \
                              min(written_at) FILTER (WHERE parked IS NULL)), 0)::float8 FROM outbox";
-                let client = connection(pool).await.map_err(text)?;
-                let row = client.query_typed_one(count, &[]).await.map_err(text)?;
+                // The metrics wait for it for a while only.
+                let guard = TransactionGuard::new(connection(pool).await.map_err(text)?);
+                let row = guard.query_typed_one(count, &[]).await.map_err(text)?;
+                guard.ended();
                 Ok(Rows { waiting: row.get(0), parked: row.get(1), oldest_seconds: row.get(2) })
             }
             #[cfg(feature = "sqlserver")]
@@ -171,7 +193,8 @@ impl Outbox {
 }
 
 impl Turn {
-    /// Deletes the sent rows, parks those that can never be sent, and ends the turn.
+    /// Deletes the sent rows, ends the turn, and parks those that can never be sent. They are parked behind the commit, so that a role
+    /// without the right to it does not bring back what is sent.
     pub(crate) async fn end(self, sent: &[i64], parked: &[Parked]) -> Result<(), String> {
         let ids = match sent {
             [] => "NULL".to_owned(),
@@ -179,23 +202,23 @@ impl Turn {
         };
         match self {
             Self::Postgres(guard) => {
+                let end = format!("DELETE FROM outbox WHERE id IN ({ids}); COMMIT");
+                guard.batch_execute(&end).await.map_err(text)?;
                 for Parked { id, reason } in parked {
                     let park = "UPDATE outbox SET parked = $2 WHERE id = $1";
                     let values: [(&(dyn ToSql + Sync), Type); 2] = [(id, Type::INT8), (reason, Type::TEXT)];
-                    guard.execute_typed(park, &values).await.map_err(text)?;
+                    guard.execute_typed(park, &values).await.map_err(not_parked)?;
                 }
-                let end = format!("DELETE FROM outbox WHERE id IN ({ids}); COMMIT");
-                guard.batch_execute(&end).await.map_err(text)?;
                 guard.ended();
             }
             #[cfg(feature = "sqlserver")]
             Self::SqlServer(mut guard) => {
-                for Parked { id, reason } in parked {
-                    let park = "UPDATE outbox SET parked = LEFT(@P2, 1000) WHERE id = @P1";
-                    guard.execute(park, &[id, &reason.as_str()]).await.map_err(text)?;
-                }
                 let end = format!("DELETE FROM outbox WHERE id IN ({ids}); COMMIT TRANSACTION;");
                 run_batch(&mut guard, &end).await.map_err(text)?;
+                for Parked { id, reason } in parked {
+                    let park = "UPDATE outbox SET parked = LEFT(@P2, 1000) WHERE id = @P1";
+                    guard.execute(park, &[id, &reason.as_str()]).await.map_err(not_parked)?;
+                }
                 guard.ended();
             }
         }
@@ -207,6 +230,17 @@ fn text(error: impl std::error::Error + 'static) -> String {
     causes(&error)
 }
 
+fn not_parked(error: impl std::error::Error + 'static) -> String {
+    format!(
+        "a row that can never be sent cannot be parked, which needs UPDATE on its column `parked`: {}",
+        causes(&error)
+    )
+}
+
+/// How long the server lets the transaction of a turn wait for its node. One whose host has vanished would keep the turn from all others until the
+/// server notices, by default after more than two hours. A turn makes no call for longer.
+const MAX_IDLE: &str = "SET LOCAL idle_in_transaction_session_timeout = '90s'";
+
 async fn postgres_rows(
     client: &tokio_postgres::Client,
     paused: &[Paused],
@@ -217,6 +251,7 @@ async fn postgres_rows(
         client.batch_execute("ROLLBACK").await?;
         return Ok(None);
     }
+    client.batch_execute(MAX_IDLE).await?;
     let select = "SELECT id, key::text, queue, group_id, body, traceparent FROM outbox o WHERE parked IS NULL AND NOT EXISTS \
                   (SELECT FROM unnest($2::text[], $3::text[]) p (queue, group_id) WHERE p.queue = o.queue AND (p.group_id \
                   IS NULL OR p.group_id = o.group_id)) ORDER BY id LIMIT $1";
@@ -238,6 +273,9 @@ async fn postgres_rows(
 
 /// `READPAST` skips rows that a handler has not committed yet. PostgreSQL does not show such rows either. Where `READ_COMMITTED_SNAPSHOT` is on, as on
 /// Azure SQL, it needs `READCOMMITTEDLOCK`: <https://learn.microsoft.com/sql/t-sql/queries/hints-transact-sql-table>
+///
+/// A row that was skipped may be committed while the query goes on, and then a later one of its group. That one is larger than all
+/// identities which the table had given out before the query.
 #[cfg(feature = "sqlserver")]
 async fn sql_server_rows(
     client: &mut onward_migrate::TdsClient,
@@ -259,9 +297,10 @@ async fn sql_server_rows(
          DECLARE @granted int, @resource nvarchar(255) = CONCAT(N'onward:', SCHEMA_NAME(), N'.outbox'); \
          EXEC @granted = sp_getapplock @Resource = @resource, @LockMode = 'Exclusive', @LockOwner = 'Transaction', \
          @LockTimeout = 0; \
+         DECLARE @last bigint = IDENT_CURRENT(N'outbox'); \
          IF @granted < 0 BEGIN ROLLBACK TRANSACTION; SELECT @granted; END \
          ELSE SELECT TOP ({ROWS}) id, CAST([key] AS nvarchar(36)), queue, group_id, body, traceparent FROM outbox \
-         WITH (READCOMMITTEDLOCK, READPAST) WHERE parked IS NULL{paused} ORDER BY id;"
+         WITH (READCOMMITTEDLOCK, READPAST) WHERE parked IS NULL AND id <= @last{paused} ORDER BY id;"
     );
     let results = client.simple_query(batch).await?.into_results().await?;
     let rows = results.into_iter().find(|rows| !rows.is_empty()).unwrap_or_default();

@@ -32,6 +32,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// After so many attempts a run has failed, and the next one is that of the next due time.
 const ATTEMPTS: i64 = 10;
 
+/// How long the start, a claim and the end of a run wait for the database. A start or a stop behind a lock must not wait for as long as it is held.
+const CALL: Duration = Duration::from_secs(10);
+
+/// How often the end of a run is written before another node may repeat it.
+const TRIES: u32 = 4;
+
 /// The jobs of an app while it works.
 pub(crate) struct Jobs(JoinSet<()>);
 
@@ -64,8 +70,9 @@ impl Jobs {
                 )
             })?;
             let due = timetable.last(now()).unwrap_or(0);
-            let introduced = node.schedule.introduce(Claim { job: job.name, due, node: &node.name }).await;
-            introduced.map_err(|reason| {
+            let introduced =
+                answered(node.schedule.introduce(Claim { job: job.name, due, node: &node.name }));
+            introduced.await.map_err(|reason| {
                 let help = "create the table `schedule` in a script, as the documentation of periodic jobs shows, and run `app migrate`";
                 CommandError::new(Exit::Schema, format!("the table `schedule` cannot be used: {reason}"), help)
             })?;
@@ -91,8 +98,9 @@ async fn repeat(job: &Job, timetable: &Timetable, node: &Node) {
     while !node.stop.is_cancelled() {
         if let Some(due) = timetable.last(now()) {
             let claim = Claim { job: job.name, due, node: &node.name };
-            match node.schedule.claim(claim, LEASE).await {
-                Ok(Some(attempt)) => run(job, claim, attempt, node).await,
+            let claimed = Instant::now();
+            match answered(node.schedule.claim(claim, LEASE)).await {
+                Ok(Some(attempt)) => run(job, claim, attempt, claimed, node).await,
                 Ok(None) => {}
                 Err(reason) => tracing::warn!(
                     job = job.name,
@@ -109,6 +117,11 @@ async fn repeat(job: &Job, timetable: &Timetable, node: &Node) {
             () = node.stop.cancelled() => {}
         }
     }
+}
+
+/// Waits for the database, for a while.
+async fn answered<T>(call: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    timeout(CALL, call).await.unwrap_or_else(|_| Err(format!("the database did not answer within {CALL:?}")))
 }
 
 /// How a run came to its end.
@@ -135,13 +148,16 @@ enum Outcome {
 }
 
 /// Runs the job once, and writes down what came of it.
-async fn run(job: &Job, claim: Claim<'_>, attempt: i64, node: &Node) {
+async fn run(job: &Job, claim: Claim<'_>, attempt: i64, claimed: Instant, node: &Node) {
     let (name, begun) = (job.name, Instant::now());
     tracing::info!(job = name, due = claim.due, attempt, "job began");
-    let mut working = AbortOnDropHandle::new(tokio::spawn((job.work)(node.state.clone())));
+    let (work, state, classify) = (job.work.clone(), node.state.clone(), node.classify.clone());
+    // All of the app's own code runs in the task, because it may panic.
+    let working = async move { work(state).await.map_err(|failure| judged(failure, classify.as_deref())) };
+    let mut working = AbortOnDropHandle::new(tokio::spawn(working));
     let ended = tokio::select! {
         done = &mut working => Ended::Run(done.unwrap_or_else(|error| Err(Failure::retry(format!("the job panicked: {error}"))))),
-        () = lost(&node.schedule, claim) => Ended::Lost,
+        () = lost(&node.schedule, claim, claimed) => Ended::Lost,
         () = stopped(node) => Ended::Stopped,
     };
     drop(working);
@@ -151,9 +167,7 @@ async fn run(job: &Job, claim: Claim<'_>, attempt: i64, node: &Node) {
             tracing::info!(job = name, duration_ms, "job done");
             Outcome::Done
         }
-        Ended::Run(Err(failure)) => {
-            failed(name, attempt, duration_ms, judged(failure, node.classify.as_deref()))
-        }
+        Ended::Run(Err(failure)) => failed(name, attempt, duration_ms, failure),
         Ended::Lost => {
             tracing::error!(job = name, "job abandoned: another node may have taken it over");
             return;
@@ -163,13 +177,7 @@ async fn run(job: &Job, claim: Claim<'_>, attempt: i64, node: &Node) {
             Outcome::Again { reason: "the app stopped".to_owned(), pause: Duration::ZERO }
         }
     };
-    let written = match outcome {
-        Outcome::Done => node.schedule.end(claim, DONE).await,
-        Outcome::Failed { reason } => node.schedule.end(claim, &reason).await,
-        // A run that is to be repeated is one that nobody has: any node takes it over when its lease ends.
-        Outcome::Again { reason, pause } => node.schedule.leave(claim, pause, &reason).await,
-    };
-    match written {
+    match written_down(claim, outcome, node).await {
         Ok(true) => {}
         Ok(false) => {
             tracing::error!(job = name, "another node had taken the job over; it may have run twice")
@@ -179,6 +187,27 @@ async fn run(job: &Job, claim: Claim<'_>, attempt: i64, node: &Node) {
             reason,
             "the end of a job cannot be written; another node may run it again"
         ),
+    }
+}
+
+/// Writes the outcome of a run. A run that is done and not written down is repeated, so one failed call is no reason to give up.
+async fn written_down(claim: Claim<'_>, outcome: Outcome, node: &Node) -> Result<bool, String> {
+    let mut failures = 0;
+    loop {
+        let written = match &outcome {
+            Outcome::Done => answered(node.schedule.end(claim, DONE)).await,
+            Outcome::Failed { reason } => answered(node.schedule.end(claim, reason)).await,
+            // A run that is to be repeated is one that nobody has: any node takes it over when its lease ends.
+            Outcome::Again { reason, pause } => answered(node.schedule.leave(claim, *pause, reason)).await,
+        };
+        failures += 1;
+        if written.is_ok() || failures >= TRIES || node.stop.is_cancelled() {
+            return written;
+        }
+        tokio::select! {
+            () = sleep(Duration::from_secs(1) * failures) => {}
+            () = node.stop.cancelled() => {}
+        }
     }
 }
 
@@ -195,11 +224,11 @@ fn failed(job: &str, attempt: i64, duration_ms: u64, Failure { kind, reason, .. 
 }
 
 /// Extends the lease, and completes when the run belongs to this node no longer, or that is not known.
-async fn lost(schedule: &Schedule, claim: Claim<'_>) {
+async fn lost(schedule: &Schedule, claim: Claim<'_>, claimed: Instant) {
     let mut ticks = interval(EXTEND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
-    let mut until = Instant::now() + LEASE;
+    let mut until = claimed + LEASE;
     loop {
         ticks.tick().await;
         let begun = Instant::now();
@@ -213,7 +242,7 @@ async fn lost(schedule: &Schedule, claim: Claim<'_>) {
                 tracing::warn!(job = claim.job, "the lease of a job could not be extended: no answer in time")
             }
         }
-        if Instant::now() + EXTEND > until {
+        if Instant::now() + EXTEND >= until {
             return;
         }
     }

@@ -8,6 +8,7 @@ use tokio_postgres::types::{ToSql, Type};
 use crate::database::MssqlPool;
 use crate::database::errors::causes;
 use crate::database::{Database, PgPool, Pools, connection};
+use crate::transaction::guard::TransactionGuard;
 
 /// The outcome of a run that has succeeded.
 pub(crate) const DONE: &str = "done";
@@ -59,7 +60,7 @@ impl Schedule {
         match self {
             Self::Postgres(pool) => {
                 let insert = format!(
-                    "INSERT INTO schedule ({row}) VALUES ($1, to_timestamp($2), 0, $3, now(), now(), now(), 'not run: the job is new') \
+                    "INSERT INTO schedule ({row}) VALUES ($1, least(to_timestamp($2), now()), 0, $3, now(), now(), now(), 'not run: the job is new') \
                      ON CONFLICT DO NOTHING"
                 );
                 self.execute(
@@ -72,7 +73,8 @@ impl Schedule {
             #[cfg(feature = "sqlserver")]
             Self::SqlServer(_) => {
                 let insert = format!(
-                    "INSERT INTO schedule ({row}) SELECT @P1, DATEADD(second, @P2, '1970-01-01T00:00:00Z'), 0, @P3, SYSDATETIMEOFFSET(), \
+                    "DECLARE @due datetimeoffset = DATEADD(second, @P2, '1970-01-01T00:00:00Z'), @now datetimeoffset = SYSDATETIMEOFFSET(); \
+                     INSERT INTO schedule ({row}) SELECT @P1, CASE WHEN @due < @now THEN @due ELSE @now END, 0, @P3, SYSDATETIMEOFFSET(), \
                      SYSDATETIMEOFFSET(), SYSDATETIMEOFFSET(), N'not run: the job is new' \
                      WHERE NOT EXISTS (SELECT 1 FROM schedule WITH (UPDLOCK, HOLDLOCK) WHERE job = @P1)"
                 );
@@ -84,6 +86,9 @@ impl Schedule {
 
     /// Claims the run of a due time: one that no node has begun, or whose node has not extended its lease. Returns which attempt it
     /// is.
+    ///
+    /// Due times are of the clocks of the nodes. A node whose clock is ahead of the database's claims nothing that is still to come there, and what
+    /// one claimed so is no reason for the others to wait.
     pub(crate) async fn claim(
         &self,
         Claim { job, due, node }: Claim<'_>,
@@ -94,16 +99,18 @@ impl Schedule {
                 let update = "UPDATE schedule SET attempts = CASE WHEN due = to_timestamp($2) THEN attempts + 1 ELSE 1 END, \
                               due = to_timestamp($2), node = $3, began_at = now(), lease_until = now() + make_interval(secs => $4), \
                               ended_at = NULL, outcome = NULL \
-                              WHERE job = $1 AND (due < to_timestamp($2) OR due = to_timestamp($2) AND ended_at IS NULL) \
+                              WHERE job = $1 AND to_timestamp($2) <= now() + interval '1 minute' \
+                              AND (due < to_timestamp($2) OR due = to_timestamp($2) AND ended_at IS NULL OR due > now() + interval '1 minute') \
                               AND (ended_at IS NOT NULL OR lease_until < now()) RETURNING attempts";
-                let client = connection(pool).await.map_err(text)?;
+                let guard = TransactionGuard::new(connection(pool).await.map_err(text)?);
                 let values: [(&(dyn ToSql + Sync), Type); 4] = [
                     (&job, Type::TEXT),
                     (&(due as f64), Type::FLOAT8),
                     (&node, Type::TEXT),
                     (&lease.as_secs_f64(), Type::FLOAT8),
                 ];
-                let row = client.query_typed_opt(update, &values).await.map_err(text)?;
+                let row = guard.query_typed_opt(update, &values).await.map_err(text)?;
+                guard.ended();
                 Ok(row.map(|row| row.get(0)))
             }
             #[cfg(feature = "sqlserver")]
@@ -112,7 +119,8 @@ impl Schedule {
                               UPDATE schedule SET attempts = CASE WHEN due = @due THEN attempts + 1 ELSE 1 END, due = @due, node = @P3, \
                               began_at = SYSDATETIMEOFFSET(), lease_until = DATEADD(second, @P4, SYSDATETIMEOFFSET()), ended_at = NULL, \
                               outcome = NULL OUTPUT inserted.attempts \
-                              WHERE job = @P1 AND (due < @due OR due = @due AND ended_at IS NULL) \
+                              WHERE job = @P1 AND @due <= DATEADD(minute, 1, SYSDATETIMEOFFSET()) AND (due < @due OR due = @due AND \
+                              ended_at IS NULL OR due > DATEADD(minute, 1, SYSDATETIMEOFFSET())) \
                               AND (ended_at IS NOT NULL OR lease_until < SYSDATETIMEOFFSET())";
                 let mut client = connection(pool).await.map_err(text)?;
                 let lease = i32::try_from(lease.as_secs()).unwrap_or(i32::MAX);
@@ -242,8 +250,10 @@ impl Schedule {
         statement: &str,
         values: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<u64, String> {
-        let client = connection(pool).await.map_err(text)?;
-        client.execute_typed(statement, values).await.map_err(text)
+        let guard = TransactionGuard::new(connection(pool).await.map_err(text)?);
+        let rows = guard.execute_typed(statement, values).await.map_err(text)?;
+        guard.ended();
+        Ok(rows)
     }
 
     #[cfg(feature = "sqlserver")]

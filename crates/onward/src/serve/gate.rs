@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use onward_migrate::{DatabaseUrl, Error, SchemaState, Session, SessionOptions, Status};
 use onward_script::always_name;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::context::{Context, PATIENCE};
@@ -77,14 +78,17 @@ pub(crate) async fn until_outdated(context: &Context, url: &DatabaseUrl, seen: &
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        match look(context, url).await {
-            Ok(status) if status.floor > status.latest => return context.state_error(&status).into(),
-            Ok(status) => {
+        match timeout(RECHECK_INTERVAL, look(context, url)).await {
+            Ok(Ok(status)) if status.floor > status.latest => return context.state_error(&status).into(),
+            Ok(Ok(status)) => {
                 if let Some(applied) = status.applied {
                     seen.store(applied, Ordering::Relaxed);
                 }
             }
-            Err(error) => tracing::warn!(error = %error.message, "the schema could not be checked again"),
+            Ok(Err(error)) => tracing::warn!(error = %error.message, "the schema could not be checked again"),
+            Err(_) => {
+                tracing::warn!("the schema could not be checked again: the database did not answer in time")
+            }
         }
     }
 }

@@ -192,22 +192,27 @@ pub(crate) async fn work_at(
         false => None,
     };
 
-    let _pruning = match work.options.inbox_retention {
-        Duration::ZERO => None,
-        age => {
-            let pruning = Pruning::new(&database, age, drain.clone()).await?;
-            Some(AbortOnDropHandle::new(tokio::spawn(pruning.run())))
-        }
+    let begun = async {
+        let pruning = match work.options.inbox_retention {
+            Duration::ZERO => None,
+            age => {
+                let pruning = Pruning::new(&database, age, drain.clone()).await?;
+                Some(AbortOnDropHandle::new(tokio::spawn(pruning.run())))
+            }
+        };
+        let jobs = match work.jobs.is_empty() {
+            true => None,
+            false => {
+                let schedule = Schedule::of(&database);
+                let (state, classify, stop) = (state.clone(), work.classify.clone(), drain.clone());
+                let node = Node { name: node_name(), schedule, state, classify, grace, stop };
+                Some(Jobs::start(work.jobs, node).await?)
+            }
+        };
+        Ok::<_, CommandError>((pruning, jobs))
     };
-    let jobs = match work.jobs.is_empty() {
-        true => None,
-        false => {
-            let schedule = Schedule::of(&database);
-            let (state, classify, stop) = (state.clone(), work.classify.clone(), drain.clone());
-            let node = Node { name: node_name(), schedule, state, classify, grace, stop };
-            Some(Jobs::start(work.jobs, node).await?)
-        }
-    };
+    // After a request to stop the workers end as soon as they begin.
+    let (_pruning, jobs) = stop.run_until_cancelled(begun).await.transpose()?.unwrap_or_default();
     let folder = context.settings.state_directory.as_deref();
     if let Some(started) = started {
         // Whoever waited for it may have gone.
@@ -236,9 +241,10 @@ fn stopped_early() -> Exit {
     Exit::Done
 }
 
-/// The name of this process in the table of the jobs.
+/// The name of this process in the table of the jobs, by which it knows its runs. Containers may share the name of a host, and each begins with
+/// process 1.
 fn node_name() -> String {
-    format!("{}:{}", host_name(), std::process::id())
+    format!("{}:{}:{:04x}", host_name(), std::process::id(), fastrand::u16(..))
 }
 
 #[cfg(feature = "otel")]

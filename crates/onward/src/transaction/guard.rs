@@ -3,8 +3,8 @@ use std::ops::{Deref, DerefMut};
 use deadpool::managed::{Manager, Object};
 use onward_worker::Failure;
 
-/// A pooled connection with an open transaction. If the guard is dropped before the transaction has ended, it closes the
-/// connection instead of giving it back to the pool, and the server rolls back.
+/// A pooled connection with an open transaction, or a statement that is not waited for to its end. If the guard is dropped before it has ended,
+/// it closes the connection instead of giving it back to the pool, where the next one would wait behind it, and the server rolls back.
 pub(crate) struct TransactionGuard<M: Manager>(Option<Object<M>>);
 
 impl<M: Manager> TransactionGuard<M> {
@@ -13,7 +13,7 @@ impl<M: Manager> TransactionGuard<M> {
         Self(Some(connection))
     }
 
-    /// The transaction has ended, so the connection goes back to the pool.
+    /// The transaction or the statement has ended, so the connection goes back to the pool.
     pub(crate) fn ended(mut self) {
         self.0 = None;
     }

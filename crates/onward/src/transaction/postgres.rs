@@ -50,7 +50,12 @@ impl Deref for PgTx {
     }
 }
 
-const INBOX: &str = "INSERT INTO inbox (queue, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+/// Fails (by a division by zero) outside of the transaction: it is sent with the BEGIN, and were that refused (`pg_cancel_backend`), the row
+/// would be committed by itself, and the next attempt would take the message for done. It fails, too, in a transaction that has written
+/// something already: a handler has left it open on a connection of the pool, and it must not commit with this one.
+/// <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT>
+const INBOX: &str = "INSERT INTO inbox (queue, message_id) SELECT $1, $2 WHERE 1 = 1 / (txid_current_if_assigned() IS NULL AND \
+                     coalesce(current_setting('onward.transaction', true), '') = 'open')::int ON CONFLICT DO NOTHING";
 
 impl PgTx {
     /// Prepares a statement for as long as the connection lives, so that the server parses it once and not for each message. Behind a pool

@@ -21,7 +21,9 @@ const INVALID_TABLE_OR_COLUMN: &[u32] = &[207, 208];
 /// PostgreSQL.
 ///
 /// Use it like a `tiberius::Client`. Read each result completely, because an error may follow its rows. `XACT_ABORT` is on,
-/// so an error that the server reports ends the transaction. A handler that ignores such an error fails at the commit.
+/// so an error that the server reports ends the transaction. A handler that ignores such an error fails at the commit, and what it has
+/// written since is rolled back with another transaction: `IMPLICIT_TRANSACTIONS` is on, so that nothing commits by itself.
+/// <https://learn.microsoft.com/sql/t-sql/statements/set-implicit-transactions-transact-sql>
 ///
 /// ```
 /// use onward::{Failure, Json, MssqlTx, Queue};
@@ -78,8 +80,10 @@ impl MssqlTx {
     }
 
     async fn write(&mut self, Sent { queue, group, body, traceparent }: Sent<'_>) -> Result<(), Failure> {
-        let insert = "INSERT INTO outbox (queue, group_id, body, traceparent) VALUES (@P1, NULLIF(@P2, N''), @P3, \
-                      NULLIF(@P4, N''))";
+        let insert = format!(
+            "{} INSERT INTO outbox (queue, group_id, body, traceparent) VALUES (@P1, NULLIF(@P2, N''), @P3, NULLIF(@P4, N''))",
+            require_own(self.0.slot.commit)
+        );
         let (group, traceparent) = (group.unwrap_or_default(), traceparent.unwrap_or_default());
         let inserted = self.execute(insert, &[&queue, &group, &body, &traceparent]).await;
         inserted.map(|_| ()).map_err(|error| failed("outbox", error))
@@ -93,7 +97,10 @@ impl<S: Sync> FromMessage<S> for MssqlTx {
         }
         let mut guard = TransactionGuard::new(connection(&delivery.database.sql_server()?).await?);
         let (id, queue) = (delivery.message.identity(), delivery.queue);
-        run_batch(&mut guard, "SET XACT_ABORT ON; BEGIN TRANSACTION;").await?;
+        let begun = guard.simple_query(BEGIN).await?.into_row().await?;
+        let transaction = begun.map(|row| row.try_get(0)).transpose()?.flatten();
+        let transaction =
+            transaction.ok_or_else(|| Failure::retry("the server did not name its transaction"))?;
         // Of two simultaneous deliveries the second waits for the first, and then finds its row or inserts its own.
         match guard.execute("INSERT INTO inbox (queue, message_id) VALUES (@P1, @P2)", &[&queue, &id]).await {
             Ok(_) => {}
@@ -105,7 +112,7 @@ impl<S: Sync> FromMessage<S> for MssqlTx {
             }
             Err(error) => return Err(failed("inbox", error).into()),
         }
-        let borrowed = Borrowed::new(guard, delivery, ());
+        let borrowed = Borrowed::new(guard, delivery, transaction);
         delivery.transaction = Some(Box::new(borrowed.slot.clone()));
         Ok(Self(borrowed))
     }
@@ -125,22 +132,36 @@ async fn is_in_inbox(client: &mut TdsClient, queue: &str, id: &str) -> Result<bo
     Ok(count.flatten().unwrap_or_default() > 0)
 }
 
-const ROLLBACK: &str = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION;";
+/// <https://learn.microsoft.com/sql/t-sql/functions/current-transaction-id-transact-sql>
+const BEGIN: &str =
+    "SET XACT_ABORT ON; BEGIN TRANSACTION; SET IMPLICIT_TRANSACTIONS ON; SELECT CURRENT_TRANSACTION_ID();";
 
-/// A transaction that an error has ended, or in which the handler has opened another one, must not commit.
-const COMMIT: &str = "IF @@TRANCOUNT <> 1 THROW 50000, N'the open transaction is not the one that Onward \
-                      started: an error has ended it, or the handler has started or ended one', 1; \
-                      COMMIT TRANSACTION;";
+const ROLLBACK: &str = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION; SET IMPLICIT_TRANSACTIONS OFF;";
+
+/// A statement that fails outside of the transaction that Onward has begun. One that an error has ended, or in which the handler has opened
+/// another one, must not commit, and nothing may be sent behind it.
+fn require_own(transaction: i64) -> String {
+    format!(
+        "IF @@TRANCOUNT <> 1 OR CURRENT_TRANSACTION_ID() <> {transaction} THROW 50000, N'the open transaction is not the one that \
+         Onward started: an error has ended it, or the handler has started or ended one', 1;"
+    )
+}
+
+fn commit(transaction: i64) -> String {
+    format!("{} COMMIT TRANSACTION; SET IMPLICIT_TRANSACTIONS OFF;", require_own(transaction))
+}
 
 impl EndTransaction for MssqlManager {
-    type Commit = ();
+    /// The id of the transaction.
+    type Commit = i64;
 
     async fn end(
         mut guard: TransactionGuard<Self>,
-        (): &(),
+        transaction: &i64,
         outcome: Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let ended = run_batch(&mut guard, if outcome.is_ok() { COMMIT } else { ROLLBACK }).await;
+        let end = if outcome.is_ok() { commit(*transaction) } else { ROLLBACK.to_owned() };
+        let ended = run_batch(&mut guard, &end).await;
         guard.settled(ended, outcome)
     }
 }

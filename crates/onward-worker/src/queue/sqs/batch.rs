@@ -7,7 +7,7 @@ use aws_sdk_sqs::types::{
     MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
 };
 
-use super::error::is_throttling;
+use super::error::may_pass;
 use crate::queue::{BATCH, Refused};
 
 /// The most bytes of a batch: SQS accepts 1 MiB, other servers the 256 KiB that SQS accepted before.
@@ -105,8 +105,7 @@ pub(super) fn refused(entries: &[BatchResultErrorEntry]) -> Vec<Refused> {
         .map(|entry| Refused {
             index: entry.id().parse().unwrap_or(usize::MAX),
             reason: format!("{}: {}", entry.code(), entry.message().unwrap_or_default()),
-            // SQS types its throttling as the sender's fault, and the same call may succeed later.
-            is_permanent: entry.sender_fault() && !is_throttling(entry.code()),
+            is_permanent: entry.sender_fault() && !may_pass(entry.code()),
         })
         .collect()
 }

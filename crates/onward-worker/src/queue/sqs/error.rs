@@ -33,9 +33,24 @@ where
 }
 
 /// Whether a code of SQS says that there were too many calls.
-pub(super) fn is_throttling(code: &str) -> bool {
+fn is_throttling(code: &str) -> bool {
     let known = ["Throttl", "TooManyRequests", "OverLimit", "RequestLimitExceeded", "SlowDown"];
     known.iter().any(|known| code.contains(known))
+}
+
+/// Whether the refusal of one entry of a batch is none of its message: too many calls, rights, or the key of the queue. SQS may type these as
+/// the sender's fault, too.
+///
+/// ```
+/// use onward_worker::sqs::may_pass;
+///
+/// assert!(may_pass("RequestThrottled") && may_pass("KmsAccessDenied"));
+/// assert!(!may_pass("InvalidMessageContents"));
+/// ```
+#[must_use]
+pub fn may_pass(code: &str) -> bool {
+    is_throttling(code)
+        || ["AccessDenied", "Kms", "KMS", "ExpiredToken"].iter().any(|known| code.contains(known))
 }
 
 /// Sorts an error of the SDK by what can be done about it; the codes are SQS's own.

@@ -24,8 +24,8 @@ pub use self::batch::{
 };
 #[cfg(feature = "env")]
 pub use self::env::{FromEnvError, WrongUrl, client_of, client_of_private};
-pub use self::error::answered;
 use self::error::queue_error;
+pub use self::error::{answered, may_pass};
 pub use self::letter::{REJECTED, attribute_value};
 use self::policy::KnownPolicy;
 use super::{Attempts, Death, Queue, Refused, is_fifo, is_nearly_used_up};
