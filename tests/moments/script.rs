@@ -93,7 +93,7 @@ fn new_refuses_wrong_numbers_and_titles() {
     project.write("Script-0002.sql", "SELECT 1;\n");
     let gap = project.script(&["new", "After the gap"]);
     assert_eq!(gap.code, Some(1));
-    assert!(gap.stderr.contains("correct the numbers first"), "{}", gap.stderr);
+    assert!(gap.stderr.contains("correct the folder first"), "{}", gap.stderr);
     assert_eq!(Project::sealed().script(&["new", "  "]).code, Some(2));
     assert_eq!(Project::sealed().script(&["new", "two\nlines"]).code, Some(2));
     assert_eq!(Project::new().script(&["new", "Without a baseline"]).code, Some(1));

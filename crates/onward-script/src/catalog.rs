@@ -115,6 +115,12 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { object, expected, found } = self;
         match (expected, found) {
+            (Some(expected), Some(found)) if found.is_empty() => {
+                write!(f, "{object} is not `{}`", short(expected))
+            }
+            (Some(expected), Some(found)) if expected.is_empty() => {
+                write!(f, "{object} is `{}`, and the scripts make it without that", short(found))
+            }
             (Some(expected), Some(found)) => {
                 write!(f, "{object} is `{}`, expected `{}`", short(found), short(expected))
             }
@@ -127,11 +133,11 @@ impl fmt::Display for Difference {
 /// The longest definition that a message shows.
 const LONGEST: usize = 300;
 
+/// On one line, in which two definitions that differ by the end of a line do not look the same.
 fn short(definition: &str) -> String {
-    match definition.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &definition[..end]),
-        None => definition.to_owned(),
-    }
+    let visible = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let more = if definition.chars().nth(LONGEST).is_some() { "…" } else { "" };
+    definition.chars().take(LONGEST).map(visible).chain([more.to_owned()]).collect()
 }
 
 #[cfg(test)]

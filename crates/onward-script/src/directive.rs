@@ -129,8 +129,9 @@ impl Directives {
 pub(crate) fn words<'a>(token: &Token, source: &'a str) -> Option<&'a str> {
     let comment = (token.kind == TokenKind::LineComment).then(|| token.text(source))?;
     let text = comment.trim_start_matches('-').trim_start();
-    let words = text.get(..7).filter(|start| start.eq_ignore_ascii_case("onward:"))?;
-    Some(text[words.len()..].trim())
+    let (name, words) = text.split_at_checked("onward".len())?;
+    let words = words.trim_start().strip_prefix(':').filter(|_| name.eq_ignore_ascii_case("onward"))?;
+    Some(words.trim())
 }
 
 /// Whether the tokens hold no statement, only comments and semicolons.

@@ -24,14 +24,8 @@ pub(crate) fn check(source: &Source<'_>, dialect: Dialect, release: bool) -> Vec
         let help = format!("{help}; or allow it with a reason: `-- onward: allow {rule} REASON`");
         findings.push(Finding::file(Rule::Lint, source.path, format!("{rule}: {message}"), help).at(span));
     }
-    for (allowed, _) in allowed.iter().zip(is_used).filter(|(_, is_used)| !is_used) {
-        let message = format!(
-            "`allow {}` has no effect: the statement below it does nothing of that kind",
-            allowed.rule
-        );
-        let help = "remove the comment, or put it directly above the statement that it is about";
-        findings.push(Finding::file(Rule::Lint, source.path, message, help).at(allowed.comment.clone()));
-    }
+    let unused = allowed.iter().zip(is_used).filter(|(_, is_used)| !is_used);
+    findings.extend(unused.map(|(allowed, _)| allowed.unused(Rule::Lint, source.path)));
     #[cfg(feature = "postgres")]
     if dialect == Dialect::Postgres {
         findings.extend(super::squawk::ignored_without_reason(source));
@@ -61,42 +55,60 @@ fn knows(dialect: Dialect, rule: &str) -> bool {
 }
 
 /// A comment `-- onward: allow RULE REASON`.
-struct Allowed<'a> {
-    rule: &'a str,
-    comment: Range<usize>,
+pub(super) struct Allowed<'a> {
+    pub rule: &'a str,
+    pub reason: &'a str,
+    pub comment: Range<usize>,
     /// What it is about: the statement below it.
-    statement: Range<usize>,
+    pub statement: Range<usize>,
 }
 
-/// The comments that allow something, and what is wrong with them. A reason is mandatory, or the next reader can only guess.
-fn allowed<'a>(source: &'a Source<'_>, dialect: Dialect) -> (Vec<Allowed<'a>>, Vec<Finding>) {
-    let (mut allowed, mut findings) = (Vec::new(), Vec::new());
-    for (index, token) in source.tokens.iter().enumerate() {
-        let words = directive::words(token, source.text).and_then(|words| words.strip_prefix("allow"));
-        let Some(words) = words.filter(|words| words.is_empty() || words.starts_with(char::is_whitespace))
-        else {
-            continue;
-        };
-        let (rule, reason) = words.trim().split_once(char::is_whitespace).unwrap_or((words.trim(), ""));
-        let fault = match () {
-            () if !knows(dialect, rule) => {
-                Some((format!("`allow` of `{rule}`, which is no rule"), rules(dialect)))
-            }
-            () if reason.trim().is_empty() => Some((
+impl Allowed<'_> {
+    /// The finding for a comment that nothing needs.
+    pub(super) fn unused(&self, rule: Rule, path: &str) -> Finding {
+        let message =
+            format!("`allow {}` has no effect: the statement below it does nothing of that kind", self.rule);
+        let help = "remove the comment, or put it directly above the statement that it is about";
+        Finding::file(rule, path, message, help).at(self.comment.clone())
+    }
+
+    /// What is wrong with the comment itself. A reason is mandatory, or the next reader can only guess.
+    pub(super) fn fault(&self, known: bool, rules: &str) -> Option<(String, String)> {
+        let Self { rule, reason, .. } = self;
+        match () {
+            () if !known => Some((format!("`allow` of `{rule}`, which is no rule"), rules.to_owned())),
+            () if reason.is_empty() => Some((
                 format!("`allow {rule}` without a reason"),
                 format!("write `-- onward: allow {rule} REASON`"),
             )),
             () => None,
-        };
-        match fault {
+        }
+    }
+}
+
+/// The comments that allow something.
+pub(super) fn comments<'a>(source: &'a Source<'_>, dialect: Dialect) -> Vec<Allowed<'a>> {
+    let allowed = source.tokens.iter().enumerate().filter_map(|(index, token)| {
+        let words = directive::words(token, source.text)?.strip_prefix("allow")?;
+        if !words.is_empty() && !words.starts_with(char::is_whitespace) {
+            return None;
+        }
+        let (rule, reason) = words.trim().split_once(char::is_whitespace).unwrap_or((words.trim(), ""));
+        let (comment, statement) = (token.span.clone(), statement_below(source, dialect, index));
+        Some(Allowed { rule, reason: reason.trim(), comment, statement })
+    });
+    allowed.collect()
+}
+
+/// The comments that allow something, and what is wrong with others.
+fn allowed<'a>(source: &'a Source<'_>, dialect: Dialect) -> (Vec<Allowed<'a>>, Vec<Finding>) {
+    let (mut allowed, mut findings) = (Vec::new(), Vec::new());
+    for comment in comments(source, dialect) {
+        match comment.fault(knows(dialect, comment.rule), &rules(dialect)) {
             Some((message, help)) => {
-                findings.push(Finding::file(Rule::Lint, source.path, message, help).at(token.span.clone()));
+                findings.push(Finding::file(Rule::Lint, source.path, message, help).at(comment.comment));
             }
-            None => allowed.push(Allowed {
-                rule,
-                comment: token.span.clone(),
-                statement: statement_below(source, dialect, index),
-            }),
+            None => allowed.push(comment),
         }
     }
     (allowed, findings)

@@ -1,4 +1,4 @@
-use super::Source;
+use super::{Source, lint};
 use crate::batch;
 use crate::dialect::Dialect;
 use crate::directive::Directives;
@@ -9,7 +9,11 @@ use crate::object::ObjectName;
 use crate::rule::Rule;
 
 const HELP: &str = "write CREATE OR REPLACE (SQL Server: CREATE OR ALTER), DROP … IF EXISTS before the CREATE, a grant, a comment, \
-                    or an upsert; put any other change into a numbered script";
+                    or an upsert; put any other change into a numbered script; or allow it with a reason: \
+                    `-- onward: allow repeatable REASON`";
+
+/// The name by which `-- onward: allow` knows this rule.
+const NAME: &str = "repeatable";
 
 /// Finds what cannot run a second time, in a script of `always/` or `seeds/`.
 pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
@@ -27,14 +31,32 @@ pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
     };
     let mut dropped = Vec::new();
     let mut findings = Vec::new();
+    let allowed = lint::comments(source, dialect);
+    let mut is_used = vec![false; allowed.len()];
     for tokens in statements.into_iter().filter(|tokens| !tokens.is_empty()) {
         let words = Words { text: source.text, dialect, tokens };
         dropped.extend(words.dropped_if_there());
         if !words.can_run_again(&dropped) {
+            let start = tokens[0].span.start;
+            let by = allowed.iter().position(|it| it.rule == NAME && it.statement.contains(&start));
+            if let Some(by) = by {
+                is_used[by] = true;
+                continue;
+            }
             let message = "this cannot run a second time, but the script runs again and again";
             let span = tokens[0].span.start..tokens[tokens.len() - 1].span.end;
             findings.push(Finding::file(Rule::Repeatable, source.path, message, HELP).at(span));
         }
+    }
+    for (comment, is_used) in allowed.iter().zip(is_used) {
+        let finding = match comment.fault(comment.rule == NAME, "only `repeatable` can be allowed here") {
+            Some((message, help)) => {
+                Finding::file(Rule::Repeatable, source.path, message, help).at(comment.comment.clone())
+            }
+            None if !is_used => comment.unused(Rule::Repeatable, source.path),
+            None => continue,
+        };
+        findings.push(finding);
     }
     findings
 }
@@ -78,10 +100,12 @@ impl Words<'_> {
     fn can_run_again(&self, dropped: &[ObjectName]) -> bool {
         if self.is(0, &["create"]) {
             let replaces = self.is(1, &["or"]) && self.is(2, &["replace", "alter"]);
+            let was_dropped =
+                |name: &ObjectName| dropped.iter().any(|dropped| dropped.is_same(name, self.dialect));
+            // The index of a materialized view goes with it.
             return replaces
-                || self
-                    .created()
-                    .is_some_and(|name| dropped.iter().any(|dropped| dropped.is_same(&name, self.dialect)));
+                || self.created().is_some_and(|name| was_dropped(&name))
+                || self.indexed().is_some_and(|name| was_dropped(&name));
         }
         if self.is(0, &["insert"]) {
             return self.has(&["on", "conflict"]) || self.has(&["not", "exists"]);
@@ -96,10 +120,14 @@ impl Words<'_> {
             let is_action = |at: usize| self.is(at + 1, &["to"]) && !self.is(at - 1, &["column", "rename"]);
             return owner.is_some_and(is_action) || self.is(1, &["default"]);
         }
+        if self.is(0, &["with"]) && self.has(&["on", "conflict"]) && !self.has(&["delete"]) {
+            return true;
+        }
         if self.is(0, &["select", "with"]) {
             return !["into", "insert", "update", "delete"].iter().any(|word| self.has(&[word]));
         }
-        let others = ["grant", "revoke", "deny", "comment", "merge", "set", "print", "if", "security"];
+        let others =
+            ["grant", "revoke", "deny", "comment", "merge", "set", "print", "if", "security", "refresh"];
         self.is(0, &others)
     }
 
@@ -126,6 +154,14 @@ impl Words<'_> {
             }
         }
         names
+    }
+
+    /// What a `CREATE INDEX … ON` is made for.
+    fn indexed(&self) -> Option<ObjectName> {
+        let on = (1..self.tokens.len()).find(|index| self.is(*index, &["on"]))?;
+        let is_index = self.is(1, &["index"]) || self.is(2, &["index"]);
+        let rest = self.tokens.get(on + 1..).filter(|_| is_index)?;
+        ObjectName::parse(self.text, rest, self.dialect).map(|(name, _)| name)
     }
 
     /// The object that a `CREATE` names: the first name behind the words for its kind.

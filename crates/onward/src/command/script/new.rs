@@ -18,11 +18,9 @@ impl Project<'_> {
             matches!(finding.rule, Rule::Baseline | Rule::Sequence | Rule::UnexpectedFile)
         };
         if let Some(finding) = self.checked(false).findings.iter().find(unsound) {
-            return Err(CommandError::new(
-                Exit::Failed,
-                render::render(finding, None),
-                "correct the numbers first",
-            ));
+            let help = "correct the folder first: the number of the next script follows from it";
+            let message = format!("there is no next number yet\n{}", render::render(finding, None));
+            return Err(CommandError::new(Exit::Failed, message, help));
         }
         let read = read_folder(self.root, self.folder).map_err(|finding| unreadable(&finding))?;
         let last = read.entries.iter().filter_map(|entry| match FileName::parse(&entry.name) {

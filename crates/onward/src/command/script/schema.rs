@@ -44,7 +44,13 @@ pub(crate) async fn describe(
     let scratch = ScratchDatabase::create(history.dialect, root, "seal").await?;
     let described = run(&scratch, history, lock, before, applier).await;
     scratch.remove().await?;
-    described.map(Some)
+    described.map(Some).map_err(|error| CommandError { help: sealing(&error.help), ..error })
+}
+
+/// The remedy of the migrator, for whom no database is at stake yet.
+fn sealing(help: &str) -> String {
+    help.replace("rebuild, and run `app migrate` again", "seal again")
+        .replace("run `app migrate` again", "seal again")
 }
 
 async fn run(
