@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicI32;
 use std::time::Duration;
 
 use onward_migrate::DatabaseUrl;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -191,6 +191,8 @@ pub(crate) async fn work_at(
         true => Some(tokio::spawn(relay(&database, addresses).run(relaying.clone()))),
         false => None,
     };
+    let wake = database.wake.clone();
+    let _watch = (!work.has_outbox).then(|| AbortOnDropHandle::new(tokio::spawn(unpublished(wake))));
 
     let begun = async {
         let pruning = match work.options.inbox_retention {
@@ -257,6 +259,15 @@ fn observe(_: &[Watched]) {}
 
 fn relay(database: &Database, addresses: Addresses) -> Relay {
     Relay::new(Outbox::of(database), addresses, database.wake.clone())
+}
+
+/// Says once that a handler has written to the outbox of an app that does not publish it. Another app may do so.
+async fn unpublished(wake: Arc<Notify>) {
+    wake.notified().await;
+    tracing::warn!(
+        "a handler has sent a message by its transaction, and this app does not publish its outbox: call `App::outbox`, unless another app \
+         publishes it"
+    );
 }
 
 async fn end_relay(relay: Option<JoinHandle<()>>) {
