@@ -1,6 +1,6 @@
 use std::fmt;
 
-use onward_script::import::{Key, Tool};
+use onward_script::import::{Key, Role, Tool};
 use onward_script::{History, Script};
 
 /// The history table of another migration tool, as far as it tells what was applied.
@@ -56,8 +56,16 @@ impl ForeignJournal {
             let key = tool.key(was);
             keys.push(key.ok_or_else(|| format!("{}: `{was}` is not a name of {tool}", script.file_name()))?);
         }
+        // A baseline of Flyway stands for what is at or below it. A database that is older than it has run that one by one.
+        let baseline = named.first().is_some_and(|(_, was)| matches!(tool.role(was), Role::Baseline { .. }));
+        let baseline = keys.first().filter(|_| baseline);
+        let is_same = |recorded: &Key, key: &Key| {
+            recorded == key || tool.is_same(recorded, key) && !keys.contains(recorded)
+        };
         let is_recorded = |key: &Key| {
-            self.applied.iter().any(|recorded| tool.is_same(recorded, key))
+            self.applied
+                .iter()
+                .any(|recorded| is_same(recorded, key) || Some(key) == baseline && recorded >= key)
                 || self.through.as_ref().is_some_and(|through| key <= through)
         };
         let count = keys.iter().take_while(|key| is_recorded(key)).count();
@@ -78,8 +86,8 @@ impl ForeignJournal {
             names.into_iter().any(|name| tool.is_same(recorded, &name))
         };
         let unknown = |recorded: &&Key| {
-            let covered = self.through.as_ref().is_some_and(|through| *recorded <= through);
-            !covered && !keys.iter().any(|key| tool.is_same(recorded, key)) && !is_always(recorded)
+            let covered = self.through.iter().chain(baseline).any(|through| *recorded <= through);
+            !covered && !keys.iter().any(|key| is_same(recorded, key)) && !is_always(recorded)
         };
         // golang-migrate records nothing but its last version.
         let last = self.through.as_ref().filter(|last| tool == Tool::GolangMigrate && !keys.contains(last));
@@ -148,6 +156,13 @@ mod tests {
         );
         let dbup = history(&["2024/a.sql", "b.sql"]);
         assert_eq!(journal(Tool::DbUp, &["Shop.Scripts.2024.a.sql"]).last_applied(&dbup), Ok(Some(0)));
+        let based = history(&["B5__all.sql", "V6__f.sql"]);
+        assert_eq!(journal(Tool::Flyway, &["1", "2", "5", "6"]).last_applied(&based), Ok(Some(1)));
+        assert_eq!(journal(Tool::Flyway, &["1", "5"]).last_applied(&based), Ok(Some(0)));
+        assert!(
+            journal(Tool::Flyway, &["1", "2"]).last_applied(&based).is_err(),
+            "it is older than the baseline"
+        );
         let golang = history(&["1_a.up.sql", "2_b.up.sql"]);
         let at = |version| ForeignJournal {
             through: Tool::GolangMigrate.recorded(version),

@@ -15,7 +15,8 @@ fn without_userinfo(text: &str) -> String {
     let (mut shown, mut at) = (String::with_capacity(text.len()), 0);
     while let Some(found) = text[at..].find("://") {
         let begins = at + found + 3;
-        let ends = |c: char| c.is_whitespace() || ['/', '\'', '"', '?', ';', ')'].contains(&c);
+        // libpq takes any other character into a password as it is.
+        let ends = |c: char| c.is_whitespace() || ['/', '\''].contains(&c);
         let authority = &text[begins..];
         let authority = &authority[..authority.find(ends).unwrap_or(authority.len())];
         let user = authority.rfind('@').map_or("", |end| &authority[..end]);
@@ -113,6 +114,7 @@ mod tests {
             ("PASSWORD $$ü$$, PASSWORD NULL", "PASSWORD $$***$$, PASSWORD NULL"),
             ("PASSWORD 'not closed", "PASSWORD '***"),
             ("PASSWORD E'top''secret\\'too' VALID", "PASSWORD E'***' VALID"),
+            ("CONNECTION 'postgresql://u:to?p;s)e\"c@h/d'", "CONNECTION 'postgresql://u:***@h/d'"),
             ("OPTIONS (user 'u', \"password\" 'x')", "OPTIONS (user 'u', \"password\" '***')"),
             (
                 "CONNECTION 'postgresql://u:top:se@cret@h:1/x?a=b'",

@@ -42,6 +42,7 @@ pub(crate) async fn attempt<Q: Queue, H: MessageHandler>(
         let reason = format!("the process ended {times} times while only this message ran");
         return Attempted::Ended(Err(Failure::reject(reason)));
     }
+    let was_alone = turn.is_alone();
     let running = shared.process.running(shared.core.queue.name(), claim.message.identity(), turn.is_alone());
     let ended = tokio::select! {
         // A handler that has ended counts, also if the grace ends at the same moment.
@@ -50,7 +51,9 @@ pub(crate) async fn attempt<Q: Queue, H: MessageHandler>(
         () = shared.abandon.cancelled() => Attempted::Abandoned,
     };
     drop(running);
-    if !matches!(&ended, Attempted::Ended(outcome) if is_postponed(outcome)) {
+    // One that waits for others that run here would keep them from beginning, again and again.
+    if !matches!(&ended, Attempted::Ended(outcome) if is_postponed(outcome) && was_alone) {
+        claim.trust();
         claim.clear_suspect();
     }
     drop(handler);
@@ -88,9 +91,6 @@ async fn run<Q: Queue, H: MessageHandler>(
     } else {
         handled.await
     };
-    if !is_postponed(&outcome) {
-        claim.trust();
-    }
     turn.let_others_run();
     shared.capacity.took(begun.elapsed());
     outcome

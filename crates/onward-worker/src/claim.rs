@@ -77,7 +77,12 @@ impl Claim {
 
     /// How many attempts have failed, as far as is known: each receive before this one counts as one.
     pub(crate) fn failed_attempts(&self) -> u32 {
-        self.failed_before.saturating_add(self.failed).saturating_add(self.receives_before)
+        self.certain_attempts().saturating_add(self.receives_before)
+    }
+
+    /// How many attempts have failed for certain: under this claim, and before the message was sent anew.
+    pub(crate) fn certain_attempts(&self) -> u32 {
+        self.failed_before.saturating_add(self.failed)
     }
 
     /// The time since its first receive.

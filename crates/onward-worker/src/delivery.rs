@@ -239,7 +239,7 @@ async fn failed<Q: Queue, H: MessageHandler>(
     }
     claim.failed = claim.failed.saturating_add(1);
     let (attempts, counters) = (claim.failed_attempts(), shared.core.monitor.counters());
-    let failed = Failed { all: attempts, here: claim.failed };
+    let failed = Failed { all: attempts, certain: claim.certain_attempts() };
     let mut decided = next(&shared.core.options, kind, failed, claim.age());
     if let Next::Reject | Next::GiveUp = decided {
         match bury(shared, claim, &reason, attempts).await {

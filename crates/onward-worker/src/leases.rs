@@ -150,8 +150,14 @@ impl Leases {
 
     /// Ends a lease: another worker has the message, or it was acknowledged.
     pub(crate) fn remove(&self, id: LeaseId) {
-        // It is freed after the lock.
-        let _ended = self.held().terms.remove(&id);
+        let mut held = self.held();
+        let _ended = held.terms.remove(&id);
+        let is_last = held.terms.is_empty() && held.unextended.take().is_some();
+        // What has ended is freed after the lock.
+        drop(held);
+        if is_last {
+            self.extends.notify_waiters();
+        }
     }
 
     /// Completes when a lease is due before the renewal wanted to look again.
@@ -202,6 +208,11 @@ impl Leases {
     pub(crate) fn unanswered(&self, leases: &[LeaseId]) {
         let (mut held, now) = (self.held(), Instant::now());
         if leases.iter().filter_map(|id| held.terms.get(id)).any(|lease| lease.ends <= now) {
+            if held.unextended.is_none() {
+                tracing::warn!(
+                    "a lease has ended because the queue did not extend it; until it does the worker receives nothing"
+                );
+            }
             held.unextended = Some(now);
         }
     }

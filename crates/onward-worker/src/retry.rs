@@ -21,17 +21,22 @@ pub(crate) enum Next {
 pub(crate) struct Failed {
     /// All that are known. A receive counts as one, and not each was one: the message may have gone back before it began.
     pub all: u32,
-    /// Those under this claim, which were made for certain.
-    pub here: u32,
+    /// Those that were made for certain: under this claim, and under those of the messages that it is a copy of.
+    pub certain: u32,
 }
 
-/// How many attempts are made under the last claim before a message is given up, where its budget allows so many.
-const LEAST_HERE: u32 = 3;
+/// How many attempts are made for certain before a message is given up, where its budget allows so many.
+const LEAST_CERTAIN: u32 = 3;
+
+/// How many times its budget of attempts a message has where fewer are certain: each may be made under a claim of its own.
+const MOST: u32 = 3;
 
 /// Decides by the kind of the failure, the failed attempts and the time since the first receive.
 pub(crate) fn next(options: &Options, kind: FailureKind, failed: Failed, age: Duration) -> Next {
     let (attempts, budget) = (failed.all, options.budget);
-    let is_used_up = budget.is_used_up(attempts, age) && failed.here >= budget.attempts.min(LEAST_HERE);
+    let is_certain = failed.certain >= budget.attempts.min(LEAST_CERTAIN)
+        || attempts >= budget.attempts.saturating_mul(MOST);
+    let is_used_up = budget.is_used_up(attempts, age) && is_certain;
     match kind {
         FailureKind::Reject => Next::Reject,
         FailureKind::Undecodable if age >= options.undecodable => Next::Reject,
@@ -47,7 +52,7 @@ pub(crate) fn next(options: &Options, kind: FailureKind, failed: Failed, age: Du
         }
         // What has not failed here for long is tried again soon: most of its receives may not have been attempts.
         FailureKind::Retry if budget.is_used_up(attempts, age) => {
-            Next::Again(options.backoff().delay(failed.here))
+            Next::Again(options.backoff().delay(failed.certain))
         }
         FailureKind::Retry => Next::Again(options.backoff().delay(attempts)),
     }
@@ -97,7 +102,7 @@ mod tests {
     #[test]
     fn a_message_is_given_up_when_attempts_and_time_are_used_up() {
         let options = Options { budget: Budget { attempts: 3, time: HOUR }, ..Options::default() };
-        let next = |kind, all, age| next(&options, kind, Failed { all, here: all }, age);
+        let next = |kind, all, age| next(&options, kind, Failed { all, certain: all }, age);
         assert!(matches!(next(FailureKind::Retry, 99, HOUR / 2), Next::Again(_)));
         assert!(matches!(next(FailureKind::Retry, 2, 9 * HOUR), Next::Again(_)));
         assert_eq!(next(FailureKind::Retry, 3, HOUR), Next::GiveUp);
@@ -109,15 +114,16 @@ mod tests {
     #[test]
     fn receives_alone_do_not_use_up_the_budget() {
         let options = Options::default();
-        let next = |here| next(&options, FailureKind::Retry, Failed { all: 25, here }, 9 * HOUR);
-        assert!(matches!(next(1), Next::Again(delay) if delay <= options.backoff));
-        assert!(matches!(next(2), Next::Again(_)));
-        assert_eq!(next(3), Next::GiveUp);
+        let next = |all, certain| next(&options, FailureKind::Retry, Failed { all, certain }, 9 * HOUR);
+        assert!(matches!(next(25, 1), Next::Again(delay) if delay <= options.backoff));
+        assert!(matches!(next(25, 2), Next::Again(_)));
+        assert_eq!(next(25, 3), Next::GiveUp);
+        assert_eq!(next(30, 1), Next::GiveUp, "no message is tried for ever");
     }
 
     #[test]
     fn a_body_that_does_not_decode_is_rejected_when_a_deployment_is_over() {
-        let failed = Failed { all: 99, here: 99 };
+        let failed = Failed { all: 99, certain: 99 };
         let next = |options: &Options, age| next(options, FailureKind::Undecodable, failed, age);
         assert_eq!(next(&Options::default(), Duration::ZERO), Next::Reject);
         let options = Options { undecodable: HOUR, ..Options::default() };
@@ -130,7 +136,7 @@ mod tests {
     fn a_delay_that_is_asked_for_is_cut_to_the_longest() {
         let options = Options::default();
         let asked = |delay| {
-            let failed = Failed { all: 1, here: 1 };
+            let failed = Failed { all: 1, certain: 1 };
             next(&options, FailureKind::RetryAfter(delay), failed, Duration::ZERO)
         };
         assert_eq!(asked(12 * HOUR), Next::Again(options.max_backoff));

@@ -219,14 +219,17 @@ impl<Q: Queue, H> Shared<Q, H> {
     /// Sends a message anew, to come after the delay, if few receives are left to it and that breaks no order. Says whether a
     /// copy was sent; the message itself is then to be deleted.
     pub(crate) async fn renew(&self, claim: &Claim, delay: Duration) -> bool {
-        self.try_renew(claim, delay).await.unwrap_or(false)
+        tokio::select! {
+            renewed = self.try_renew(claim, delay) => renewed.unwrap_or(false),
+            () = self.past_grace() => false,
+        }
     }
 
     async fn try_renew(&self, claim: &Claim, delay: Duration) -> Result<bool, QueueError> {
         if claim.message.receive_count < SUSPICIOUS_RECEIVES {
             return Ok(false);
         }
-        let attempts = Attempts { failed: claim.failed_attempts(), first: claim.first_received() };
+        let attempts = Attempts { failed: claim.certain_attempts(), first: claim.first_received() };
         // In a box, because it is rare, and the task of every message would hold it.
         let renewing = Box::pin(self.core.queue.renew(&claim.message, attempts, delay));
         let is_sent = renewing.await.inspect_err(|error| {

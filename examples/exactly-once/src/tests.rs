@@ -107,7 +107,11 @@ async fn a_transaction_that_was_left_open_is_not_committed_with_the_next(db: Tes
     app.handle(&ORDERS, &ORDER).await.outcome.expect_err("it says so");
     let message = TestApp::message(&Order { number: 8 });
     let on_the_same_connection = app.handle_message(&INVOICES, message.clone()).await;
-    assert!(!on_the_same_connection.is_recorded && on_the_same_connection.outcome.is_err());
+    let failure = on_the_same_connection.outcome.expect_err("is another's transaction");
+    assert!(
+        failure.kind == FailureKind::Retry && failure.reason.contains("left a transaction open"),
+        "{failure:?}"
+    );
     assert_eq!(app.handle_message(&INVOICES, message).await.outcome, Ok(()));
     let client = db.pool().get().await.expect("connects");
     let rows = client.query("SELECT number FROM orders", &[]).await.expect("is read");

@@ -93,7 +93,7 @@ pub fn import(tool: Tool, dialect: Dialect, files: &[(String, Vec<u8>)]) -> Resu
                 Ok(text) => baselines.push((key, title, path, text)),
                 Err(finding) => findings.push(finding),
             },
-            Role::Code if tool == Tool::DbUp && !String::from_utf8_lossy(bytes).contains("IScript") => {}
+            Role::Code if tool == Tool::DbUp && !has_word(&String::from_utf8_lossy(bytes), "IScript") => {}
             Role::Code => {
                 let message = format!("a change that {tool} makes by a program cannot be imported");
                 let help = "write what it does as SQL in a script of the same name that ends in `.sql`, and import that";
@@ -170,6 +170,13 @@ fn take_baseline<'a>(old: &mut Vec<Old<'a>>, mut baselines: Vec<Old<'a>>, import
     } else {
         old.push(last);
     }
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(word).any(|(at, _)| {
+        !is_part(text[..at].chars().next_back()) && !is_part(text[at + word.len()..].chars().next())
+    })
 }
 
 /// What Flyway's `V1__orders.sql.conf` says of `V1__orders.sql`.
@@ -378,7 +385,11 @@ mod tests {
             );
         }
         assert_eq!(
-            imported(Tool::DbUp, &[("Program.cs", "class Program {}"), ("1.SQL", "SELECT 1;")]).len(),
+            imported(
+                Tool::DbUp,
+                &[("Program.cs", "class Program : IScriptFilter {}"), ("1.SQL", "SELECT 1;")]
+            )
+            .len(),
             1
         );
     }

@@ -154,8 +154,8 @@ impl Tool {
     fn is_code(self, stem: &str, extension: &str) -> bool {
         let is_versioned = |role: Role| matches!(role, Role::Once { .. } | Role::Repeatable);
         match (self, extension) {
-            (Self::Flyway, "" | "txt" | "md" | "conf" | "bak") => false,
             (Self::Goose, "go") if stem.ends_with("_test") => false,
+            (Self::Flyway, extension) if !PROGRAMS.contains(&extension) => false,
             (Self::Flyway, _) | (Self::Refinery, "rs") | (Self::Goose, "go") => {
                 is_versioned(self.role(&format!("{stem}.sql")))
             }
@@ -250,6 +250,11 @@ impl FromStr for Tool {
     }
 }
 
+/// The languages of Flyway's migrations besides SQL.
+/// <https://documentation.red-gate.com/flyway/flyway-concepts/migrations/script-migrations>
+const PROGRAMS: [&str; 11] =
+    ["java", "class", "kt", "groovy", "scala", "ps1", "bat", "cmd", "sh", "bash", "py"];
+
 /// The folders that grate reads.
 /// <https://erikbra.github.io/grate/getting-started/>
 pub(super) const GRATE_FOLDERS: [&str; 18] = [
@@ -340,6 +345,8 @@ mod tests {
             (Tool::Flyway, "deep/V3__Fill.java", Role::Code),
             (Tool::Flyway, "R__Views.kt", Role::Code),
             (Tool::Flyway, "Helper.java", Role::Other),
+            (Tool::Flyway, "V5__countries.csv", Role::Other),
+            (Tool::Flyway, "V1__init.sql~", Role::Other),
             (Tool::Flyway, "V1__x.sql.conf", Role::Settings),
             (Tool::Refinery, "V3__fill.rs", Role::Code),
             (Tool::Refinery, "mod.rs", Role::Other),

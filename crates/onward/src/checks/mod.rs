@@ -116,9 +116,9 @@ fn stop(worked: &[Worked], has_outbox: bool) -> Check {
     let grace = worked.iter().map(|(_, options, _)| options.grace).max().unwrap_or_default();
     // What is under way ends, and what is left is published.
     let outbox = if has_outbox { LAST_TURN * 2 } else { Duration::ZERO };
-    let longest = grace + FLUSH + outbox;
+    let longest = grace + FLUSH + outbox + REST;
     let says = format!(
-        "takes up to {longest:?}: {grace:?} for handlers, {FLUSH:?} for the last deletes{}",
+        "takes up to {longest:?}: {grace:?} for handlers, {FLUSH:?} for the last deletes{}, {REST:?} for the rest",
         if has_outbox { format!(", {outbox:?} for the outbox") } else { String::new() }
     );
     if longest > ECS_PATIENCE && std::env::var_os("ECS_CONTAINER_METADATA_URI_V4").is_some() {
@@ -130,6 +130,9 @@ fn stop(worked: &[Worked], has_outbox: bool) -> Check {
     }
     well("stop", says)
 }
+
+/// How long `App::on_stop` (10 s), the console (10 s) and the HTTP endpoint (5 s) may take to end.
+const REST: Duration = Duration::from_secs(25);
 
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#container_definition_timeout>
 const ECS_PATIENCE: Duration = Duration::from_secs(30);

@@ -56,15 +56,19 @@ pub(crate) fn names_place(error: &(dyn Error + 'static)) -> bool {
 
 /// Whether the database can never take the values of a statement.
 pub(crate) fn is_permanent(error: &(dyn Error + 'static)) -> bool {
-    let of_postgres =
-        || find::<DbError>(error).is_some_and(|server| is_permanent_in_postgres(server.code().code()));
+    let of_postgres = || {
+        find::<DbError>(error)
+            .is_some_and(|server| is_permanent_in_postgres(server.code().code(), server.message()))
+    };
     of_postgres() || is_permanent_in_sql_server(error)
 }
 
 /// Class 22, data exceptions, a missing value, and one that is too large for an index or a row. A row that a unique or foreign key or a check refuses today may be right
 /// tomorrow. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn is_permanent_in_postgres(state: &str) -> bool {
-    state.starts_with("22") || ["23502", "54000"].contains(&state)
+fn is_permanent_in_postgres(state: &str, message: &str) -> bool {
+    // A server that has run out of transaction ids says 54000, too.
+    let is_too_large = || message.contains("index row size") || message.contains("row is too big");
+    state.starts_with("22") || state == "23502" || state == "54000" && is_too_large()
 }
 
 /// The same in SQL Server: a value that overflows, does not convert or is cut off, a missing one, and one that is too large for an
@@ -89,11 +93,16 @@ mod tests {
 
     #[test]
     fn values_that_the_database_never_takes_are_told_from_what_may_pass() {
-        for state in ["22021", "22003", "22001", "23502", "54000"] {
-            assert!(is_permanent_in_postgres(state), "{state}");
+        for state in ["22021", "22003", "22001", "23502"] {
+            assert!(is_permanent_in_postgres(state, ""), "{state}");
         }
+        assert!(is_permanent_in_postgres(
+            "54000",
+            "index row size 2800 exceeds btree version 4 maximum 2704"
+        ));
+        assert!(!is_permanent_in_postgres("54000", "database is not accepting commands to avoid wraparound"));
         for state in ["23505", "23503", "23514", "40001", "40P01", "53300", "57P01", "42P01", "08006"] {
-            assert!(!is_permanent_in_postgres(state), "{state}");
+            assert!(!is_permanent_in_postgres(state, ""), "{state}");
         }
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;
-use crate::inbox::table::{Inbox, ROWS};
+use crate::inbox::table::{Inbox, MAX_TRANSACTION, ROWS};
 use crate::process::exit::{CommandError, Exit};
 
 /// How often a node looks for old rows. Up to a half is taken off, so that the nodes of a fleet do not look together.
@@ -15,9 +15,6 @@ const INTERVAL: Duration = Duration::from_secs(600);
 /// How much longer than a transaction the pause after it is: the handlers have the server for the most part.
 const PAUSE: u32 = 4;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
-
-/// The longest transaction: one that waits for a lock must not hold its connection for ever.
-const MAX_TRANSACTION: Duration = Duration::from_secs(30);
 
 /// The task that deletes what is too old.
 pub(crate) struct Pruning {

@@ -14,6 +14,9 @@ use crate::transaction::guard::TransactionGuard;
 /// <https://learn.microsoft.com/en-us/sql/relational-databases/sql-server-transaction-locking-and-row-versioning-guide#lock-escalation>
 pub(crate) const ROWS: i64 = 1_000;
 
+/// The longest transaction: one that waits for a lock must not hold its connection for ever.
+pub(crate) const MAX_TRANSACTION: Duration = Duration::from_secs(30);
+
 /// The table, through the pool of its database.
 pub(crate) enum Inbox {
     Postgres(PgPool),
@@ -73,11 +76,11 @@ impl Inbox {
                               ORDER BY handled_at LIMIT $3), \
                               deleted AS (DELETE FROM inbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING handled_at) \
                               SELECT (SELECT granted FROM turn), count(*), max(handled_at)::text FROM deleted";
-                let guard = TransactionGuard::new(connection(pool).await.map_err(text)?);
+                let guard = TransactionGuard::limited(pool, MAX_TRANSACTION).await?;
                 let values: [(&(dyn ToSql + Sync), Type); 3] =
                     [(&age.as_secs_f64(), Type::FLOAT8), (&last, Type::TEXT), (&ROWS, Type::INT8)];
                 let row = guard.query_typed_one(delete, &values).await.map_err(text)?;
-                guard.ended();
+                guard.commit().await?;
                 let is_granted: bool = row.get(0);
                 Ok(is_granted.then(|| Pruned { rows: row.get(1), last: row.get(2) }))
             }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aws_sdk_sqs::types::BatchResultErrorEntry;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use onward_worker::is_fifo;
@@ -226,12 +227,10 @@ impl Relay {
                 tracing::warn!(queue, id = row.id, ?pause, %reason, "a row of the outbox was refused; it is sent again");
             }
         }
-        match answer
-            .failed()
-            .first()
-            .filter(|failed| !has_sent && (!failed.sender_fault() || may_pass(failed.code())))
-        {
-            // Rows that are refused one by one would stand before those of all other queues.
+        let passes = |failed: &&BatchResultErrorEntry| !failed.sender_fault() || may_pass(failed.code());
+        let has_group = batch.iter().any(|row| row.group.is_some());
+        match answer.failed().iter().find(passes).filter(|_| !has_sent && !has_group) {
+            // Rows without a group that are refused one by one would stand before those of all other queues.
             Some(failed) => Err(format!("all rows of a call were refused: {}", failed.code())),
             None => Ok(()),
         }

@@ -1,5 +1,7 @@
 //! The table `outbox` on both databases, and the turns in which one node after the other reads it.
 
+use std::time::Duration;
+
 use deadpool_postgres::Manager;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -9,6 +11,9 @@ use crate::database::{Database, PgPool, Pools, connection};
 #[cfg(feature = "sqlserver")]
 use crate::database::{MssqlManager, MssqlPool, run_batch};
 use crate::transaction::guard::TransactionGuard;
+
+/// How long the server counts the rows.
+const MOST_FOR_COUNT: Duration = Duration::from_secs(10);
 
 /// How many rows one transaction publishes.
 const ROWS: i64 = 200;
@@ -106,9 +111,9 @@ impl Outbox {
                 let count = "SELECT count(*) FILTER (WHERE parked IS NULL), count(parked), coalesce(extract(epoch FROM now() - \
                              min(written_at) FILTER (WHERE parked IS NULL)), 0)::float8 FROM outbox";
                 // The metrics wait for it for a while only.
-                let guard = TransactionGuard::new(connection(pool).await.map_err(text)?);
+                let guard = TransactionGuard::limited(pool, MOST_FOR_COUNT).await?;
                 let row = guard.query_typed_one(count, &[]).await.map_err(text)?;
-                guard.ended();
+                guard.commit().await?;
                 Ok(Rows { waiting: row.get(0), parked: row.get(1), oldest_seconds: row.get(2) })
             }
             #[cfg(feature = "sqlserver")]
@@ -297,7 +302,7 @@ async fn sql_server_rows(
          DECLARE @granted int, @resource nvarchar(255) = CONCAT(N'onward:', SCHEMA_NAME(), N'.outbox'); \
          EXEC @granted = sp_getapplock @Resource = @resource, @LockMode = 'Exclusive', @LockOwner = 'Transaction', \
          @LockTimeout = 0; \
-         DECLARE @last bigint = IDENT_CURRENT(N'outbox'); \
+         DECLARE @last bigint = COALESCE(IDENT_CURRENT(N'outbox'), 9223372036854775807); \
          IF @granted < 0 BEGIN ROLLBACK TRANSACTION; SELECT @granted; END \
          ELSE SELECT TOP ({ROWS}) id, CAST([key] AS nvarchar(36)), queue, group_id, body, traceparent FROM outbox \
          WITH (READCOMMITTEDLOCK, READPAST) WHERE parked IS NULL AND id <= @last{paused} ORDER BY id;"

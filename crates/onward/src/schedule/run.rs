@@ -13,7 +13,7 @@ use crate::handler::errors::{Classify, judged};
 use crate::handler::job::Job;
 use crate::handler::state::AnyState;
 use crate::process::exit::{CommandError, Exit};
-use crate::schedule::table::{Claim, DONE, Schedule};
+use crate::schedule::table::{CALL, Claim, DONE, Schedule};
 use crate::schedule::timetable::{Timetable, now};
 
 /// How often a node looks whether something is due that another node has not begun, or has left.
@@ -31,9 +31,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// After so many attempts a run has failed, and the next one is that of the next due time.
 const ATTEMPTS: i64 = 10;
-
-/// How long the start, a claim and the end of a run wait for the database. A start or a stop behind a lock must not wait for as long as it is held.
-const CALL: Duration = Duration::from_secs(10);
 
 /// How often the end of a run is written before another node may repeat it.
 const TRIES: u32 = 4;
@@ -95,8 +92,10 @@ impl Jobs {
 
 /// Claims each due time that is over, until the stop. One that passed while no node ran is made up for, the last one only.
 async fn repeat(job: &Job, timetable: &Timetable, node: &Node) {
+    let mut clock = Clock::default();
     while !node.stop.is_cancelled() {
-        if let Some(due) = timetable.last(now()) {
+        clock.read(&node.schedule).await;
+        if let Some(due) = timetable.last(clock.now()) {
             let claim = Claim { job: job.name, due, node: &node.name };
             let claimed = Instant::now();
             match answered(node.schedule.claim(claim, LEASE)).await {
@@ -110,11 +109,48 @@ async fn repeat(job: &Job, timetable: &Timetable, node: &Node) {
             }
         }
         let until_next = timetable
-            .next(now())
-            .map_or(LOOK, |next| Duration::from_secs(u64::try_from(next - now()).unwrap_or(0)));
+            .next(clock.now())
+            .map_or(LOOK, |next| Duration::from_secs(u64::try_from(next - clock.now()).unwrap_or(0)));
         tokio::select! {
             () = sleep(until_next.clamp(Duration::from_millis(100), LOOK)) => {}
             () = node.stop.cancelled() => {}
+        }
+    }
+}
+
+/// How often a node compares its clock with that of the database, by which all nodes go.
+const COMPARE: Duration = Duration::from_secs(60);
+
+/// The database's clock, as this node knows it.
+#[derive(Default)]
+struct Clock {
+    /// How many seconds this machine is ahead of it.
+    ahead: i64,
+    read: Option<Instant>,
+}
+
+impl Clock {
+    fn now(&self) -> i64 {
+        now() - self.ahead
+    }
+
+    async fn read(&mut self, schedule: &Schedule) {
+        if self.read.is_some_and(|read| read.elapsed() < COMPARE) {
+            return;
+        }
+        self.read = Some(Instant::now());
+        match answered(schedule.now()).await {
+            Ok(theirs) => {
+                let ahead = now() - theirs;
+                if ahead.abs_diff(self.ahead) > 30 {
+                    tracing::warn!(
+                        seconds = ahead,
+                        "the clock of this machine is ahead of the database's, by which periodic jobs run"
+                    );
+                }
+                self.ahead = ahead;
+            }
+            Err(reason) => tracing::debug!(reason, "the clock of the database cannot be read"),
         }
     }
 }
@@ -201,8 +237,15 @@ async fn written_down(claim: Claim<'_>, outcome: Outcome, node: &Node) -> Result
             Outcome::Again { reason, pause } => answered(node.schedule.leave(claim, *pause, reason)).await,
         };
         failures += 1;
-        if written.is_ok() || failures >= TRIES || node.stop.is_cancelled() {
-            return written;
+        match written {
+            // The answer to an earlier call may have been lost.
+            Ok(false) if failures > 1 => {
+                return Err(
+                    "an earlier call may have written it, or another node has taken the job over".to_owned()
+                );
+            }
+            Err(_) if failures < TRIES && !node.stop.is_cancelled() => {}
+            written => return written,
         }
         tokio::select! {
             () = sleep(Duration::from_secs(1) * failures) => {}

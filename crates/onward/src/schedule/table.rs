@@ -10,6 +10,9 @@ use crate::database::errors::causes;
 use crate::database::{Database, PgPool, Pools, connection};
 use crate::transaction::guard::TransactionGuard;
 
+/// How long the start, a claim and the end of a run wait for the database. A start or a stop behind a lock must not wait for as long as it is held.
+pub(crate) const CALL: Duration = Duration::from_secs(10);
+
 /// The outcome of a run that has succeeded.
 pub(crate) const DONE: &str = "done";
 
@@ -54,6 +57,29 @@ impl Schedule {
         }
     }
 
+    /// The clock of the database, in seconds since 1970.
+    pub(crate) async fn now(&self) -> Result<i64, String> {
+        match self {
+            Self::Postgres(pool) => {
+                let guard = TransactionGuard::limited(pool, CALL).await?;
+                let select = "SELECT extract(epoch FROM clock_timestamp())::bigint";
+                let now = guard.query_typed_one(select, &[]).await.map_err(text)?.get(0);
+                guard.commit().await?;
+                Ok(now)
+            }
+            #[cfg(feature = "sqlserver")]
+            Self::SqlServer(pool) => {
+                let mut client = connection(pool).await.map_err(text)?;
+                let select = "SELECT DATEDIFF_BIG(second, '1970-01-01T00:00:00Z', SYSDATETIMEOFFSET())";
+                let row = client.simple_query(select).await.map_err(text)?.into_row().await.map_err(text)?;
+                row.ok_or("the server did not answer")?
+                    .try_get(0)
+                    .map_err(text)?
+                    .ok_or_else(|| "the server did not answer".to_owned())
+            }
+        }
+    }
+
     /// Writes the row of a job that has none: its first run is for the next due time, not for this one, which is over.
     pub(crate) async fn introduce(&self, Claim { job, due, node }: Claim<'_>) -> Result<(), String> {
         let row = "job, due, attempts, node, began_at, lease_until, ended_at, outcome";
@@ -87,8 +113,8 @@ impl Schedule {
     /// Claims the run of a due time: one that no node has begun, or whose node has not extended its lease. Returns which attempt it
     /// is.
     ///
-    /// Due times are of the clocks of the nodes. A node whose clock is ahead of the database's claims nothing that is still to come there, and what
-    /// one claimed so is no reason for the others to wait.
+    /// Due times are of the database's clock, as a node knows it. What is still to come there is not claimed, and if a node has claimed it, the
+    /// others do not wait for it.
     pub(crate) async fn claim(
         &self,
         Claim { job, due, node }: Claim<'_>,
@@ -102,7 +128,7 @@ impl Schedule {
                               WHERE job = $1 AND to_timestamp($2) <= now() + interval '1 minute' \
                               AND (due < to_timestamp($2) OR due = to_timestamp($2) AND ended_at IS NULL OR due > now() + interval '1 minute') \
                               AND (ended_at IS NOT NULL OR lease_until < now()) RETURNING attempts";
-                let guard = TransactionGuard::new(connection(pool).await.map_err(text)?);
+                let guard = TransactionGuard::limited(pool, CALL).await?;
                 let values: [(&(dyn ToSql + Sync), Type); 4] = [
                     (&job, Type::TEXT),
                     (&(due as f64), Type::FLOAT8),
@@ -110,7 +136,7 @@ impl Schedule {
                     (&lease.as_secs_f64(), Type::FLOAT8),
                 ];
                 let row = guard.query_typed_opt(update, &values).await.map_err(text)?;
-                guard.ended();
+                guard.commit().await?;
                 Ok(row.map(|row| row.get(0)))
             }
             #[cfg(feature = "sqlserver")]
@@ -250,9 +276,9 @@ impl Schedule {
         statement: &str,
         values: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<u64, String> {
-        let guard = TransactionGuard::new(connection(pool).await.map_err(text)?);
+        let guard = TransactionGuard::limited(pool, CALL).await?;
         let rows = guard.execute_typed(statement, values).await.map_err(text)?;
-        guard.ended();
+        guard.commit().await?;
         Ok(rows)
     }
 

@@ -1,10 +1,15 @@
 use std::ops::{Deref, DerefMut};
 
+use std::time::Duration;
+
 use deadpool::managed::{Manager, Object};
 use onward_worker::Failure;
 
-/// A pooled connection with an open transaction, or a statement that is not waited for to its end. If the guard is dropped before it has ended,
-/// it closes the connection instead of giving it back to the pool, where the next one would wait behind it, and the server rolls back.
+use crate::database::errors::causes;
+use crate::database::{PgPool, connection};
+
+/// A pooled connection with an open transaction. If the guard is dropped before the transaction has ended, it closes the
+/// connection instead of giving it back to the pool, and the server rolls back.
 pub(crate) struct TransactionGuard<M: Manager>(Option<Object<M>>);
 
 impl<M: Manager> TransactionGuard<M> {
@@ -13,7 +18,7 @@ impl<M: Manager> TransactionGuard<M> {
         Self(Some(connection))
     }
 
-    /// The transaction or the statement has ended, so the connection goes back to the pool.
+    /// The transaction has ended, so the connection goes back to the pool.
     pub(crate) fn ended(mut self) {
         self.0 = None;
     }
@@ -32,6 +37,24 @@ impl<M: Manager> TransactionGuard<M> {
             }
         }
         outcome
+    }
+}
+
+impl TransactionGuard<deadpool_postgres::Manager> {
+    /// A transaction on PostgreSQL of statements that the server ends, too, when their caller waits for them no longer. It does not notice a
+    /// closed connection as long as a statement waits for a lock.
+    pub(crate) async fn limited(pool: &PgPool, limit: Duration) -> Result<Self, String> {
+        let guard = Self::new(connection(pool).await.map_err(|error| causes(&error))?);
+        let begin = format!("BEGIN; SET LOCAL statement_timeout = {}", limit.as_millis());
+        guard.batch_execute(&begin).await.map_err(|error| causes(&error))?;
+        Ok(guard)
+    }
+
+    /// Commits it.
+    pub(crate) async fn commit(self) -> Result<(), String> {
+        self.batch_execute("COMMIT").await.map_err(|error| causes(&error))?;
+        self.ended();
+        Ok(())
     }
 }
 

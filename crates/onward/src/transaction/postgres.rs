@@ -200,6 +200,11 @@ impl EndTransaction for Manager {
 fn failed(table: &str, error: tokio_postgres::Error) -> Failure {
     match error.code() {
         Some(&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN) => missing_table(table),
+        // Of INBOX.
+        Some(&SqlState::DIVISION_BY_ZERO) => Failure::retry(
+            "a handler has left a transaction open on this connection of the pool, or the server has refused to begin one; the connection \
+             is closed",
+        ),
         _ => error.into(),
     }
 }

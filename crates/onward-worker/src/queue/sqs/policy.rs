@@ -12,7 +12,7 @@ use crate::error::{QueueError, QueueErrorKind};
 /// How long a policy counts before it is asked for again: it may be changed or repaired.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// How often in a row a first answer that is no policy and no refusal keeps the worker from receiving. A server may not know the
+/// How often a first answer that is no policy and no refusal keeps the worker from receiving. A server may not know the
 /// attribute at all.
 const MOST_FAILURES: u32 = 3;
 
@@ -64,7 +64,7 @@ impl KnownPolicy {
         }
         let Err(error) = self.get(client, queue).await else { return Ok(()) };
         let mut known = self.known();
-        known.failures += 1;
+        known.failures += u32::from(error.kind == QueueErrorKind::Service);
         match error.kind {
             QueueErrorKind::Network | QueueErrorKind::Throttled => return Err(error),
             QueueErrorKind::Service if known.failures < MOST_FAILURES => return Err(error),
