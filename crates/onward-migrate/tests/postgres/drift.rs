@@ -106,7 +106,7 @@ const MUTATIONS: &[(&str, &[&str])] = &[
         &[
             "constraint y2026.events_year_check is not made",
             "index y2026_note_idx is not made",
-            "table y2026 is ``",
+            "table y2026 is not `partition of events",
         ],
     ),
     ("DROP EXTENSION pgcrypto", &["extension pgcrypto is missing"]),
