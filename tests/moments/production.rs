@@ -292,6 +292,32 @@ fn a_migration_that_is_stopped_leaves_nothing_on_the_server() {
     }
 }
 
+/// Another session may hold a lock on the journal for as long as it likes.
+#[test]
+fn a_migration_that_waits_for_the_journal_hears_the_stop() {
+    let (database, queue) = (Database::create(), Queue::create());
+    assert_eq!(run(&mut arguments(production(&database.url, &queue.url), ["migrate"])).code, Some(0));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    let _other = runtime.block_on(async {
+        let (client, connection) =
+            tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await.expect("the server answers");
+        tokio::spawn(connection);
+        client
+            .batch_execute("BEGIN; LOCK TABLE schema_journal IN ACCESS EXCLUSIVE MODE")
+            .await
+            .expect("works");
+        client
+    });
+    let migrating = Running::start(&mut arguments(production(&database.url, &queue.url), ["migrate"]));
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'app migrate%' AND wait_event_type = 'Lock' \
+                 AND datname = current_database()";
+    while database.query(waits) != "1" {}
+    migrating.signal("-TERM");
+    let (status, said) = migrating.end();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("stopped before the first script"), "{said}");
+}
+
 /// A proxy without a server behind it accepts connections and says nothing.
 #[test]
 fn a_request_to_stop_ends_a_start_that_waits_for_the_database() {

@@ -103,7 +103,7 @@ fn the_doctor_finds_what_is_wrong_and_changes_nothing() {
         of_options.contains("deliveries: concurrency 5 (from CONCURRENCY); else the defaults"),
         "{of_options}"
     );
-    assert!(of_options.contains("help: set `stopTimeout` of the container to 40"), "{of_options}");
+    assert!(of_options.contains("help: set `stopTimeout` of the container to 65"), "{of_options}");
     let peeked = world.json(&["queue", "peek", "--json"]);
     assert_eq!(peeked["messages"][0]["receive_count"], 1, "the doctor has received nothing");
 

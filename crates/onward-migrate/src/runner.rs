@@ -2,6 +2,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use onward_script::{History, Kind, Script};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::bridge::{self, Failure};
@@ -67,7 +68,14 @@ pub async fn migrate<E: Engine>(
     options: &MigrateOptions,
     progress: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Migrated, Error> {
-    take_lock(engine, options.wait, &options.stop, progress).await?;
+    let locking = take_lock(engine, options.wait, &options.stop, progress);
+    match or_stopped(&options.stop, locking).await {
+        Some(locked) => locked?,
+        None => {
+            engine.abandon().await;
+            return Err(stopped_early());
+        }
+    }
     let outcome = under_lock(engine, history, options, progress).await;
     // A session that was interrupted in the middle of a script is not used again; its end frees the lock.
     if let Err(Error { kind: ErrorKind::Unreachable, .. }) = outcome {
@@ -81,13 +89,35 @@ pub async fn migrate<E: Engine>(
     Ok(migrated)
 }
 
+/// Waits for the server, after a request to stop for some seconds more. `None` if it does not answer by then.
+async fn or_stopped<T>(stop: &CancellationToken, running: impl Future<Output = T>) -> Option<T> {
+    const MOST: Duration = Duration::from_secs(5);
+    let stopped = async {
+        stop.cancelled().await;
+        tokio::time::sleep(MOST).await;
+    };
+    tokio::select! {
+        biased;
+        done = running => Some(done),
+        () = stopped => None,
+    }
+}
+
+/// A request to stop came while the session waited for an answer, so that it cannot be used any more.
+fn stopped_early() -> Error {
+    let help = "nothing was applied: run `app migrate` again";
+    Error::new(ErrorKind::Unreachable, "the migration was stopped before the first script", help)
+}
+
 async fn under_lock<E: Engine>(
     engine: &mut E,
     history: &History,
     options: &MigrateOptions,
     progress: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Migrated, Error> {
-    let observed = observe(engine, history).await?;
+    // Another session may hold a lock on the journal.
+    let observed = or_stopped(&options.stop, observe(engine, history)).await;
+    let observed = observed.unwrap_or_else(|| Err(stopped_early()))?;
     let status = Status::assess(history, &observed);
     let plan = Plan::make(history, &status, options.to, options.single_transaction)?;
     let scripts: Vec<_> = plan.scripts().collect();
@@ -189,6 +219,8 @@ async fn stoppable<'a>(
 ) -> Result<(), Failure<'a>> {
     /// How often the runner asks the server to cancel: a request that comes between two statements has no effect.
     const AGAIN: Duration = Duration::from_secs(1);
+    /// How long it waits for a server that does not answer. A manager kills the process after thirty seconds or more.
+    const MOST: Duration = Duration::from_secs(20);
     let mut running = pin!(running);
     tokio::select! {
         biased;
@@ -199,15 +231,21 @@ async fn stoppable<'a>(
         return Err(Failure::Step(script, StepError::Lost("the migration was stopped".to_owned())));
     };
     let mut ticks = tokio::time::interval(AGAIN);
+    let until = tokio::time::sleep(MOST);
+    let mut until = pin!(until);
     loop {
         tokio::select! {
             biased;
             outcome = &mut running => return outcome,
-            _ = ticks.tick() => {
-                if let Err(reason) = canceller.cancel().await {
-                    tracing::warn!(reason, "the server could not be asked to cancel");
-                }
+            () = &mut until => {
+                let reason = "the migration was stopped, and the server did not end the statement".to_owned();
+                return Err(Failure::Step(script, StepError::Lost(reason)));
             }
+            _ = ticks.tick() => match timeout(AGAIN * 3, canceller.cancel()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => tracing::warn!(reason, "the server could not be asked to cancel"),
+                Err(_) => tracing::warn!("the server does not answer the request to cancel"),
+            },
         }
     }
 }

@@ -31,7 +31,11 @@ pub(super) fn unexpected(error: tokio_postgres::Error) -> Error {
 
 pub(super) fn connection_error(url: &PostgresUrl, error: &tokio_postgres::Error) -> Error {
     let Some(db) = error.as_db_error() else {
-        let message = format!("{url} cannot be reached: {}", causes(error));
+        let reason = causes(error);
+        if let Some(help) = tls_remedy(&reason) {
+            return Error::new(ErrorKind::Configuration, format!("{url} cannot be used: {reason}"), help);
+        }
+        let message = format!("{url} cannot be reached: {reason}");
         let help = "check that the server runs and that DATABASE_URL names it; in development without DATABASE_URL the app \
                     starts a private one";
         return Error::new(ErrorKind::Unreachable, message, help);
@@ -52,6 +56,23 @@ pub(super) fn connection_error(url: &PostgresUrl, error: &tokio_postgres::Error)
         _ => (ErrorKind::Unreachable, "see the server's log"),
     };
     Error::new(kind, message, help)
+}
+
+/// What to do about an error of TLS.
+fn tls_remedy(reason: &str) -> Option<&'static str> {
+    match () {
+        () if reason.contains("does not support TLS") => Some(
+            "turn TLS on at the server (`ssl = on`), or write `sslmode=disable` if the network is trusted",
+        ),
+        // Unlike libpq, which takes it.
+        () if reason.contains("CaUsedAsEndEntity") => Some(
+            "give the server a certificate that an authority has signed: one that is its own authority is not taken as that of a server",
+        ),
+        () if reason.contains("certificate") => Some(
+            "name the authority of the server's certificate in `sslrootcert`, and the host that the certificate is for in DATABASE_URL",
+        ),
+        () => None,
+    }
 }
 
 /// The error for a connection pool in front of the server.

@@ -1,11 +1,13 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use onward_migrate::{Engine as _, ServerInfo, Session, Status};
+use onward_migrate::{Engine as _, Error, ServerInfo, Session, Status};
+use onward_script::Dialect;
 
 use super::{Check, Whole, doubtful, failed, well, wrong};
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
 use crate::config::settings::AppEnv;
+use crate::database::read::in_time;
 use crate::database::{Database, pool_size};
 use crate::options::AppOptions;
 use crate::outbox::{Outbox, Rows};
@@ -20,7 +22,8 @@ pub(super) async fn checks(context: &Context, whole: &Whole, handlers: usize) ->
         Err(error) => return vec![failed("database", error.into())],
     };
     let mut checks = vec![well("database", format!("{} answers", database.url))];
-    match onward_migrate::observe(&mut session, &context.history).await {
+    let observed = in_time(onward_migrate::observe(&mut session, &context.history)).await;
+    match observed {
         Ok(observed) => {
             let status = Status::assess(&context.history, &observed);
             checks.extend(drift(&mut session, context, &status).await);
@@ -30,8 +33,17 @@ pub(super) async fn checks(context: &Context, whole: &Whole, handlers: usize) ->
                 failed("schema", context.state_error(&status).into())
             });
         }
-        Err(error) => checks.push(failed("schema", error.into())),
+        // Whoever waits behind a lock would wait with the next question, too.
+        Err(error) => {
+            checks.push(failed("schema", error));
+            return checks;
+        }
     }
+    checks.push(
+        missing_rights(&mut session, database.url.dialect(), whole)
+            .await
+            .unwrap_or_else(|error| failed("rights", error.into())),
+    );
     match session.server_info().await {
         Ok(info) => {
             let connections = pool_size(&whole.options, handlers);
@@ -68,6 +80,40 @@ async fn drift(session: &mut Session, context: &Context, status: &Status) -> Opt
         }
         Err(error) => failed("drift", error.into()),
     })
+}
+
+/// Whether the role has the rights on the app's own tables that `serve` needs, as far as they are there.
+async fn missing_rights(session: &mut Session, dialect: Dialect, whole: &Whole) -> Result<Check, Error> {
+    let mut wanted = vec![("inbox", "SELECT"), ("inbox", "INSERT")];
+    if !whole.options.inbox_retention.is_zero() {
+        wanted.push(("inbox", "DELETE"));
+    }
+    if whole.has_outbox {
+        wanted.extend([("outbox", "SELECT"), ("outbox", "INSERT"), ("outbox", "DELETE")]);
+    }
+    wanted.extend([("schedule", "SELECT"), ("schedule", "INSERT"), ("schedule", "UPDATE")]);
+    let rows: Vec<_> = wanted.iter().map(|(table, right)| format!("('{table}', '{right}')")).collect();
+    let is_missing = match dialect {
+        Dialect::Postgres => "to_regclass(t) IS NOT NULL AND NOT has_table_privilege(t, r)",
+        Dialect::SqlServer => "OBJECT_ID(t) IS NOT NULL AND HAS_PERMS_BY_NAME(t, 'OBJECT', r) = 0",
+    };
+    let select = format!("SELECT t, r FROM (VALUES {}) AS wanted (t, r) WHERE {is_missing}", rows.join(", "));
+    let missing: Vec<_> = session
+        .texts(&select)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let column = |index: usize| row.get(index).cloned().flatten().unwrap_or_default();
+            (column(0), column(1))
+        })
+        .collect();
+    if missing.is_empty() {
+        return Ok(well("tables", "this role may use what the app has of inbox, outbox and schedule"));
+    }
+    let says: Vec<_> = missing.iter().map(|(table, right)| format!("{right} on {table}")).collect();
+    let help: Vec<_> =
+        missing.iter().map(|(table, right)| format!("`GRANT {right} ON {table} TO …`")).collect();
+    Ok(wrong("tables", format!("this role may not {}", says.join(", ")), help.join(", ")))
 }
 
 /// What waits in the outbox.

@@ -52,7 +52,7 @@ fn wrong(what: &'static str, says: impl Into<String>, help: impl Into<String>) -
 }
 
 /// Turns an error into a check.
-fn failed(what: &'static str, error: CommandError) -> Check {
+pub(crate) fn failed(what: &'static str, error: CommandError) -> Check {
     wrong(what, error.message, error.help)
 }
 

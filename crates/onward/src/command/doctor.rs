@@ -6,6 +6,7 @@ use crate::checks::{self, Check, Verdict, Whole, Worked};
 use crate::config::context::Context;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
+use crate::serve;
 
 pub(crate) async fn run(
     context: &Context,
@@ -13,7 +14,10 @@ pub(crate) async fn run(
     whole: &Whole,
     as_json: bool,
 ) -> Result<Exit, CommandError> {
-    let checks = checks::all(context, worked, whole).await;
+    let mut checks = checks::all(context, worked, whole).await;
+    checks.extend(
+        serve::wrong_settings(context).into_iter().map(|error| checks::failed("configuration", error)),
+    );
     let is_well = checks.iter().all(|check| check.verdict != Verdict::Wrong);
     if as_json {
         let all: Vec<_> = checks.iter().map(as_value).collect();

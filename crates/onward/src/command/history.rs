@@ -1,9 +1,9 @@
 use onward_migrate::{Engine as _, JournalEntry, RowState, Session};
 use serde_json::json;
 
-use crate::command::read::in_time;
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
+use crate::database::read::in_time;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
 

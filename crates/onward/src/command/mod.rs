@@ -6,7 +6,6 @@ pub(crate) mod history;
 pub(crate) mod migrate;
 mod plan;
 pub(crate) mod queue;
-mod read;
 #[cfg(feature = "local")]
 pub(crate) mod rebuild;
 #[cfg(feature = "local")]

@@ -5,8 +5,8 @@ use std::path::Path;
 use onward_migrate::{DatabaseUrl, Plan, Status, Transaction};
 use onward_script::{Dialect, Kind, Script};
 
-use crate::command::read::in_time;
 use crate::config::context::Context;
+use crate::database::read::in_time;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::terminal::data;
 use crate::upgrade::{UpgradeOptions, connect};

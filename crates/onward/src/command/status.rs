@@ -2,9 +2,9 @@ use onward_migrate::{JournalRow, SchemaState, Session, Status};
 use onward_script::{Script, always_name};
 use serde_json::json;
 
-use crate::command::read::in_time;
 use crate::config::context::Context;
 use crate::config::database_url::ResolvedDatabase;
+use crate::database::read::in_time;
 use crate::process::exit::{CommandError, Exit};
 use crate::process::program::named;
 use crate::process::terminal::data;

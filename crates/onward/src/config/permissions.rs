@@ -1,15 +1,21 @@
 //! The permissions that a worker needs on its queues, each tested with a request that does nothing: it is malformed, and SQS
 //! refuses a malformed request only after it has checked the permission.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use onward_worker::sqs::{queue_name, queue_url, redrive_policy};
+use onward_worker::sqs::{answered, queue_name, queue_url, redrive_policy};
 use onward_worker::{QueueError, QueueErrorKind};
+use tokio::time::timeout;
 
 use crate::config::queues::queue_variable;
 use crate::process::exit::{CommandError, Exit};
 
 const RECEIVE: &str = "ReceiveMessage";
+
+/// How long a start waits for the answers before it says so.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A handle that no message has.
 const NO_HANDLE: &str = "onward-test-of-permissions";
@@ -46,16 +52,20 @@ pub(crate) async fn probe(client: &Client, url: &str) -> Vec<Probed> {
     let delete = client.delete_message().queue_url(url).receipt_handle(NO_HANDLE);
     let change = client.change_message_visibility().queue_url(url).receipt_handle(NO_HANDLE);
     let (receive, delete, change, on_dead_letters) = tokio::join!(
-        receive.send(),
-        delete.send(),
-        change.visibility_timeout(0).send(),
+        answered(receive.send()),
+        answered(delete.send()),
+        answered(change.visibility_timeout(0).send()),
         probe_dead(client, url)
     );
-    let of_queue = |action, refused| Probed { action, on: "this queue", refused };
+    let of_queue = |action, refused: Option<QueueError>| Probed {
+        action,
+        on: "this queue",
+        refused: refused.map(|error| error.kind),
+    };
     let mut probed = vec![
-        of_queue(RECEIVE, receive.err().map(|error| kind(&error))),
-        of_queue("DeleteMessage", delete.err().map(|error| kind(&error))),
-        of_queue("ChangeMessageVisibility", change.err().map(|error| kind(&error))),
+        of_queue(RECEIVE, receive.err()),
+        of_queue("DeleteMessage", delete.err()),
+        of_queue("ChangeMessageVisibility", change.err()),
     ];
     probed.extend(on_dead_letters);
     probed
@@ -71,8 +81,8 @@ async fn probe_dead(client: &Client, url: &str) -> Vec<Probed> {
     let dead = queue_url(client, policy.name(), Some(policy.account())).await;
     probed.push(Probed { action: "GetQueueUrl", on, refused: dead.as_ref().err().map(|error| error.kind) });
     let Ok(dead) = dead else { return probed };
-    let sent = client.send_message().queue_url(dead).delay_seconds(TOO_LATE).send().await;
-    probed.push(Probed { action: "SendMessage", on, refused: sent.err().map(|error| kind(&error)) });
+    let sent = answered(client.send_message().queue_url(dead).delay_seconds(TOO_LATE).send()).await;
+    probed.push(Probed { action: "SendMessage", on, refused: sent.err().map(|error| error.kind) });
     probed
 }
 
@@ -123,8 +133,7 @@ pub(crate) async fn destination(
             return Err(refused(&error, help));
         }
     };
-    let sent = client.send_message().queue_url(&url).delay_seconds(TOO_LATE).send().await;
-    match sent.map_err(|error| QueueError::of_sdk(&error)) {
+    match answered(client.send_message().queue_url(&url).delay_seconds(TOO_LATE).send()).await {
         Err(error) if error.kind == QueueErrorKind::Credentials => {
             Err(refused(&error, "allow `sqs:SendMessage` on it".to_owned()))
         }
@@ -147,7 +156,21 @@ pub(crate) struct Refused {
 /// Refuses to work a queue whose messages the worker can receive but not end: it would handle each of them again and again.
 /// A queue from which it cannot receive either is left to the first poll, whose error has the server's own words.
 pub(crate) async fn require(client: &Client, url: &str) -> Result<(), CommandError> {
-    let probed = probe(client, url).await;
+    let mut probing = pin!(probe(client, url));
+    let probed = match timeout(PATIENCE, &mut probing).await {
+        Ok(probed) => probed,
+        Err(_) => {
+            tracing::warn!(
+                queue = url,
+                "SQS has not answered yet what this role may do; the start waits a little longer"
+            );
+            match timeout(PATIENCE * 2, probing).await {
+                Ok(probed) => probed,
+                // The polls say the rest, and end the start if they do not succeed.
+                Err(_) => return Ok(()),
+            }
+        }
+    };
     let denied: Vec<_> = probed.iter().filter(|probed| probed.is_denied()).collect();
     if denied.is_empty() || denied.iter().any(|probed| probed.action == RECEIVE) {
         return Ok(());
@@ -157,8 +180,4 @@ pub(crate) async fn require(client: &Client, url: &str) -> Result<(), CommandErr
         format!("the queue {url} allows this role to receive messages but not {}", actions.join(" and "));
     let help = denied.iter().map(|probed| probed.help()).collect::<Vec<_>>().join(" and ");
     Err(CommandError::new(Exit::Queue, message, format!("{help}; no message was received")))
-}
-
-fn kind<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> QueueErrorKind {
-    QueueError::of_sdk(error).kind
 }

@@ -1,5 +1,6 @@
 pub(crate) mod begin;
 pub(crate) mod errors;
+pub(crate) mod read;
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;

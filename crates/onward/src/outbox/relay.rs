@@ -207,7 +207,18 @@ impl Relay {
         };
         let entries = batch.iter().enumerate().map(entry).collect();
         let request = self.addresses.client.send_message_batch().queue_url(url).set_entries(Some(entries));
-        let answer = answered(request.send()).await.map_err(|error| error.to_string())?;
+        let answer = match (answered(request.send()).await, &batch[..]) {
+            (Ok(answer), _) => answer,
+            // A row that was written by hand; the others are too large together at the most.
+            (Err(error), [row]) if error.message.contains("TooLong") => {
+                let reason = error.message;
+                tracing::error!(queue, id = row.id, %reason, "a row of the outbox can never be sent; it is parked");
+                let mut published = published.lock().unwrap_or_else(PoisonError::into_inner);
+                published.parked.push(Parked { id: row.id, reason });
+                return Ok(());
+            }
+            (Err(error), _) => return Err(error.to_string()),
+        };
         let row = |id: &str| batch.get(id.parse::<usize>().ok()?);
         let mut published = published.lock().unwrap_or_else(PoisonError::into_inner);
         let has_sent = !answer.successful().is_empty();

@@ -18,12 +18,16 @@ pub(crate) fn data(line: &str) -> Result<(), CommandError> {
     }
 }
 
-/// A text in one line, without what a terminal would obey: control characters as Rust writes them, `\u{1b}`. Anybody may have written the text.
+/// A text in one line, without what a terminal would obey: control characters, and those that turn the direction of a text, as Rust writes
+/// them, `\u{1b}`. Anybody may have written the text.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
+    // <https://www.unicode.org/reports/tr9/#Explicit_Directional_Embeddings>
+    let is_obeyed =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !text.contains(is_obeyed) {
         return Cow::Borrowed(text);
     }
-    let shown = |c: char| match c.is_control() {
+    let shown = |c: char| match is_obeyed(c) {
         true => c.escape_default().to_string(),
         false => c.to_string(),
     };

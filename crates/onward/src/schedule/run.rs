@@ -70,7 +70,12 @@ impl Jobs {
             let introduced =
                 answered(node.schedule.introduce(Claim { job: job.name, due, node: &node.name }));
             introduced.await.map_err(|reason| {
-                let help = "create the table `schedule` in a script, as the documentation of periodic jobs shows, and run `app migrate`";
+                let help = match reason.contains("42501") {
+                    true => "grant the role of `serve` SELECT, INSERT and UPDATE on it",
+                    false => {
+                        "create the table `schedule` in a script, as the documentation of periodic jobs shows, and run `app migrate`"
+                    }
+                };
                 CommandError::new(Exit::Schema, format!("the table `schedule` cannot be used: {reason}"), help)
             })?;
             tracing::info!(job = job.name, times = %timetable, "periodic job");

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use onward_migrate::{DatabaseUrl, Error, SchemaState, Session, SessionOptions, Status};
 use onward_script::always_name;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::context::{Context, PATIENCE};
 use crate::config::settings::AppEnv;
+use crate::database::read::in_time;
 use crate::process::exit::CommandError;
 use crate::upgrade::{Progress, UpgradeOptions, upgrade};
 
@@ -64,10 +64,10 @@ fn refusal(context: &Context, status: &Status) -> Error {
     error
 }
 
-async fn look(context: &Context, url: &DatabaseUrl) -> Result<Status, Error> {
+async fn look(context: &Context, url: &DatabaseUrl) -> Result<Status, CommandError> {
     let options = SessionOptions { patience: PATIENCE, ..context.reading("gate") };
     let mut engine = Session::connect(url, &options).await?;
-    onward_migrate::status(&mut engine, &context.history).await
+    in_time(onward_migrate::status(&mut engine, &context.history)).await
 }
 
 /// Completes when the floor has risen above this binary: a newer binary has removed something that this one uses. If the
@@ -78,17 +78,14 @@ pub(crate) async fn until_outdated(context: &Context, url: &DatabaseUrl, seen: &
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        match timeout(RECHECK_INTERVAL, look(context, url)).await {
-            Ok(Ok(status)) if status.floor > status.latest => return context.state_error(&status).into(),
-            Ok(Ok(status)) => {
+        match look(context, url).await {
+            Ok(status) if status.floor > status.latest => return context.state_error(&status).into(),
+            Ok(status) => {
                 if let Some(applied) = status.applied {
                     seen.store(applied, Ordering::Relaxed);
                 }
             }
-            Ok(Err(error)) => tracing::warn!(error = %error.message, "the schema could not be checked again"),
-            Err(_) => {
-                tracing::warn!("the schema could not be checked again: the database did not answer in time")
-            }
+            Err(error) => tracing::warn!(error = %error.message, "the schema could not be checked again"),
         }
     }
 }

@@ -35,10 +35,7 @@ impl Endpoint {
     /// Opens the address. One that `HTTP_ADDR` names must be free, and so must the default one where it `is_needed`. Else the app works
     /// without the endpoint if the default port is busy.
     pub(super) async fn open(asked: Option<&str>, is_needed: bool) -> Result<Option<Self>, CommandError> {
-        let address: SocketAddr = asked.unwrap_or(DEFAULT).parse().map_err(|_| {
-            let message = format!("HTTP_ADDR is `{}`, not an address", asked.unwrap_or_default());
-            CommandError::new(Exit::Configuration, message, "write it as 127.0.0.1:8080 or 0.0.0.0:8080")
-        })?;
+        let address = address(asked)?;
         let listener = match TcpListener::bind(address).await {
             Ok(listener) => listener,
             Err(error) if asked.is_none() && !is_needed => {
@@ -65,6 +62,14 @@ impl Endpoint {
         let serving = tokio::spawn(answer(self.listener, routes, ends.clone()));
         Http { serving: AbortOnDropHandle::new(serving), ends }
     }
+}
+
+/// The address that `HTTP_ADDR` names, or the default.
+pub(super) fn address(asked: Option<&str>) -> Result<SocketAddr, CommandError> {
+    asked.unwrap_or(DEFAULT).parse().map_err(|_| {
+        let message = format!("HTTP_ADDR is `{}`, not an address", asked.unwrap_or_default());
+        CommandError::new(Exit::Configuration, message, "write it as 127.0.0.1:8080 or 0.0.0.0:8080")
+    })
 }
 
 /// Answers each connection until the end, and then waits for the requests that are under way. `axum::serve` gives no way to cut off a

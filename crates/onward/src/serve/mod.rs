@@ -97,6 +97,12 @@ async fn serve(
     work_at(context, work, place, stop, None).await
 }
 
+/// What `serve` would refuse before it looks at the database and the queues.
+pub(crate) fn wrong_settings(context: &Context) -> Vec<CommandError> {
+    let address = http::address(context.settings.http_addr.as_deref()).map(|_| ());
+    [address, pages::options(context).map(|_| ())].into_iter().filter_map(Result::err).collect()
+}
+
 /// Told when everything is set up: the address of health and metrics, if they are served.
 pub(crate) type Started = oneshot::Sender<Option<SocketAddr>>;
 

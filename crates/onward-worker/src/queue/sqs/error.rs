@@ -85,7 +85,16 @@ where
         _ if is_throttling(code) => QueueErrorKind::Throttled,
         _ => QueueErrorKind::Service,
     };
-    QueueError::new(kind, causes(error))
+    QueueError::new(kind, without_request(causes(error)))
+}
+
+/// A cause of the HTTP client may hold the request as its fields, with the message in it.
+fn without_request(mut text: String) -> String {
+    if let Some(at) = ["Request {", "SdkBody"].iter().filter_map(|mark| text.find(mark)).min() {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
 }
 
 impl QueueError {

@@ -1,4 +1,4 @@
-//! What all commands that only read have in common.
+//! How long what only reads the schema waits for the database.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tokio::time::timeout;
 
 use crate::process::exit::{CommandError, Exit};
 
-/// How long such a command waits: the answers are small, so a longer one waits for a lock.
+/// The answers are small, so one that takes longer waits for a lock.
 const MOST: Duration = Duration::from_secs(30);
 
 /// Waits for an answer of the database. A session may hold a lock on a table that is read, for as long as it likes.
-pub(super) async fn in_time<T>(reading: impl Future<Output = Result<T, Error>>) -> Result<T, CommandError> {
+pub(crate) async fn in_time<T>(reading: impl Future<Output = Result<T, Error>>) -> Result<T, CommandError> {
     let answer = timeout(MOST, reading).await.map_err(|_| {
         let message = format!("the database has not answered within {MOST:?}");
         let help = "see which session holds a lock on the journal, or on the history table of another tool";
