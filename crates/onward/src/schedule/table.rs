@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio_postgres::types::{ToSql, Type};
 
-#[cfg(feature = "sqlserver")]
-use crate::database::MssqlPool;
 use crate::database::errors::causes;
-use crate::database::{Database, PgPool, Pools, connection};
+use crate::database::{Database, PgPool, Pools};
+#[cfg(feature = "sqlserver")]
+use crate::database::{MssqlPool, connection};
 use crate::transaction::guard::TransactionGuard;
 
 /// How long the start, a claim and the end of a run wait for the database. A start or a stop behind a lock must not wait for as long as it is held.
@@ -223,8 +223,9 @@ impl Schedule {
             Self::Postgres(pool) => {
                 let select = "SELECT job, extract(epoch FROM due)::bigint, attempts, node, extract(epoch FROM began_at)::bigint, \
                               extract(epoch FROM ended_at)::bigint, outcome FROM schedule ORDER BY job";
-                let client = connection(pool).await.map_err(text)?;
-                let rows = client.query_typed(select, &[]).await.map_err(text)?;
+                let guard = TransactionGuard::limited(pool, CALL).await?;
+                let rows = guard.query_typed(select, &[]).await.map_err(text)?;
+                guard.commit().await?;
                 let run = |row: &tokio_postgres::Row| LastRun {
                     job: row.get(0),
                     due: row.get(1),
