@@ -5,6 +5,9 @@ use std::time::Duration;
 /// The worker gives up when **both** are used up, so that an outage that is long, and a message that fails often in a short
 /// time, cost no message. A handler that knows better rejects the message itself.
 ///
+/// A receive counts as an attempt, because the process may have died in it. As it may also have gone back without one, three attempts must be
+/// certain, as far as the budget has so many.
+///
 /// ```
 /// use std::time::Duration;
 /// use onward_worker::{Budget, Options};

@@ -121,3 +121,77 @@ impl KnownPolicy {
         self.known().read = None;
     }
 }
+
+#[cfg(all(test, feature = "env"))]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::queue::sqs::client_of_private;
+
+    /// A server that answers each request for attributes, or fails.
+    fn server(attributes: &'static str) -> (String, Arc<AtomicBool>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let url = format!("http://{}/000000000000/orders", listener.local_addr().expect("is bound"));
+        let fails = Arc::new(AtomicBool::new(false));
+        let is_ill = fails.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("somebody connects");
+                let _request = stream.read(&mut [0; 8192]).expect("is readable");
+                let body = format!(r#"{{"Attributes": {{{attributes}}}}}"#);
+                let status = if is_ill.load(Ordering::Relaxed) { "500 Ill" } else { "200 OK" };
+                let head = format!(
+                    "HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.0\r\nconnection: close\r\n\
+                     content-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                stream.write_all(head.as_bytes()).expect("is writable");
+            }
+        });
+        (url, fails)
+    }
+
+    #[tokio::test]
+    async fn a_policy_that_was_read_is_not_forgotten() {
+        let policy =
+            r#""RedrivePolicy": "{\"deadLetterTargetArn\":\"arn:aws:sqs:r:0:dead\",\"maxReceiveCount\":7}""#;
+        let (url, fails) = server(policy);
+        let client = client_of_private(&url).expect("is the URL of a queue");
+        let known = KnownPolicy::default();
+        fails.store(true, Ordering::Relaxed);
+        known.learn(&client, &url).await.expect_err("nothing is received before it is known");
+        assert_eq!(known.receive_limit(), None);
+        fails.store(false, Ordering::Relaxed);
+        known.learn(&client, &url).await.expect("is read");
+        assert_eq!(known.receive_limit(), Some(7));
+        // A letter could not be sent, and neither can the policy be read.
+        fails.store(true, Ordering::Relaxed);
+        known.doubt();
+        assert_eq!(
+            known.get(&client, &url).await.expect("is the old one").map(|it| it.max_receive_count),
+            Some(7)
+        );
+        assert_eq!(known.receive_limit(), Some(7));
+    }
+
+    #[tokio::test]
+    async fn without_a_policy_no_receive_is_the_last() {
+        let (url, fails) = server("");
+        let client = client_of_private(&url).expect("is the URL of a queue");
+        let known = KnownPolicy::default();
+        known.learn(&client, &url).await.expect("is read");
+        assert_eq!(known.receive_limit(), Some(u32::MAX));
+
+        // A server that never says it does not keep the worker from receiving for ever.
+        fails.store(true, Ordering::Relaxed);
+        let unknown = KnownPolicy::default();
+        for _ in 1..MOST_FAILURES {
+            unknown.learn(&client, &url).await.expect_err("may pass");
+        }
+        unknown.learn(&client, &url).await.expect("does without it");
+        assert_eq!(unknown.receive_limit(), None);
+    }
+}
