@@ -317,6 +317,22 @@ fn behind_a_line_that_is_refused_nothing_of_its_group_is_sent() {
 }
 
 #[test]
+fn a_message_that_is_too_large_is_named_by_its_line() {
+    let world = World::of(Queue::create());
+    let file = tempfile::NamedTempFile::new().expect("is made");
+    std::fs::write(file.path(), format!("small\n{}\n", "x".repeat(1_048_577))).expect("is written");
+    let said = world.app(&["queue", "send", "--lines", &file.path().to_string_lossy()]);
+    assert_eq!(said.code, Some(5), "{}", said.stderr);
+    for expected in [
+        "SQS refused the message of line 2",
+        "1 of 2 messages were sent",
+        "help: correct what the reason names",
+    ] {
+        assert!(said.stderr.contains(expected), "{expected}: {}", said.stderr);
+    }
+}
+
+#[test]
 fn what_a_command_cannot_mean_is_refused() {
     let world = World::of(Queue::create());
     for command in [

@@ -1,10 +1,10 @@
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-use onward_worker::is_fifo;
 use onward_worker::sqs::batches;
+use onward_worker::{QueueError, QueueErrorKind, is_fifo};
 
-use super::client::{QueueClient, sqs_error};
+use super::client::QueueClient;
 use crate::process::exit::{CommandError, Exit};
 use crate::queue::entry::{Entry, rounds};
 
@@ -49,7 +49,17 @@ async fn send_batch(
     });
     let request = queue.client.send_message_batch().queue_url(&queue.url);
     let answer = request.set_entries(Some(entries.collect())).send().await;
-    let answer = answer.map_err(|error| sqs_error(&error))?;
+    let refused = |which: &str, reason: &str| {
+        let message = format!("SQS refused the message{which}: {reason}");
+        CommandError::new(Exit::Queue, message, "correct what the reason names, then send it again")
+    };
+    let answer = answer.map_err(|error| QueueError::of_sdk(&error)).map_err(|error| match batch {
+        // The message alone is too large, or lacks what its queue needs.
+        [line] if error.kind == QueueErrorKind::Service => {
+            refused(&format!(" of line {}", line.number), &error.message)
+        }
+        _ => error.into(),
+    })?;
     let at = |id: &str| batch.get(id.parse::<usize>().ok()?).map(|line| line.number);
     taken.extend(answer.successful().iter().filter_map(|entry| at(entry.id())));
     for entry in answer.successful() {
@@ -57,9 +67,7 @@ async fn send_batch(
     }
     let Some(failed) = answer.failed().first() else { return Ok(()) };
     let which = at(failed.id()).map_or_else(String::new, |number| format!(" of line {number}"));
-    let reason = failed.message().unwrap_or_default();
-    let message = format!("SQS refused the message{which} ({}): {reason}", failed.code());
-    Err(CommandError::new(Exit::Queue, message, "correct what the reason names, then send it again"))
+    Err(refused(&which, &format!("{} ({})", failed.message().unwrap_or_default(), failed.code())))
 }
 
 /// What a person must know who sent several lines: those that SQS has taken would come twice.
