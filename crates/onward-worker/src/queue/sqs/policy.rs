@@ -129,7 +129,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::queue::sqs::client_of_private;
+    use crate::queue::sqs::env::client_of_private;
 
     /// A server that answers each request for attributes, or fails.
     fn server(attributes: &'static str) -> (String, Arc<AtomicBool>) {
