@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::text::on_one_line;
+
 /// The schema of a database, described in lines: each object with its definition.
 ///
 /// Two databases with the same objects have equal catalogs, whatever the order in which they were made. Owners, the order of
@@ -135,9 +137,10 @@ const LONGEST: usize = 300;
 
 /// On one line, in which two definitions that differ by the end of a line do not look the same.
 fn short(definition: &str) -> String {
-    let visible = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    let more = if definition.chars().nth(LONGEST).is_some() { "…" } else { "" };
-    definition.chars().take(LONGEST).map(visible).chain([more.to_owned()]).collect()
+    match definition.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", on_one_line(&definition[..end])),
+        None => on_one_line(definition),
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::finding::{Finding, Severity};
+use crate::text::on_one_line;
 
 /// Renders a finding in rustc's form, without colour: the message, the place with a caret, the help.
 ///
@@ -14,7 +15,7 @@ pub fn render(finding: &Finding, source: Option<&str>) -> String {
         Severity::Warning => Level::WARNING,
     };
     // A name with a line end or an escape sequence must not write lines of its own.
-    let file: String = finding.file.chars().map(visible).collect();
+    let file = on_one_line(&finding.file);
     let title = level.primary_title(finding.message.as_str()).id(finding.rule.id());
     let place = match (source, &finding.span) {
         (Some(source), Some(span)) => {
@@ -27,10 +28,6 @@ pub fn render(finding: &Finding, source: Option<&str>) -> String {
     };
     let report = &[place.element(Level::HELP.message(finding.help.as_str()))];
     Renderer::plain().render(report)
-}
-
-fn visible(c: char) -> String {
-    if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
 }
 
 /// The end of the first line of a statement: the caret does not mark the other lines.

@@ -207,7 +207,7 @@ impl SchemaLock {
         else {
             return Ok(());
         };
-        match section.digest_of_lines() == lines {
+        match short_digest(&section.lines()) == lines {
             true => Ok(()),
             false => Err((line, format!("the lines of {} are not those that were written", section.name))),
         }
@@ -218,25 +218,24 @@ impl SchemaLock {
     pub fn to_text(&self) -> String {
         let mut text = format!("{HEADER}{VERSION}\n");
         for section in self.sections.iter().chain(&self.always) {
-            let Section { name, digest, .. } = section;
-            writeln!(text, "\n{name} {digest} {}", section.digest_of_lines())
+            let (Section { name, digest, .. }, lines) = (section, section.lines());
+            write!(text, "\n{name} {digest} {}\n{lines}", short_digest(&lines))
                 .expect("a String takes every write");
-            text.push_str(&section.lines());
         }
         text
     }
 }
 
+/// The first characters of the digest: it is against slips.
+fn short_digest(lines: &str) -> String {
+    let mut digest = Digest::of(lines.as_bytes()).to_string();
+    digest.truncate(16);
+    digest
+}
+
 impl Section {
     fn lines(&self) -> String {
         self.changes.iter().map(Change::to_line).collect()
-    }
-
-    /// The first characters of the digest: it is against slips.
-    fn digest_of_lines(&self) -> String {
-        let mut digest = Digest::of(self.lines().as_bytes()).to_string();
-        digest.truncate(16);
-        digest
     }
 
     fn apply_to(&self, catalog: &mut Catalog) {

@@ -42,6 +42,13 @@ impl Statement {
     }
 }
 
+/// Whether a token is one of the spellings of a boolean that is off, quoted or not.
+/// <https://www.postgresql.org/docs/current/config-setting.html>
+pub(crate) fn is_off(source: &str, token: &Token) -> bool {
+    let value = token.text(source).trim_matches('\'').to_ascii_lowercase();
+    ["false", "off", "no", "0"].contains(&value.as_str())
+}
+
 /// Splits a PostgreSQL script at its top-level semicolons.
 ///
 /// The rules are those of the server's grammar. A semicolon ends no statement inside parentheses (`CREATE RULE … DO (a; b)`)

@@ -35,6 +35,12 @@ pub(crate) fn line_span(text: &str, offset: usize) -> Range<usize> {
     start..end
 }
 
+/// A text on one line, without what a terminal would obey: its control characters as Rust writes them.
+pub(crate) fn on_one_line(text: &str) -> String {
+    let visible = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(visible).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

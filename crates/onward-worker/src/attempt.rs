@@ -43,7 +43,7 @@ pub(crate) async fn attempt<Q: Queue, H: MessageHandler>(
         return Attempted::Ended(Err(Failure::reject(reason)));
     }
     let was_alone = turn.is_alone();
-    let running = shared.process.running(shared.core.queue.name(), claim.message.identity(), turn.is_alone());
+    let running = shared.process.running(shared.core.queue.name(), claim.message.identity(), was_alone);
     let ended = tokio::select! {
         // A handler that has ended counts, also if the grace ends at the same moment.
         biased;
@@ -52,7 +52,7 @@ pub(crate) async fn attempt<Q: Queue, H: MessageHandler>(
     };
     drop(running);
     // One that waits for others that run here would keep them from beginning, again and again.
-    if !matches!(&ended, Attempted::Ended(outcome) if is_postponed(outcome) && was_alone) {
+    if !(was_alone && matches!(&ended, Attempted::Ended(outcome) if is_postponed(outcome))) {
         claim.trust();
         claim.clear_suspect();
     }

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::attempt::{Attempted, attempt, is_postponed};
-use crate::backoff::Backoff;
 use crate::breaker::Ended;
 use crate::claim::{Claim, with_tail};
 use crate::handler::{Failure, FailureKind, MessageHandler};
@@ -348,10 +347,7 @@ async fn bury<Q: Queue, H: MessageHandler>(
         if !may_pass || failures >= LETTER_TRIES || !claim.lease.is_held() {
             return Err(Unburied { why: error.to_string(), may_pass });
         }
-        tokio::select! {
-            () = tokio::time::sleep(Backoff::CALLS.delay(failures)) => {}
-            () = shared.abandon.cancelled() => {}
-        }
+        shared.pause(failures).await;
     }
 }
 

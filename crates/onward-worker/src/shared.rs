@@ -168,12 +168,9 @@ impl<Q: Queue, H> Shared<Q, H> {
         let (mut failures, begun) = (0, Instant::now());
         loop {
             claim.catch_up();
-            tokio::select! {
-                outcome = self.try_renew(claim, delay) => match outcome {
-                    Ok(is_sent) => return is_sent,
-                    Err(_) => failures += 1,
-                },
-                () = self.past_grace() => return false,
+            match self.try_renew(claim, delay).await {
+                Ok(is_sent) => return is_sent,
+                Err(_) => failures += 1,
             }
             // Meanwhile it may have come again, with its last receive.
             claim.catch_up();
@@ -188,17 +185,16 @@ impl<Q: Queue, H> Shared<Q, H> {
                 }
                 return false;
             }
-            tokio::select! {
-                () = tokio::time::sleep(Backoff::CALLS.delay(failures)) => {}
-                () = self.abandon.cancelled() => {}
-            }
+            self.pause(failures).await;
         }
     }
 
-    /// Completes when the grace has ended and a last call has had its time.
-    async fn past_grace(&self) {
-        self.abandon.cancelled().await;
-        tokio::time::sleep(LAST_CALL).await;
+    /// Waits before a call that has failed so often is made again, until the grace of the stop ends.
+    pub(crate) async fn pause(&self, failures: u32) {
+        tokio::select! {
+            () = tokio::time::sleep(Backoff::CALLS.delay(failures)) => {}
+            () = self.abandon.cancelled() => {}
+        }
     }
 
     fn unsendable(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -219,12 +215,10 @@ impl<Q: Queue, H> Shared<Q, H> {
     /// Sends a message anew, to come after the delay, if few receives are left to it and that breaks no order. Says whether a
     /// copy was sent; the message itself is then to be deleted.
     pub(crate) async fn renew(&self, claim: &Claim, delay: Duration) -> bool {
-        tokio::select! {
-            renewed = self.try_renew(claim, delay) => renewed.unwrap_or(false),
-            () = self.past_grace() => false,
-        }
+        self.try_renew(claim, delay).await.unwrap_or(false)
     }
 
+    /// One call, which ends soon after the grace of the stop.
     async fn try_renew(&self, claim: &Claim, delay: Duration) -> Result<bool, QueueError> {
         if claim.message.receive_count < SUSPICIOUS_RECEIVES {
             return Ok(false);
@@ -232,7 +226,15 @@ impl<Q: Queue, H> Shared<Q, H> {
         let attempts = Attempts { failed: claim.certain_attempts(), first: claim.first_received() };
         // In a box, because it is rare, and the task of every message would hold it.
         let renewing = Box::pin(self.core.queue.renew(&claim.message, attempts, delay));
-        let is_sent = renewing.await.inspect_err(|error| {
+        let late = async {
+            self.abandon.cancelled().await;
+            tokio::time::sleep(LAST_CALL).await;
+        };
+        let renewed = tokio::select! {
+            renewed = renewing => renewed,
+            () = late => return Ok(false),
+        };
+        let is_sent = renewed.inspect_err(|error| {
             let (id, help) = (claim.message.identity(), "allow the role `sqs:SendMessage` on this queue");
             tracing::warn!(id, %error, help, "a message whose receives are used up could not be sent anew");
         })?;

@@ -7,7 +7,7 @@ use crate::finding::{Finding, Severity};
 use crate::lexer::{Token, TokenKind};
 use crate::object::ObjectName;
 use crate::rule::Rule;
-use crate::statement::Statement;
+use crate::statement::{Statement, is_off};
 
 /// Checks that the script leaves the transaction to the migrator.
 pub(crate) fn check(source: &Source<'_>, dialect: Dialect) -> Vec<Finding> {
@@ -129,13 +129,9 @@ pub(crate) fn refuses_transaction(text: &str, statement: &Statement) -> Option<&
 /// A subscription that makes no slot on the other server may be made in a transaction.
 /// <https://www.postgresql.org/docs/current/sql-createsubscription.html>
 fn makes_no_slot(text: &str, statement: &Statement) -> bool {
-    let is_off = |token: &Token| {
-        let value = token.text(text).trim_matches('\'').to_ascii_lowercase();
-        ["false", "off", "no", "0"].contains(&value.as_str())
-    };
     statement.tokens.windows(3).any(|three| {
         let named = three[0].is_word(text, "connect") || three[0].is_word(text, "create_slot");
-        named && three[1].kind == TokenKind::Symbol('=') && is_off(&three[2])
+        named && three[1].kind == TokenKind::Symbol('=') && is_off(text, &three[2])
     })
 }
 

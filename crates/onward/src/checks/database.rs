@@ -22,8 +22,7 @@ pub(super) async fn checks(context: &Context, whole: &Whole, handlers: usize) ->
         Err(error) => return vec![failed("database", error.into())],
     };
     let mut checks = vec![well("database", format!("{} answers", database.url))];
-    let observed = in_time(onward_migrate::observe(&mut session, &context.history)).await;
-    match observed {
+    match in_time(onward_migrate::observe(&mut session, &context.history)).await {
         Ok(observed) => {
             let status = Status::assess(&context.history, &observed);
             checks.extend(drift(&mut session, context, &status).await);

@@ -1,13 +1,12 @@
 //! The permissions that a worker needs on its queues, each tested with a request that does nothing: it is malformed, and SQS
 //! refuses a malformed request only after it has checked the permission.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use onward_worker::sqs::{answered, queue_name, queue_url, redrive_policy};
 use onward_worker::{QueueError, QueueErrorKind};
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use crate::config::queues::queue_variable;
 use crate::process::exit::{CommandError, Exit};
@@ -156,20 +155,18 @@ pub(crate) struct Refused {
 /// Refuses to work a queue whose messages the worker can receive but not end: it would handle each of them again and again.
 /// A queue from which it cannot receive either is left to the first poll, whose error has the server's own words.
 pub(crate) async fn require(client: &Client, url: &str) -> Result<(), CommandError> {
-    let mut probing = pin!(probe(client, url));
-    let probed = match timeout(PATIENCE, &mut probing).await {
-        Ok(probed) => probed,
-        Err(_) => {
-            tracing::warn!(
-                queue = url,
-                "SQS has not answered yet what this role may do; the start waits a little longer"
-            );
-            match timeout(PATIENCE * 2, probing).await {
-                Ok(probed) => probed,
-                // The polls say the rest, and end the start if they do not succeed.
-                Err(_) => return Ok(()),
-            }
-        }
+    let warned = async {
+        sleep(PATIENCE).await;
+        tracing::warn!(
+            queue = url,
+            "SQS has not answered yet what this role may do; the start waits a little longer"
+        );
+        sleep(PATIENCE * 2).await;
+    };
+    let probed = tokio::select! {
+        probed = probe(client, url) => probed,
+        // The polls say the rest, and end the start if they do not succeed.
+        () = warned => return Ok(()),
     };
     let denied: Vec<_> = probed.iter().filter(|probed| probed.is_denied()).collect();
     if denied.is_empty() || denied.iter().any(|probed| probed.action == RECEIVE) {

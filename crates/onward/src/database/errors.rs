@@ -63,8 +63,9 @@ pub(crate) fn is_permanent(error: &(dyn Error + 'static)) -> bool {
     of_postgres() || is_permanent_in_sql_server(error)
 }
 
-/// Class 22, data exceptions, a missing value, and one that is too large for an index or a row. A row that a unique or foreign key or a check refuses today may be right
-/// tomorrow. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+/// Class 22, data exceptions, a missing value, and one that is too large for an index or a row. A row that a unique or
+/// foreign key or a check refuses today may be right tomorrow.
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn is_permanent_in_postgres(state: &str, message: &str) -> bool {
     // A server that has run out of transaction ids says 54000, too.
     let is_too_large = || message.contains("index row size") || message.contains("row is too big");

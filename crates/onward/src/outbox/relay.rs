@@ -211,24 +211,21 @@ impl Relay {
             (Ok(answer), _) => answer,
             // A row that was written by hand; the others are too large together at the most.
             (Err(error), [row]) if error.message.contains("TooLong") => {
-                let reason = error.message;
-                tracing::error!(queue, id = row.id, %reason, "a row of the outbox can never be sent; it is parked");
-                let mut published = published.lock().unwrap_or_else(PoisonError::into_inner);
-                published.parked.push(Parked { id: row.id, reason });
+                published.lock().unwrap_or_else(PoisonError::into_inner).park(queue, row, error.message);
                 return Ok(());
             }
             (Err(error), _) => return Err(error.to_string()),
         };
         let row = |id: &str| batch.get(id.parse::<usize>().ok()?);
         let mut published = published.lock().unwrap_or_else(PoisonError::into_inner);
+        let passes = |failed: &&BatchResultErrorEntry| !failed.sender_fault() || may_pass(failed.code());
         let has_sent = !answer.successful().is_empty();
         published.sent.extend(answer.successful().iter().filter_map(|entry| Some(row(entry.id())?.id)));
         for failed in answer.failed() {
             let Some(row) = row(failed.id()) else { continue };
             let reason = format!("{}: {}", failed.code(), failed.message().unwrap_or_default());
-            if failed.sender_fault() && !may_pass(failed.code()) {
-                tracing::error!(queue, id = row.id, %reason, "a row of the outbox can never be sent; it is parked");
-                published.parked.push(Parked { id: row.id, reason });
+            if !passes(&failed) {
+                published.park(queue, row, reason);
             } else {
                 // A row without a group holds up no other one.
                 let pause = row.group.as_ref().map(|group| {
@@ -238,7 +235,6 @@ impl Relay {
                 tracing::warn!(queue, id = row.id, ?pause, %reason, "a row of the outbox was refused; it is sent again");
             }
         }
-        let passes = |failed: &&BatchResultErrorEntry| !failed.sender_fault() || may_pass(failed.code());
         let has_group = batch.iter().any(|row| row.group.is_some());
         match answer.failed().iter().find(passes).filter(|_| !has_sent && !has_group) {
             // Rows without a group that are refused one by one would stand before those of all other queues.
@@ -266,4 +262,11 @@ impl Until<'_> {
 struct Published {
     sent: Vec<i64>,
     parked: Vec<Parked>,
+}
+
+impl Published {
+    fn park(&mut self, queue: &str, row: &Row, reason: String) {
+        tracing::error!(queue, id = row.id, %reason, "a row of the outbox can never be sent; it is parked");
+        self.parked.push(Parked { id: row.id, reason });
+    }
 }

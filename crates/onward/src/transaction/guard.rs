@@ -1,5 +1,4 @@
 use std::ops::{Deref, DerefMut};
-
 use std::time::Duration;
 
 use deadpool::managed::{Manager, Object};

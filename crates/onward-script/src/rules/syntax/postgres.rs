@@ -3,7 +3,7 @@ use crate::finding::Finding;
 use crate::lexer::{Token, TokenKind};
 use crate::rule::Rule;
 use crate::rules::{Source, squawk};
-use crate::statement::Statement;
+use crate::statement::{Statement, is_off};
 use crate::text::line_span;
 
 /// The errors of squawk's parser, but only the first of each line: the others on the line follow from it.
@@ -164,10 +164,9 @@ fn copies_through_client(source: &Source<'_>) -> Vec<Finding> {
 fn other_strings(source: &Source<'_>) -> Vec<Finding> {
     let text = source.text;
     let sets = source.statements().iter().filter(|statement| {
-        let value = statement.tokens.last().map_or("", |token| token.text(text)).trim_matches('\'');
         statement.starts_with(text, &["set"])
             && statement.find(text, "standard_conforming_strings").is_some()
-            && ["off", "false", "no", "0"].contains(&value.to_ascii_lowercase().as_str())
+            && statement.tokens.last().is_some_and(|value| is_off(text, value))
     });
     let finding = |statement: &Statement| {
         let message = "`standard_conforming_strings` has no effect here: the server reads the whole script before it runs any of it";
