@@ -75,10 +75,12 @@ pub(crate) fn patience(receive_count: u32) -> Duration {
 pub(crate) const USUAL_RECEIVES: u32 = 5;
 
 /// How much time lies at least between two receives of a message of a standard queue that goes back. It grows so steeply that
-/// restarts and a lack of room during an outage do not use up its receives before it is sent anew.
-pub(crate) fn least_interval(receive_count: u32) -> Duration {
-    let factor = 4_u32.saturating_pow(receive_count.saturating_sub(1));
-    Duration::from_secs(10).saturating_mul(factor).min(Duration::from_secs(900))
+/// restarts and a lack of room during an outage do not use up its receives before it is sent anew. Where the queue allows more of them than is
+/// usual, or any number, it grows later.
+pub(crate) fn least_interval(receive_count: u32, most: Option<u32>) -> Duration {
+    let most = most.unwrap_or(USUAL_RECEIVES).max(USUAL_RECEIVES);
+    let factor = 4_f64.powf(growth(receive_count, most).clamp(0.0, 4.0));
+    Duration::from_secs(10).mul_f64(factor).min(Duration::from_secs(900))
 }
 
 /// The same in a FIFO queue, whose messages cannot be sent anew. All its receives together last for more than an hour of
@@ -86,10 +88,13 @@ pub(crate) fn least_interval(receive_count: u32) -> Duration {
 /// outage is over.
 pub(crate) fn least_interval_in_fifo(receive_count: u32, most: Option<u32>) -> Duration {
     let most = most.unwrap_or(USUAL_RECEIVES).max(1);
-    let used = f64::from(receive_count) * f64::from(USUAL_RECEIVES) / f64::from(most);
-    // Beyond the longest the factor does not matter, and must not overflow.
-    let factor = 8_f64.powf((used - 1.0).min(3.0));
+    let factor = 8_f64.powf(growth(receive_count, most).min(3.0));
     Duration::from_secs(60).mul_f64(factor).min(Duration::from_secs(1800))
+}
+
+/// How many receives came before this one, where all that the queue allows count as many as is usual.
+fn growth(receive_count: u32, most: u32) -> f64 {
+    f64::from(receive_count) * f64::from(USUAL_RECEIVES) / f64::from(most) - 1.0
 }
 
 #[cfg(test)]
@@ -165,7 +170,17 @@ mod tests {
             );
         }
         assert!(least_interval_in_fifo(1, Some(50)) < Duration::from_secs(10));
-        assert_eq!(least_interval(1), Duration::from_secs(10));
-        assert_eq!(least_interval(u32::MAX), HOUR / 4);
+    }
+
+    #[test]
+    fn receives_of_which_a_queue_allows_many_are_spared_later() {
+        let seconds = |receives, most| least_interval(receives, most).as_secs();
+        for few in [None, Some(1), Some(USUAL_RECEIVES)] {
+            assert_eq!([1, 2, 3, 4].map(|receives| seconds(receives, few)), [10, 40, 160, 640], "{few:?}");
+            assert_eq!(seconds(u32::MAX, few), 900, "{few:?}");
+        }
+        assert_eq!([1, 10, 20, 50].map(|receives| seconds(receives, Some(50))), [10, 10, 40, 900]);
+        // Without a redrive policy no receive is the last.
+        assert_eq!(seconds(1_000_000, Some(u32::MAX)), 10);
     }
 }

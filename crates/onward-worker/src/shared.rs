@@ -97,11 +97,8 @@ impl<Q: Queue, H> Shared<Q, H> {
     /// How long a message that goes back stays away at least. The time that it was here counts.
     pub(crate) fn least_delay(&self, claim: &Claim) -> Duration {
         let (receives, queue) = (claim.message.receive_count, &self.core.queue);
-        let interval = match queue.is_fifo() {
-            true => least_interval_in_fifo(receives, queue.receive_limit()),
-            false => least_interval(receives),
-        };
-        interval.saturating_sub(claim.held_for())
+        let interval = if queue.is_fifo() { least_interval_in_fifo } else { least_interval };
+        interval(receives, queue.receive_limit()).saturating_sub(claim.held_for())
     }
 
     /// As [`Shared::release`], by a poll and with a delay of its own: it does not wait for the end of the polls. A message that can
