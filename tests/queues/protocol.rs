@@ -96,6 +96,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     Trial::test(format!("{}::protocol::{name}", kind.name()), move || {
+        let _turn = kind.turn();
         let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
         let run = runtime.spawn(async move { case(Queue::create(kind).await).await });
         let outcome = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), run).await });

@@ -1,8 +1,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::Client;
@@ -44,6 +44,14 @@ impl Kind {
 
     pub(crate) fn is_there(self) -> bool {
         std::env::var_os(self.variable()).is_some()
+    }
+
+    /// Waits until no other case uses this server, where it needs that: each of moto's calls looks through all messages, and each of its long polls
+    /// keeps the one interpreter busy, so beside the polls of another case its answers take longer than a lease.
+    pub(crate) fn turn(self) -> Option<MutexGuard<'static, ()>> {
+        static MOTO: Mutex<()> = Mutex::new(());
+        // A case that failed leaves nothing behind but its own queue.
+        (self == Self::Moto).then(|| MOTO.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The address of an independent server, after its start.
