@@ -3,6 +3,7 @@
 mod batch;
 mod error;
 mod message;
+mod messages;
 mod move_tasks;
 mod mover;
 mod operations;
