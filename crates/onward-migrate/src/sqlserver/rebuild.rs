@@ -1,7 +1,9 @@
 //! Databases as a whole: made and dropped from a session beside them.
 
 use super::error::{IN_USE, unexpected};
-use super::{SqlServer, SqlServerUrl, literal, open, text};
+use super::session::{SqlServer, open};
+use super::url::SqlServerUrl;
+use super::value::{literal, text};
 use crate::drop_target::{DropTarget, MARK};
 use crate::engine::SessionOptions;
 use crate::error::{Error, unnamed};
