@@ -1,22 +1,19 @@
 //! The scripts of another migration tool as a history of Onward.
 
 mod placeholder;
+mod text;
 mod tool;
 
-use self::tool::GRATE_FOLDERS;
-
-pub use tool::{Key, Role, Tool};
-
 use std::borrow::Cow;
+use std::collections::HashMap;
 
+use self::text::{Settings, forward, needs_none, with_header};
+use self::tool::GRATE_FOLDERS;
+pub use self::tool::{Key, Role, Tool};
 use crate::dialect::Dialect;
-use crate::directive::only_comments;
 use crate::finding::Finding;
-use crate::lexer::lex;
 use crate::name::{baseline_name, script_name};
 use crate::rule::Rule;
-use crate::rules::transaction::refuses_transaction;
-use crate::statement;
 use crate::text::normalise;
 
 /// What [`import`] made of a folder.
@@ -68,6 +65,7 @@ pub fn import(tool: Tool, dialect: Dialect, files: &[(String, Vec<u8>)]) -> Resu
     let mut findings = Vec::new();
     let mut old = Vec::new();
     let mut baselines = Vec::new();
+    let mut settings = HashMap::new();
     let files = &within(tool, files);
     for (path, bytes) in files {
         if path.contains(char::is_control) || path.contains(char::REPLACEMENT_CHARACTER) {
@@ -99,7 +97,9 @@ pub fn import(tool: Tool, dialect: Dialect, files: &[(String, Vec<u8>)]) -> Resu
                 let help = "write what it does as SQL in a script of the same name that ends in `.sql`, and import that";
                 findings.push(Finding::file(Rule::UnexpectedFile, path, message, help));
             }
-            Role::Settings => {}
+            Role::Settings => {
+                settings.insert(path.strip_suffix(".conf").unwrap_or(path), Settings::read(bytes));
+            }
             Role::Repeatable => imported
                 .left_out
                 .push((path.clone(), "it runs again whenever it changes: put it into `always/`")),
@@ -132,8 +132,7 @@ pub fn import(tool: Tool, dialect: Dialect, files: &[(String, Vec<u8>)]) -> Resu
         }
     }
     for (number, (_, title, path, text)) in (0..).zip(old) {
-        let settings = files.iter().find(|(file, _)| file.strip_suffix(".conf") == Some(path));
-        let settings = Settings::read(settings.map_or(&[][..], |(_, bytes)| bytes));
+        let settings = settings.get(path.as_str()).copied().unwrap_or_default();
         if !settings.no_placeholders {
             findings.extend(placeholder::find(tool, dialect, path, &text));
         }
@@ -147,12 +146,12 @@ pub fn import(tool: Tool, dialect: Dialect, files: &[(String, Vec<u8>)]) -> Resu
 }
 
 /// The files with the folder that the tool knows: grate's `up` may itself be the folder that was given.
-fn within(tool: Tool, files: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
+fn within(tool: Tool, files: &[(String, Vec<u8>)]) -> Vec<(String, &[u8])> {
     let is_known =
         |path: &str| path.split_once('/').is_some_and(|(folder, _)| GRATE_FOLDERS.contains(&folder));
     let is_up = tool == Tool::Grate && !files.iter().any(|(path, _)| is_known(path));
     let path = |path: &str| if is_up { format!("up/{path}") } else { path.to_owned() };
-    files.iter().map(|(was, bytes)| (path(was), bytes.clone())).collect()
+    files.iter().map(|(was, bytes)| (path(was), &bytes[..])).collect()
 }
 
 /// A script of a tool: its place, its title, its path and its text.
@@ -177,89 +176,6 @@ fn has_word(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, _)| {
         !is_part(text[..at].chars().next_back()) && !is_part(text[at + word.len()..].chars().next())
     })
-}
-
-/// What Flyway's `V1__orders.sql.conf` says of `V1__orders.sql`.
-/// <https://documentation.red-gate.com/flyway/reference/script-configuration>
-struct Settings {
-    no_transaction: bool,
-    no_placeholders: bool,
-}
-
-impl Settings {
-    fn read(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
-        let is_off = |setting: &str| {
-            let mut lines = text.lines().filter_map(|line| line.split_once('='));
-            let last = lines.rfind(|(name, _)| name.trim() == setting);
-            last.is_some_and(|(_, value)| value.trim().eq_ignore_ascii_case("false"))
-        };
-        Self {
-            no_transaction: is_off("executeInTransaction"),
-            no_placeholders: is_off("placeholderReplacement"),
-        }
-    }
-}
-
-/// Whether a script is one statement that PostgreSQL refuses in a transaction. The tools run it without one by themselves, or run each
-/// script so.
-fn needs_none(dialect: Dialect, text: &str) -> bool {
-    let statements = if dialect == Dialect::Postgres { statement::statements(text) } else { Vec::new() };
-    matches!(&statements[..], [only] if refuses_transaction(text, only).is_some())
-}
-
-/// The part of a script that makes the change, and whether it runs without a transaction.
-struct Forward<'a> {
-    text: &'a str,
-    no_transaction: bool,
-}
-
-fn forward(tool: Tool, text: &str) -> Forward<'_> {
-    // The line of a comment with these words, without regard to blanks and case.
-    let line = |words: &[&str]| {
-        let mut at = 0;
-        text.split_inclusive('\n').find_map(|line| {
-            let start = at;
-            at += line.len();
-            let said = line.trim().strip_prefix("--")?;
-            let mut said = said.split_whitespace();
-            let is_it =
-                words.iter().all(|word| said.next().is_some_and(|said| said.eq_ignore_ascii_case(word)));
-            is_it.then_some((start, start + line.len()))
-        })
-    };
-    let (up, down, no_transaction) = match tool {
-        Tool::Goose => {
-            (&["+goose", "up"][..], &["+goose", "down"][..], line(&["+goose", "no", "transaction"]).is_some())
-        }
-        Tool::Dbmate => {
-            (&["migrate:up"][..], &["migrate:down"][..], line(&["migrate:up", "transaction:false"]).is_some())
-        }
-        Tool::Sqlx => (&[][..], &[][..], text.starts_with("-- no-transaction")),
-        _ => (&[][..], &[][..], false),
-    };
-    if up.is_empty() {
-        return Forward { text, no_transaction };
-    }
-    let start = line(up).map_or(0, |(_, end)| end);
-    let end = line(down).map_or(text.len(), |(start, _)| start);
-    // A script may have the way back first.
-    let end = if end < start { text.len() } else { end };
-    Forward { text: &text[start..end], no_transaction }
-}
-
-fn with_header(path: &str, title: &str, dialect: Dialect, forward: &Forward<'_>) -> String {
-    let mut header = format!("-- onward: was {path}\n");
-    if !title.is_empty() {
-        header.push_str(&format!("-- onward: title {title}\n"));
-    }
-    if forward.no_transaction {
-        header.push_str("-- onward: no-transaction\n");
-    }
-    let text = forward.text.trim();
-    // A script that did nothing keeps its number.
-    let nothing = if only_comments(&lex(text, dialect)) { "\nSELECT 1;" } else { "" };
-    format!("{header}\n{text}{nothing}\n")
 }
 
 #[cfg(test)]
