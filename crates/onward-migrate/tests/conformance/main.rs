@@ -4,7 +4,10 @@
 //! Without it the cases of SQL Server are not in the list, and `REQUIRE_ENGINES=postgres,sqlserver` makes that a failure.
 
 mod address;
+mod always;
 mod cases;
+mod locks;
+mod sqlserver;
 mod world;
 
 use std::process::ExitCode;
@@ -13,8 +16,8 @@ use libtest_mimic::{Arguments, Trial};
 use world::Kind;
 
 fn main() -> ExitCode {
-    if let Ok(url) = std::env::var(cases::MIGRATOR) {
-        return cases::be_a_migrator(&url);
+    if let Ok(url) = std::env::var(locks::MIGRATOR) {
+        return locks::be_a_migrator(&url);
     }
     let mut trials = Vec::new();
     for kind in [Kind::Postgres, Kind::SqlServer] {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use onward_local::PrivatePostgres;
 use onward_migrate::{
-    Applier, DatabaseUrl, Error, MigrateOptions, Migrated, Session, SessionOptions, SqlServerUrl, Status,
-    TdsClient, migrate, status,
+    Applier, DatabaseUrl, Error, ErrorKind, MigrateOptions, Migrated, ScriptFailure, Session, SessionOptions,
+    SqlServerUrl, Status, TdsClient, migrate, status,
 };
 use onward_script::{CheckOptions, Content, Dialect, Entry, Folder, History, Known, check};
 use tokio::net::TcpStream;
@@ -16,6 +16,9 @@ use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::with_database;
+
+pub(crate) const BASELINE: &str =
+    "CREATE TABLE orders (id bigint NOT NULL PRIMARY KEY, note varchar(50) NULL);";
 
 /// A kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,4 +238,11 @@ pub(crate) fn history(dialect: Dialect, through: i32, texts: &[&str], always: &[
         &Known::default(),
     );
     checked.history.unwrap_or_else(|| panic!("{:?}", checked.findings))
+}
+
+pub(crate) fn failure(error: &Error) -> &ScriptFailure {
+    match &error.kind {
+        ErrorKind::Script(failure) => failure,
+        _ => panic!("is no failure of a script: {error}"),
+    }
 }

@@ -2,14 +2,14 @@
 //! test has a database of its own on a server that it starts itself.
 
 mod drift;
+mod place;
 mod takeover;
 mod tls;
+mod together;
 mod world;
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use self::world::{Database, history, options};
 use onward_migrate::{
     DatabaseUrl, Engine as _, Error, ErrorKind, Event, MigrateOptions, Postgres, PostgresUrl, SchemaState,
     Session, SessionOptions, migrate, status,
@@ -17,7 +17,7 @@ use onward_migrate::{
 use onward_script::{Bundle, Digest, History};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-const BASELINE: &str = "CREATE TABLE orders (id bigint PRIMARY KEY, note text);";
+use self::world::{BASELINE, Database, connect_to, history, options, with_role};
 
 /// A proxy without a server behind it accepts connections and says nothing.
 #[tokio::test]
@@ -37,21 +37,26 @@ async fn a_migration_that_is_stopped_cancels_the_running_statement() {
     let database = Database::create().await;
     // Only a cancel ends it.
     let all = history(&[BASELINE, "INSERT INTO orders VALUES (1); SELECT pg_sleep(3600);", "SELECT 1;"]);
-    let stop_at = async |is_now: fn(&Event) -> bool, options: MigrateOptions| {
-        let mut progress = |event| {
-            if is_now(&event) {
-                options.stop.cancel();
-            }
-        };
-        migrate(&mut database.connect().await, &all, &options, &mut progress).await.expect_err("is stopped")
+    let first = options();
+    let mut progress = |event| {
+        if matches!(event, Event::Applied { file, .. } if file == "Baseline.sql") {
+            first.stop.cancel();
+        }
     };
-    let done = |event: &Event| matches!(event, Event::Applied { file, .. } if file == "Baseline.sql");
-    let between = stop_at(done, options()).await;
+    let between = migrate(&mut database.connect().await, &all, &first, &mut progress).await;
+    let between = between.expect_err("is stopped");
     let ErrorKind::Interrupted = between.kind else { panic!("{between}") };
     assert!(between.message.contains("stopped before Script-0001.sql"), "{between}");
-    let started = |event: &Event| matches!(event, Event::Started { file, .. } if file == "Script-0001.sql");
     for single_transaction in [false, true] {
-        let within = stop_at(started, MigrateOptions { single_transaction, ..options() }).await;
+        let options = MigrateOptions { single_transaction, ..options() };
+        // A cancel that comes earlier ends the statement before it.
+        let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        let stopping = async {
+            while database.query(sleeps).await == "0" {}
+            options.stop.cancel();
+        };
+        let (within, ()) = tokio::join!(database.migrate(&all, &options), stopping);
+        let within = within.expect_err("is stopped");
         let text = within.to_string();
         assert!(text.contains("sql/Script-0001.sql:1:32") && text.contains("(57014)"), "{text}");
         assert!(text.contains("the script is not at fault: the migration was stopped"), "{text}");
@@ -193,98 +198,6 @@ async fn an_invalid_index_is_named_and_never_journalled() {
 }
 
 #[tokio::test]
-async fn a_single_transaction_rolls_back_its_neighbours_and_breaks_at_no_transaction() {
-    let database = Database::create().await;
-    let alone = "-- onward: no-transaction\nVACUUM orders;";
-    let all = history(&[
-        BASELINE,
-        "INSERT INTO orders VALUES (1);",
-        alone,
-        "INSERT INTO orders VALUES (2);",
-        "SELECT 1/0;",
-    ]);
-    let together = MigrateOptions { single_transaction: true, ..options() };
-    let error = database.migrate(&all, &together).await.expect_err("fails");
-    insta::assert_snapshot!("single-transaction", error);
-    assert_eq!(database.status(&all).await.applied, Some(2));
-    assert_eq!(database.query("SELECT count(*) FROM orders").await, "1");
-}
-
-/// Scripts are on their way while one before them runs. A sequence keeps what a rollback does not undo, so it shows which of them ran.
-#[tokio::test]
-async fn a_single_transaction_runs_nothing_behind_a_script_that_fails() {
-    const FAILS: usize = 20;
-    let database = Database::create().await;
-    let counts = "SELECT nextval('runs');".to_owned();
-    let long = format!("SELECT length('{}'), nextval('runs');", "x".repeat(3_000_000));
-    let text = |number| match number {
-        0 => "CREATE TABLE orders (id int); CREATE SEQUENCE runs;".to_owned(),
-        7 | 19 | 25 => long.clone(),
-        FAILS => "INSERT INTO orders VALUES (1);\nSELECT 1/0;".to_owned(),
-        _ => counts.clone(),
-    };
-    let texts: Vec<String> = (0..60).map(text).collect();
-    let all = history(&texts.iter().map(String::as_str).collect::<Vec<_>>());
-    database.migrate(&all, &MigrateOptions { to: Some(0), ..options() }).await.expect("works");
-    let together = MigrateOptions { single_transaction: true, ..options() };
-    let error = database.migrate(&all, &together).await.expect_err("fails").to_string();
-    assert!(error.contains("sql/Script-0020.sql:2"), "{error}");
-    assert!(error.contains("rolled back Script-0001.sql to Script-0059.sql"), "{error}");
-    assert_eq!(database.query("SELECT last_value FROM runs").await, (FAILS - 1).to_string());
-    assert_eq!(database.status(&all).await.applied, Some(0));
-
-    let corrected: Vec<&str> =
-        texts.iter().enumerate().map(|(at, text)| if at == FAILS { &*counts } else { text }).collect();
-    let migrated = database.migrate(&history(&corrected), &together).await.expect("works");
-    assert_eq!((migrated.from, migrated.to, migrated.scripts), (Some(0), 59, 59));
-    assert_eq!(database.query("SELECT last_value FROM runs").await, (FAILS - 1 + 59).to_string());
-}
-
-/// The server reads the whole of a query before it runs any of it, so a script that it cannot read must not take the BEGIN with it.
-#[tokio::test]
-async fn a_single_transaction_is_open_before_its_first_script() {
-    let database = Database::create().await;
-    database.migrate(&history(&[BASELINE]), &options()).await.expect("works");
-    let unreadable = "-- onward: syntax-unchecked the server knows better\nSELEC 1;";
-    let all = history(&[BASELINE, unreadable, "CREATE TABLE leaked (id int);", "SELECT 2;"]);
-    let together = MigrateOptions { single_transaction: true, ..options() };
-    let error = database.migrate(&all, &together).await.expect_err("fails").to_string();
-    assert!(error.contains("sql/Script-0001.sql:2:1") && error.contains("rolled back"), "{error}");
-    assert_eq!(database.query("SELECT to_regclass('leaked') IS NULL").await, "t");
-    assert_eq!(database.status(&all).await.applied, Some(0));
-}
-
-/// The rows of the journal are written last, and each still belongs to its script.
-#[tokio::test]
-async fn a_single_transaction_names_the_script_whose_journal_row_is_refused() {
-    let database = Database::create().await;
-    let refuses = "CREATE FUNCTION few() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.version = 2 THEN RAISE 'no row 2'; \
-                   END IF; RETURN NEW; END $$; CREATE TRIGGER few BEFORE INSERT ON schema_journal FOR EACH ROW EXECUTE FUNCTION few();";
-    let deferred = "CREATE TABLE notes (id int PRIMARY KEY, other int REFERENCES notes DEFERRABLE INITIALLY DEFERRED); \
-                    INSERT INTO notes VALUES (1, 9);";
-    let all = history(&[BASELINE, refuses, "SELECT 1;", "SELECT 2;"]);
-    for single_transaction in [false, true] {
-        let options = MigrateOptions { single_transaction, ..options() };
-        let error = database.migrate(&all, &options).await.expect_err("row 2 is refused");
-        let text = error.to_string();
-        assert!(text.contains("Script-0002.sql ran, but its journal row could not be written"), "{text}");
-        assert!(text.contains("no row 2"), "{text}");
-        let ErrorKind::Script(failure) = &error.kind else { panic!("{error}") };
-        assert_eq!(failure.server.end, onward_migrate::TransactionEnd::RolledBack, "{text}");
-        if single_transaction {
-            break;
-        }
-        database.query("DROP TABLE schema_journal, orders; DROP FUNCTION few").await;
-    }
-    assert_eq!(database.query("SELECT to_regclass('orders') IS NULL").await, "t", "all is rolled back");
-
-    let all = history(&[BASELINE, deferred]);
-    let together = MigrateOptions { single_transaction: true, ..options() };
-    let text = database.migrate(&all, &together).await.expect_err("a row is missing").to_string();
-    assert!(text.contains("Script-0001.sql failed") && text.contains("at the commit"), "{text}");
-}
-
-#[tokio::test]
 async fn an_error_that_has_a_remedy_says_it() {
     for (script, code, remedy) in [
         ("DO $$ BEGIN COMMIT; END $$;", "2D000", "no-transaction"),
@@ -306,21 +219,6 @@ async fn an_error_that_has_a_remedy_says_it() {
         assert_eq!(failure.server.code, code, "{script}: {error}");
         assert!(error.help.contains(remedy), "{script}: {}", error.help);
     }
-}
-
-#[tokio::test]
-async fn a_single_transaction_commits_before_an_enum_value_is_used() {
-    let database = Database::create().await;
-    let all = history(&[
-        "CREATE TYPE mood AS ENUM ('glad'); CREATE TABLE moods (mood mood);",
-        "INSERT INTO moods VALUES ('glad'); ALTER TYPE mood ADD VALUE 'calm';",
-        "INSERT INTO moods VALUES ('calm');",
-    ]);
-    let first = MigrateOptions { to: Some(0), ..options() };
-    database.migrate(&all, &first).await.expect("the type is there");
-    let together = MigrateOptions { single_transaction: true, ..options() };
-    assert_eq!(database.migrate(&all, &together).await.expect("works").scripts, 2);
-    assert_eq!(database.query("SELECT count(*) FROM moods").await, "2");
 }
 
 #[tokio::test]
@@ -431,125 +329,6 @@ async fn a_database_that_is_not_the_apps_own_is_refused() {
     }
 }
 
-/// A role of its own, which makes what its scripts make; its address.
-async fn with_role(database: &Database, prefix: &str) -> (String, String) {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let role = format!("{prefix}_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let name = database.query("SELECT current_database()").await;
-    database
-        .query(&format!(
-            "DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT CREATE ON DATABASE {name} TO {role}; \
-             GRANT ALL ON SCHEMA public TO {role}"
-        ))
-        .await;
-    let (_, host) = database.url.split_once('@').expect("has a host");
-    (format!("postgres://{role}:x@{host}"), role)
-}
-
-async fn connect_as(url: &str) -> Postgres {
-    let url: PostgresUrl = url.parse().expect("is an address");
-    Postgres::connect(&url, &SessionOptions::default()).await.expect("connects")
-}
-
-#[tokio::test]
-async fn a_schema_of_the_roles_name_hides_no_journal() {
-    let database = Database::create().await;
-    let (url, role) = with_role(&database, "journal").await;
-    let all = history(&[
-        "CREATE TABLE orders (id bigint PRIMARY KEY);",
-        &format!("INSERT INTO orders VALUES (1); CREATE SCHEMA IF NOT EXISTS {role};"),
-        "CREATE TABLE invoices (id bigint PRIMARY KEY);",
-    ]);
-    let first = MigrateOptions { to: Some(1), ..options() };
-    migrate(&mut connect_as(&url).await, &all, &first, &mut |_| {}).await.expect("works");
-    assert_eq!(status(&mut connect_as(&url).await, &all).await.expect("is read").applied, Some(1));
-    assert_eq!(database.status(&all).await.applied, Some(1), "another role sees the same journal");
-    let rest = migrate(&mut connect_as(&url).await, &all, &options(), &mut |_| {}).await.expect("works");
-    assert_eq!((rest.from, rest.scripts), (Some(1), 1));
-    let journals = "SELECT count(*) FROM pg_class WHERE relname = 'schema_journal'";
-    assert_eq!(database.query(journals).await, "1");
-    assert_eq!(database.query("SELECT count(*) FROM pg_class WHERE relname = 'orders'").await, "1");
-}
-
-#[tokio::test]
-async fn a_search_path_that_a_script_sets_hides_no_journal() {
-    let database = Database::create().await;
-    let (url, role) = with_role(&database, "path").await;
-    let all = history(&[
-        "CREATE TABLE orders (id bigint PRIMARY KEY);",
-        &format!("CREATE SCHEMA core; ALTER ROLE {role} SET search_path TO core, public;"),
-        "CREATE TABLE invoices (id bigint PRIMARY KEY);",
-    ]);
-    for to in [1, 2] {
-        let up_to = MigrateOptions { to: Some(to), ..options() };
-        migrate(&mut connect_as(&url).await, &all, &up_to, &mut |_| {}).await.expect("works");
-        assert_eq!(status(&mut connect_as(&url).await, &all).await.expect("is read").applied, Some(to));
-    }
-    // A path that names no schema at all hides none, either.
-    database.query(&format!("ALTER ROLE {role} SET search_path TO nowhere")).await;
-    assert_eq!(status(&mut connect_as(&url).await, &all).await.expect("is read").state, SchemaState::Current);
-}
-
-#[tokio::test]
-async fn a_named_schema_has_a_journal_of_its_own() {
-    let database = Database::create().await;
-    let all = history(&["CREATE TABLE orders (id bigint PRIMARY KEY);"]);
-    database.migrate(&all, &options()).await.expect("works");
-    database.query("CREATE SCHEMA other").await;
-    let url: PostgresUrl = database.url.parse().expect("is an address");
-    let named = SessionOptions { journal_schema: Some("other".to_owned()), ..SessionOptions::default() };
-    let mut engine = Postgres::connect(&url, &named).await.expect("connects");
-    assert_eq!(status(&mut engine, &all).await.expect("is read").state, SchemaState::Empty);
-    let url: PostgresUrl =
-        format!("{}&options=-csearch_path%3Dother", database.url).parse().expect("is an address");
-    let mut engine = Postgres::connect(&url, &SessionOptions::default()).await.expect("connects");
-    migrate(&mut engine, &all, &options(), &mut |_| {}).await.expect("works");
-    assert_eq!(database.query("SELECT count(*) FROM other.orders").await, "0");
-    assert_eq!(database.status(&all).await.state, SchemaState::Current, "the other one is where it was");
-}
-
-#[tokio::test]
-async fn only_what_no_user_made_counts_as_empty() {
-    let state = async |made: &str| {
-        let database = Database::create().await;
-        database.query(made).await;
-        database.status(&history(&[BASELINE])).await.state
-    };
-    for made in [
-        "CREATE SCHEMA shop",
-        "CREATE SCHEMA shop; CREATE TABLE shop.orders ()",
-        "CREATE TYPE mood AS ENUM ('good')",
-        "CREATE DOMAIN positive AS int CHECK (value > 0)",
-        "CREATE TYPE pair AS (a int, b int)",
-        "CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-        "CREATE PROCEDURE nothing() LANGUAGE sql AS ''",
-        "CREATE AGGREGATE total(int) (sfunc = int4pl, stype = int)",
-        "CREATE SEQUENCE numbers",
-        "CREATE VIEW two AS SELECT 2",
-        "CREATE MATERIALIZED VIEW three AS SELECT 3",
-        "CREATE COLLATION german (locale = 'C')",
-        "CREATE TEXT SEARCH CONFIGURATION search (COPY = simple)",
-        "CREATE PUBLICATION everything FOR ALL TABLES",
-        "CREATE FUNCTION hear() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; \
-         CREATE EVENT TRIGGER heard ON ddl_command_end EXECUTE FUNCTION hear()",
-        "DROP SCHEMA public; CREATE SCHEMA public; CREATE TABLE t ()",
-    ] {
-        assert_eq!(state(made).await, SchemaState::Unversioned, "{made}");
-    }
-    for made in [
-        "SELECT 1",
-        "CREATE EXTENSION IF NOT EXISTS pg_trgm",
-        "CREATE SCHEMA extensions; CREATE EXTENSION IF NOT EXISTS hstore SCHEMA extensions",
-        "DROP SCHEMA public; CREATE SCHEMA public",
-        "CREATE TEMP TABLE t ()",
-        "DO 'BEGIN CREATE ROLE rdsadmin; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END'; \
-         CREATE SCHEMA rds; CREATE TABLE rds.heartbeat (); ALTER SCHEMA rds OWNER TO rdsadmin; \
-         CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION one() OWNER TO rdsadmin",
-    ] {
-        assert_eq!(state(made).await, SchemaState::Empty, "{made}");
-    }
-}
-
 #[tokio::test]
 async fn a_script_leaves_nothing_for_the_next_one() {
     let things = "CREATE TABLE things (id int); INSERT INTO things VALUES (1);";
@@ -587,7 +366,7 @@ async fn a_text_means_the_same_whatever_a_role_has_set() {
                 current_setting('transaction_isolation') AS isolation;";
     let all =
         history(&["CREATE TABLE t ();", "SET timezone = 'Europe/Paris'; SET datestyle = 'SQL, DMY';", read]);
-    migrate(&mut connect_as(&url).await, &all, &options(), &mut |_| {}).await.expect("works");
+    migrate(&mut connect_to(&url).await, &all, &options(), &mut |_| {}).await.expect("works");
     let found = database.query("SELECT text, is_null, day::text, is_utc, wait, isolation FROM read").await;
     assert_eq!(found, "a\\b|t|2020-01-02|t|7s|read committed");
 }

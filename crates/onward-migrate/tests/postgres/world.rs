@@ -11,6 +11,8 @@ use onward_script::{CheckOptions, Content, Entry, Folder, History, Known, check}
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) const BASELINE: &str = "CREATE TABLE orders (id bigint PRIMARY KEY, note text);";
+
 /// A database of its own.
 pub(crate) struct Database {
     pub url: String,
@@ -135,4 +137,24 @@ pub(crate) fn options() -> MigrateOptions {
         applier: Applier { host: "test".to_owned(), app_version: "1.2.3".to_owned() },
         stop: CancellationToken::new(),
     }
+}
+
+/// A role of its own, which makes what its scripts make; its address.
+pub(crate) async fn with_role(database: &Database, prefix: &str) -> (String, String) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let role = format!("{prefix}_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let name = database.query("SELECT current_database()").await;
+    database
+        .query(&format!(
+            "DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT CREATE ON DATABASE {name} TO {role}; \
+             GRANT ALL ON SCHEMA public TO {role}"
+        ))
+        .await;
+    let (_, host) = database.url.split_once('@').expect("has a host");
+    (format!("postgres://{role}:x@{host}"), role)
+}
+
+pub(crate) async fn connect_to(url: &str) -> Postgres {
+    let url: PostgresUrl = url.parse().expect("is an address");
+    Postgres::connect(&url, &SessionOptions::default()).await.expect("connects")
 }
