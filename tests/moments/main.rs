@@ -6,13 +6,16 @@ mod build;
 mod console;
 mod deploy;
 mod docs;
+mod gate;
 mod imports;
 mod launch;
 mod production;
+mod queue_start;
 mod redrive;
 mod script;
 #[cfg(target_os = "linux")]
 mod service;
+mod stops;
 mod support;
 mod template;
 mod tidy;

@@ -49,6 +49,11 @@ pub(crate) fn send(signal: &str, pid: &str) {
     assert!(sent.expect("kill runs").success());
 }
 
+/// One command of the app in production.
+pub(crate) fn in_production(database: &Database, queue: &Queue, given: &[&str]) -> Said {
+    run(&mut arguments(production(&database.url, &queue.url), given))
+}
+
 /// A command that keeps running; the end of the test kills it.
 pub(crate) struct Running {
     pub child: Child,
