@@ -115,25 +115,18 @@ impl Engine for SqlServer {
     }
 
     async fn create_journal(&mut self) -> Result<(), Error> {
-        let journal = self.table();
-        let batch = format!(
-            "{} IF OBJECT_ID({}, N'U') IS NULL CREATE TABLE {journal} (
-                version int NOT NULL PRIMARY KEY,
-                name nvarchar(255) NOT NULL,
-                applied_on nvarchar(255) NOT NULL,
-                checksum nvarchar(255) NOT NULL,
-                sha256 varchar(64) NOT NULL,
-                state varchar(16) NOT NULL,
-                floor int NOT NULL,
-                duration_ms bigint NULL,
-                applied_by nvarchar(255) NOT NULL,
-                host nvarchar(255) NOT NULL,
-                app_version nvarchar(255) NOT NULL
-            );",
-            self.reset(),
-            literal(&journal)
-        );
-        self.rows(&batch).await.map(|_| ()).map_err(unexpected)
+        let columns = "version int NOT NULL PRIMARY KEY,
+             name nvarchar(255) NOT NULL,
+             applied_on nvarchar(255) NOT NULL,
+             checksum nvarchar(255) NOT NULL,
+             sha256 varchar(64) NOT NULL,
+             state varchar(16) NOT NULL,
+             floor int NOT NULL,
+             duration_ms bigint NULL,
+             applied_by nvarchar(255) NOT NULL,
+             host nvarchar(255) NOT NULL,
+             app_version nvarchar(255) NOT NULL";
+        self.create_table(&self.table(), columns).await
     }
 
     async fn always_rows(&mut self) -> Result<Vec<AlwaysRow>, Error> {
@@ -145,23 +138,16 @@ impl Engine for SqlServer {
     }
 
     async fn create_always_journal(&mut self) -> Result<(), Error> {
-        let table = self.always_table();
-        let batch = format!(
-            "{} IF OBJECT_ID({}, N'U') IS NULL CREATE TABLE {table} (
-                id bigint NOT NULL IDENTITY PRIMARY KEY,
-                name nvarchar(255) NOT NULL,
-                sha256 varchar(64) NOT NULL,
-                version int NOT NULL,
-                applied_on nvarchar(255) NOT NULL,
-                duration_ms bigint NULL,
-                applied_by nvarchar(255) NOT NULL,
-                host nvarchar(255) NOT NULL,
-                app_version nvarchar(255) NOT NULL
-            );",
-            self.reset(),
-            literal(&table)
-        );
-        self.rows(&batch).await.map(|_| ()).map_err(unexpected)
+        let columns = "id bigint NOT NULL IDENTITY PRIMARY KEY,
+             name nvarchar(255) NOT NULL,
+             sha256 varchar(64) NOT NULL,
+             version int NOT NULL,
+             applied_on nvarchar(255) NOT NULL,
+             duration_ms bigint NULL,
+             applied_by nvarchar(255) NOT NULL,
+             host nvarchar(255) NOT NULL,
+             app_version nvarchar(255) NOT NULL";
+        self.create_table(&self.always_table(), columns).await
     }
 
     async fn apply(&mut self, step: &Step<'_>) -> Result<Duration, StepError> {
@@ -259,6 +245,16 @@ impl Engine for SqlServer {
 }
 
 impl SqlServer {
+    /// Creates a table of the migrator's own if it is not there.
+    async fn create_table(&mut self, table: &str, columns: &str) -> Result<(), Error> {
+        let batch = format!(
+            "{} IF OBJECT_ID({}, N'U') IS NULL CREATE TABLE {table} ({columns});",
+            self.reset(),
+            literal(table)
+        );
+        self.rows(&batch).await.map(|_| ()).map_err(unexpected)
+    }
+
     /// Whether the schema holds anything that a baseline would create.
     fn has_tables(&self) -> String {
         format!(
