@@ -182,7 +182,8 @@ fn build<M: managed::Manager>(
 pub(crate) async fn connection<M: managed::Manager>(
     pool: &managed::Pool<M>,
 ) -> Result<Object<M>, NoConnection<M::Error>> {
-    pool.get().await.map_err(|error| NoConnection { most: pool.status().max_size, error })
+    // In a box, because each call of a caller would hold the opening of a connection, which is large.
+    Box::pin(pool.get()).await.map_err(|error| NoConnection { most: pool.status().max_size, error })
 }
 
 /// The pool gives no connection.

@@ -69,7 +69,7 @@ impl Schedule {
             }
             #[cfg(feature = "sqlserver")]
             Self::SqlServer(pool) => {
-                let mut client = Box::pin(connection(pool)).await.map_err(text)?;
+                let mut client = connection(pool).await.map_err(text)?;
                 let select = "SELECT DATEDIFF_BIG(second, '1970-01-01T00:00:00Z', SYSDATETIMEOFFSET())";
                 let row = client.simple_query(select).await.map_err(text)?.into_row().await.map_err(text)?;
                 row.ok_or("the server did not answer")?
@@ -148,7 +148,7 @@ impl Schedule {
                               WHERE job = @P1 AND @due <= DATEADD(minute, 1, SYSDATETIMEOFFSET()) AND (due < @due OR due = @due AND \
                               ended_at IS NULL OR due > DATEADD(minute, 1, SYSDATETIMEOFFSET())) \
                               AND (ended_at IS NOT NULL OR lease_until < SYSDATETIMEOFFSET())";
-                let mut client = Box::pin(connection(pool)).await.map_err(text)?;
+                let mut client = connection(pool).await.map_err(text)?;
                 let lease = i32::try_from(lease.as_secs()).unwrap_or(i32::MAX);
                 let found =
                     client.query(update, &[&job, &seconds(due)?, &node, &lease]).await.map_err(text)?;
@@ -246,7 +246,7 @@ impl Schedule {
                     epoch("began_at"),
                     epoch("ended_at")
                 );
-                let mut client = Box::pin(connection(pool)).await.map_err(text)?;
+                let mut client = connection(pool).await.map_err(text)?;
                 let rows = client
                     .simple_query(select)
                     .await
@@ -286,7 +286,7 @@ impl Schedule {
     #[cfg(feature = "sqlserver")]
     async fn sql_server(&self, statement: &str, values: &[&dyn tiberius::ToSql]) -> Result<u64, String> {
         let Self::SqlServer(pool) = self else { return Err("the database is another one".to_owned()) };
-        let mut client = Box::pin(connection(pool)).await.map_err(text)?;
+        let mut client = connection(pool).await.map_err(text)?;
         let done = client.execute(statement, values).await.map_err(text)?;
         Ok(done.total())
     }

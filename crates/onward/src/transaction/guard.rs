@@ -43,8 +43,7 @@ impl TransactionGuard<deadpool_postgres::Manager> {
     /// A transaction on PostgreSQL of statements that the server ends, too, when their caller waits for them no longer. It does not notice a
     /// closed connection as long as a statement waits for a lock.
     pub(crate) async fn limited(pool: &PgPool, limit: Duration) -> Result<Self, String> {
-        // In a box, because it holds the opening of a connection, and the calls of a job would hold it several times.
-        let guard = Self::new(Box::pin(connection(pool)).await.map_err(|error| causes(&error))?);
+        let guard = Self::new(connection(pool).await.map_err(|error| causes(&error))?);
         let begin = format!("BEGIN; SET LOCAL statement_timeout = {}", limit.as_millis());
         guard.batch_execute(&begin).await.map_err(|error| causes(&error))?;
         Ok(guard)
