@@ -2,7 +2,9 @@
 
 use std::net::TcpListener;
 
-use crate::support::{Database, Queue, Running, Said, app, arguments, development, production, project, run};
+use crate::support::{
+    Database, Queue, Running, Said, app, arguments, development, in_production, production, project, run,
+};
 
 /// The app never shows a configured secret.
 const SECRET: &str = "hush-hush";
@@ -36,7 +38,7 @@ fn a_wrong_database() {
 #[test]
 fn a_wrong_queue() {
     let (database, queue) = (Database::create(), Queue::create());
-    let migrated = run(&mut arguments(production(&database.url, &queue.url), ["migrate"]));
+    let migrated = in_production(&database, &queue, &["migrate"]);
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
     let serve = |url: &str| run(&mut arguments(production(&database.url, url), ["serve"]));
 

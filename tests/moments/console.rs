@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use crate::support::{
-    DEADLINE, Database, Queue, Running, address_in, arguments, development, production, project, run,
+    DEADLINE, Database, Queue, Running, address_in, arguments, development, in_production, production,
+    project, run,
 };
 
 const TOKEN: &str = "a-token-of-a-test-0123456789";
@@ -72,7 +73,7 @@ struct World {
 impl World {
     fn start(variables: &[(&str, &str)]) -> Self {
         let (database, queue) = (Database::create(), Queue::create());
-        assert_eq!(run(&mut arguments(production(&database.url, &queue.url), ["migrate"])).code, Some(0));
+        assert_eq!(in_production(&database, &queue, &["migrate"]).code, Some(0));
         let mut command = arguments(production(&database.url, &queue.url), ["serve"]);
         command.env("HTTP_ADDR", "127.0.0.1:0").envs(variables.iter().copied());
         let mut serving = Running::start(&mut command);
@@ -88,7 +89,7 @@ impl World {
     }
 
     fn app(&self, given: &[&str]) -> String {
-        let said = run(&mut arguments(production(&self.database.url, &self.queue.url), given));
+        let said = in_production(&self.database, &self.queue, given);
         assert_eq!(said.code, Some(0), "{given:?}: {}", said.stderr);
         said.stdout
     }
@@ -214,7 +215,7 @@ fn bodies_can_be_hidden_and_the_console_can_be_off() {
 #[test]
 fn wrong_values_are_refused_by_name() {
     let (database, queue) = (Database::create(), Queue::create());
-    assert_eq!(run(&mut arguments(production(&database.url, &queue.url), ["migrate"])).code, Some(0));
+    assert_eq!(in_production(&database, &queue, &["migrate"]).code, Some(0));
     for (name, value) in [("CONSOLE", "yes"), ("CONSOLE_BODIES", "no"), ("CONSOLE_TOKEN", "short")] {
         let mut command = arguments(production(&database.url, &queue.url), ["serve"]);
         let said = run(command.env("HTTP_ADDR", "127.0.0.1:0").env(name, value));

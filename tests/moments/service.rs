@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use crate::support::{Database, Queue, Running, app, arguments, production, project, run};
+use crate::support::{Database, Queue, Running, app, arguments, in_production, production, project, run};
 
 fn printed(given: &[&str]) -> String {
     let said = run(&mut arguments(arguments(app(), ["service", "install", "--print"]), given));
@@ -91,7 +91,7 @@ fn a_file_adds_to_the_environment() {
 #[test]
 fn the_manager_gets_ready_alive_and_stopping() {
     let (database, queue, folder) = (Database::create(), Queue::create(), project());
-    let migrated = run(&mut arguments(production(&database.url, &queue.url), ["migrate"]));
+    let migrated = in_production(&database, &queue, &["migrate"]);
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).expect("is writable");
@@ -125,7 +125,7 @@ fn the_manager_gets_ready_alive_and_stopping() {
 #[test]
 fn sighup_reads_the_log_levels_again() {
     let (database, queue) = (Database::create(), Queue::create());
-    let migrated = run(&mut arguments(production(&database.url, &queue.url), ["migrate"]));
+    let migrated = in_production(&database, &queue, &["migrate"]);
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
     let folder = tempfile::tempdir().expect("is made");
     let file = folder.path().join("levels");
@@ -141,7 +141,7 @@ fn sighup_reads_the_log_levels_again() {
     serving.signal("-HUP");
     serving.wait_for("the log levels were read again");
     let body = r#"{"destination": "nowhere", "body": 1}"#;
-    let sent = run(&mut arguments(production(&database.url, &queue.url), ["queue", "send", body]));
+    let sent = in_production(&database, &queue, &["queue", "send", body]);
     assert_eq!(sent.code, Some(0), "{}", sent.stderr);
     serving.signal("-TERM");
     let (status, log) = serving.end();

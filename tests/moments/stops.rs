@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::support::{Database, Queue, Running, arguments, production, run};
+use crate::support::{Database, Queue, Running, arguments, in_production, production};
 
 #[test]
 fn a_migration_that_is_stopped_leaves_nothing_on_the_server() {
@@ -34,7 +34,7 @@ fn a_migration_that_is_stopped_leaves_nothing_on_the_server() {
 #[test]
 fn a_migration_that_waits_for_the_journal_hears_the_stop() {
     let (database, queue) = (Database::create(), Queue::create());
-    assert_eq!(run(&mut arguments(production(&database.url, &queue.url), ["migrate"])).code, Some(0));
+    assert_eq!(in_production(&database, &queue, &["migrate"]).code, Some(0));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let _other = runtime.block_on(async {
         let (client, connection) =

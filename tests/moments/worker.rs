@@ -4,7 +4,9 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
-use crate::support::{Database, Queue, Running, Said, arguments, free_address, get, production, run};
+use crate::support::{
+    Database, Queue, Running, Said, arguments, free_address, get, in_production, production, run,
+};
 
 struct World {
     database: Database,
@@ -19,7 +21,7 @@ impl World {
     }
 
     fn app(&self, given: &[&str]) -> Said {
-        run(&mut arguments(production(&self.database.url, &self.queue.url), given))
+        in_production(&self.database, &self.queue, given)
     }
 
     fn json(&self, given: &[&str]) -> Value {
